@@ -1,0 +1,102 @@
+"""From files to batches, for training, validation and test; the preprocessing of all that use the model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+from torch import Tensor
+
+from base.contracts import Batch, DataSpec
+from base.registry import Checked, Registry
+from base.table import SampleTable
+
+
+class BaseSampler(ABC):
+    """The order of an epoch: a function of (seed, epoch) and the labels, so that any batch of it can be found again."""
+
+    @abstractmethod
+    def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
+        """Rows of the table in the order of the epoch, (N,) int64; repeats are allowed."""
+
+    def batches(self, table: SampleTable, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+        """The rows of every global batch of an epoch.
+
+        The order is cut into the fewest batches of at most `batch_size`, whose sizes differ by at most one: no sample
+        is dropped, and there is no short last batch for batch-norm to stumble over.
+        """
+        order = self.order(table, seed, epoch)
+        return np.array_split(order, max(1, -(-len(order) // batch_size)))
+
+
+class BaseDataLoader(Checked, ABC):
+    """Everything between the files and the batches.
+
+    The data are read at the first use of a split, not by the constructor.
+    """
+
+    batch_size: int
+    data_dir: Path
+
+    @property
+    @abstractmethod
+    def spec(self) -> DataSpec:
+        """What model, loss and metrics must know of the data. Reads the training samples."""
+
+    @property
+    @abstractmethod
+    def split_hash(self) -> str:
+        """SHA-256 over the sample ids and the side of the split each is on."""
+
+    @abstractmethod
+    def table(self, split: str) -> SampleTable:
+        """The samples of `train`, `valid` or `test`, in order of id. Raises UserError for a split that is not configured."""
+
+    @abstractmethod
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """The rows of every global training batch of an epoch: a function of (seed, epoch)."""
+
+    @abstractmethod
+    def train(self, epoch: int, start_batch: int = 0) -> Iterable[Batch]:
+        """This process's share of each global batch of the epoch, from `start_batch` on."""
+
+    def evaluation_order(self, split: str) -> list[np.ndarray]:
+        """The rows of every batch of a split in order of id, the same for any number of processes."""
+        rows = np.arange(len(self.table(split)))
+        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
+
+    @abstractmethod
+    def evaluation(self, split: str) -> Iterable[tuple[int, Batch]]:
+        """Numbered whole batches of a split in order of id; with several processes each gets every n-th batch."""
+
+    @abstractmethod
+    def preprocess(self, image: np.ndarray) -> Tensor:
+        """A picture (H, W, 3) uint8 RGB of any size, as the model takes it: (3, h, w) uint8."""
+
+    @abstractmethod
+    def picture(self, split: str, row: int) -> np.ndarray:
+        """The picture of a sample as evaluation sees it, (h, w, 3) uint8 RGB."""
+
+    def close(self) -> None:
+        """Stop worker processes, if there are any."""
+
+    @classmethod
+    def declared(cls, args: BaseModel) -> DataSpec:
+        """What the config alone says of the data: classes, without counts. Touches no file."""
+        return DataSpec()
+
+    def report(self) -> list[str]:
+        """Lines for the start of a run: numbers of samples, what was skipped, what is missing."""
+        return []
+
+    def source(self) -> dict[str, Any]:
+        """Plain values saved with the run: pipelines, files skipped."""
+        return {}
+
+
+SAMPLERS: Registry[BaseSampler] = Registry("sampler", BaseSampler)
+LOADERS: Registry[BaseDataLoader] = Registry("data_loader", BaseDataLoader)

@@ -1,0 +1,52 @@
+"""A training objective: named terms, each an exact mean over the global batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from base.contracts import Outputs, Target, Term
+from base.registry import Checked, Registry
+from utils import distributed
+
+
+class BaseLoss(nn.Module, Checked, ABC):
+    """Compares outputs with targets. It may own parameters (margin centres): they are optimised and saved with the model.
+
+    Subclasses define `terms`. Each term is a sum and its count, not a mean, so that validation totals it exactly over
+    any batches, and several processes minimise what one process would.
+    """
+
+    @abstractmethod
+    def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
+        """Named, weighted terms; the sum of `total / count` over the terms is what training minimises.
+
+        outputs: float32. target: as the loader of the task gives it.
+        """
+
+    def forward(self, outputs: Outputs, target: Target) -> dict[str, Tensor]:
+        """Named scalars () over the global batch; their sum is minimised.
+
+        With several processes the value is scaled so that the average over processes, which is what
+        DistributedDataParallel takes of the gradients, equals the mean over the whole global batch.
+        """
+        terms = self.terms(outputs, target)
+        counts = distributed.sum_over_ranks(torch.stack([term.count.float() for term in terms.values()]))
+        share = distributed.world_size() / counts.clamp_min(torch.finfo(torch.float32).tiny)
+        return {name: term.total * share[index] for index, (name, term) in enumerate(terms.items())}
+
+
+def mean_term(values: Tensor, weights: Tensor | None = None, scale: float = 1.0) -> Term:
+    """The term `scale * sum(weights * values) / sum(weights)`.
+
+    values: (N,). weights: (N,), default all 1; a sample of weight 0 does not count, whatever its value.
+    """
+    if weights is None:
+        return Term(scale * values.sum(), torch.full_like(values, 1.0, requires_grad=False).sum())
+    weighted = torch.where(weights > 0, values * weights, torch.zeros_like(values))
+    return Term(scale * weighted.sum(), weights.sum())
+
+
+LOSSES: Registry[BaseLoss] = Registry("loss", BaseLoss)

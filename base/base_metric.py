@@ -1,0 +1,42 @@
+"""A score over complete predictions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from base.contracts import PictureOf
+from base.predictions import Predictions
+from base.registry import Checked, Registry
+from base.table import SampleTable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class BaseMetric(Checked, ABC):
+    """Computed once over all samples, in order of id: exact, with no averages over batches."""
+
+    @property
+    @abstractmethod
+    def names(self) -> list[str]:
+        """The names of the scores that `compute` gives: what `trainer.monitor` may name behind `val/`."""
+
+    @abstractmethod
+    def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
+        """Name -> score. predictions and table hold the same samples in the same order."""
+
+    def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
+        """What is fitted on validation (a threshold, a temperature) and kept in the checkpoint; nothing by default."""
+        return {}
+
+    def use(self, fitted: Mapping[str, float]) -> None:
+        """Take what `fit` gave, before `compute` on any other samples."""
+
+    def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
+        """Name -> plot, for TensorBoard and the output folder; none by default."""
+        return {}
+
+
+METRICS: Registry[BaseMetric] = Registry("metric", BaseMetric)

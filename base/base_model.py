@@ -1,0 +1,53 @@
+"""A network with its preprocessing before it and its decoder after it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from base.contracts import Outputs, Prediction, Target
+from base.registry import Checked, Registry
+
+
+class BaseModel(nn.Module, Checked, ABC):
+    """Image in, outputs for the loss out; `decode` turns outputs into what users see.
+
+    Normalisation lives here, so that an exported model carries it. Subclasses call `normalise` first.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, mean: tuple[float, float, float] = (0.485, 0.456, 0.406), std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    @abstractmethod
+    def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
+        """Outputs for a batch.
+
+        image: (B, 3, H, W), uint8 or float in 0..255, RGB. target: only for layers that exist in training alone.
+        """
+
+    @abstractmethod
+    def decode(self, outputs: Outputs) -> Prediction:
+        """Probabilities, unit vectors or boxes: the one decoder of evaluation, test.py, app.py and export.
+
+        Every value has B as its first dimension (tensor) or length (list of tensors, for ragged ones).
+        """
+
+    def head(self) -> list[nn.Module]:
+        """The modules that are new in a fine-tuned network; they may have their own learning rate and decay."""
+        return []
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """(image - mean) / std in float32; mean and std are the constructor's, in the 0..1 scale of ImageNet's."""
+        return (image.float() - self.mean) / self.std
+
+
+MODELS: Registry[BaseModel] = Registry("model", BaseModel)

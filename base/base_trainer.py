@@ -1,0 +1,244 @@
+"""The loop: epochs, resuming, stopping, saving. It knows neither the task nor how a step is made."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from base.base_callback import BaseCallback
+from base.base_data_loader import BaseDataLoader
+from base.contracts import Batch
+from base.meter import Meter
+from base.monitor import Monitor
+from base.run_folder import RunFolder
+from base.settings import TrainerSettings
+from utils import checkpoint, distributed, seed
+from utils.device import to_device
+from utils.errors import UserError
+from utils.signals import StopRequest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Stateful(Protocol):
+    """Anything whose state belongs in a checkpoint."""
+
+    def state_dict(self) -> Any:
+        """Tensors and plain values."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """What `state_dict` gave."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands: the batch of the epoch that comes next, and the steps made so far, all counted from 0.
+
+    With the config this is all that is needed to go on: order, augmentation and dropout are functions of it.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+
+
+class StopTraining(Exception):
+    """Somebody asked for a stop, and everything is saved."""
+
+
+class BaseTrainer(ABC):
+    """Runs epochs until they are done, the score no longer improves, or somebody asks for a stop.
+
+        fit
+        └─ for each epoch
+           ├─ train      for each batch: seed, train_step, meter, callbacks, stop?
+           ├─ evaluate   scores by name
+           └─ conclude   monitor, end_epoch, log, save
+
+    Subclasses define `train_step`, and differ by procedure only, never by data.
+    """
+
+    Settings: ClassVar[type[TrainerSettings]] = TrainerSettings
+
+    def __init__(
+        self,
+        settings: TrainerSettings,
+        run_seed: int,
+        loader: BaseDataLoader,
+        folder: RunFolder,
+        callbacks: Sequence[BaseCallback],
+        device: torch.device,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        self.settings = settings
+        self.run_seed = run_seed
+        self.loader = loader
+        self.folder = folder
+        self.device = device
+        self.metadata = dict(metadata)  # plain values stored in every checkpoint: config, hashes, data spec
+        self.progress = Progress()
+        self.meter = Meter()
+        self.monitor = Monitor(settings.monitor, settings.early_stop)
+        self.batches = loader.order(0)
+        self.stop = StopRequest()
+        self.callbacks = [c for c in callbacks if distributed.is_main() or not c.main_only]
+        keys = [callback.state_key for callback in callbacks]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise UserError(f"callbacks: {', '.join(sorted(twice))} is there more than once")
+
+    # What subclasses say ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Make one step with a batch that is on the device.
+
+        Returns detached scalars () by name, means over the global batch; does not wait for the device.
+        """
+
+    def evaluate(self) -> dict[str, float]:
+        """Scores on the validation samples, by name; every process gets the same. None by default."""
+        return {}
+
+    def end_epoch(self, scores: Mapping[str, float]) -> None:
+        """Called after each epoch with its scores, for what moves once an epoch."""
+
+    def verify(self) -> None:
+        """Raise RunError where a value that the device still held turns out not to be finite. May wait for it."""
+
+    def stateful(self) -> dict[str, Stateful]:
+        """What a checkpoint holds beside the loop's own state, by name."""
+        return {}
+
+    def fitted(self) -> dict[str, Any]:
+        """What was fitted on the validation samples, as plain values by metric."""
+        return {}
+
+    def learning_rates(self) -> dict[str, float]:
+        """By parameter group, for the logs."""
+        return {}
+
+    def figures(self) -> dict[str, Figure]:
+        """Plots of the last validation, for the logs of the main process."""
+        return {}
+
+    # The loop -----------------------------------------------------------------------------------------------------
+
+    def fit(self) -> int:
+        """Train to the end; returns the exit status: 0, or 75 / 130 after a signal, when the same command continues."""
+        reason = "finished"
+        self.folder.set_status("running")
+        try:
+            with self.stop:
+                self._save_first()
+                self._call("on_fit_start")
+                while not self.done:
+                    self.train_epoch()
+                    self.conclude(self.evaluate() if self._validates() else {})
+            reason = "early stop" if self.progress.epoch < self.settings.epochs else "finished"
+        except StopTraining:
+            reason = self.stop.received.name if self.stop.received else "stopped"
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self.loader.close()
+            self.folder.set_status(reason)
+            self._call("on_fit_end", reason)
+        return 0 if self.done else self.stop.exit_status
+
+    @property
+    def done(self) -> bool:
+        """Whether no epoch is left to train."""
+        return self.progress.epoch >= self.settings.epochs or self.monitor.exhausted
+
+    def train_epoch(self) -> None:
+        """The batches of the current epoch that are still to come."""
+        progress = self.progress
+        self.batches = self.loader.order(progress.epoch)
+        self._call("on_epoch_start")
+        for batch in self.loader.train(progress.epoch, progress.batch):
+            samples = len(self.batches[progress.batch])
+            seed.seed_everything(self.run_seed, "step", progress.step, distributed.rank())
+            losses = self.train_step(to_device(batch, self.device))
+            self.meter.update(losses, samples)
+            progress.batch += 1
+            progress.step += 1
+            self._call("on_step", losses)
+            self.poll()
+            if self.settings.save_steps and progress.step % self.settings.save_steps == 0:
+                self.save([checkpoint.LAST])
+
+    def conclude(self, scores: Mapping[str, float]) -> None:
+        """Everything that follows the last step of an epoch and its validation."""
+        self.verify()
+        log = {**{f"train/{name}": mean for name, mean in self.meter.means().items()}, **scores}
+        improved = self.monitor.update(log, self.progress.epoch)
+        self.end_epoch(log)
+        self._call("on_epoch_end", log, improved)
+        self.metadata["scores"] = {name: value if math.isfinite(value) else None for name, value in log.items()}
+        self.progress.epoch += 1
+        self.progress.batch = 0
+        self.meter.reset()
+        kept = [checkpoint.epoch_name(self.progress.epoch)] if self.progress.epoch % self.settings.save_period == 0 else []
+        self.save([checkpoint.LAST, *([checkpoint.BEST] if improved else []), *kept])
+
+    def poll(self) -> None:
+        """Where some process was asked to stop: save, and leave the loop. Every process must call it."""
+        if distributed.any_rank(self.stop.received is not None):
+            self.save([checkpoint.LAST])
+            raise StopTraining
+
+    def _validates(self) -> bool:
+        epoch = self.progress.epoch + 1
+        return epoch % self.settings.validate_every == 0 or epoch == self.settings.epochs
+
+    def _call(self, hook: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(self, *arguments)
+
+    # Checkpoints --------------------------------------------------------------------------------------------------
+
+    def save(self, names: Sequence[str]) -> None:
+        """Write the state of this moment under the given names. Every process must call it."""
+        self.verify()
+        state = self.state_dict()
+        if distributed.is_main():
+            self.folder.checkpoints.save(state, names)
+            self.folder.checkpoints.prune(self.settings.keep)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values from which `load_state_dict` continues exactly here."""
+        return {
+            **self.metadata,
+            "progress": asdict(self.progress),
+            "meter": self.meter.state_dict(),
+            "monitor": self.monitor.state_dict(),
+            "callbacks": {callback.state_key: callback.state_dict() for callback in self.callbacks},
+            "fitted": self.fitted(),
+            **{name: part.state_dict() for name, part in self.stateful().items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state` was saved."""
+        self.progress = Progress(**state["progress"])
+        self.meter.load_state_dict(state["meter"], self.device)
+        self.monitor.load_state_dict(state["monitor"])
+        for callback in self.callbacks:
+            callback.load_state_dict(state["callbacks"].get(callback.state_key, {}))
+        for name, part in self.stateful().items():
+            part.load_state_dict(state[name])
+        self.metadata["scores"] = state.get("scores", {})
+
+    def _save_first(self) -> None:
+        """A checkpoint before the first step: what a later save would fail at, fails now."""
+        if self.progress.step == 0 and self.progress.epoch == 0:
+            self.save([checkpoint.LAST])
+        if distributed.is_main():
+            self.folder.checkpoints.require_space(copies=self.settings.keep + 2)

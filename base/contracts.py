@@ -1,0 +1,72 @@
+"""What flows between the parts: plain dictionaries of tensors, with these keys, shapes, dtypes and units.
+
+B is the number of samples in a batch. Every leaf of a Batch has B as its first dimension (tensor) or length (list),
+so that a batch can be cut into pieces without knowing what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, NotRequired, TypedDict
+
+import numpy as np
+from torch import Tensor
+
+Target = dict[str, Any]  # what the loss compares with; keys and shapes are given by the task's loader
+Outputs = dict[str, Any]  # what the network computes and the loss reads: logits, raw boxes, features
+Prediction = dict[str, Any]  # what the decoder makes of it: probabilities, unit vectors, boxes; columns of Predictions
+PictureOf = Callable[[int], np.ndarray]  # row of a table -> the picture as the model sees it, (H, W, 3) uint8 RGB
+
+
+class Batch(TypedDict):
+    """One batch, as a loader yields it and `train_step` takes it."""
+
+    image: Tensor  # (B, 3, H, W) uint8, RGB, in channels-last memory
+    target: Target
+    index: Tensor  # (B,) int64: row in the table of the split
+    error: NotRequired[list[str]]  # B texts, empty where the sample could be read (evaluation only)
+
+
+class Term(NamedTuple):
+    """A loss term as a ratio of sums over samples, so that it can be totalled exactly over batches and processes.
+
+    total: (), weighted sum of the values, with gradient. count: (), sum of their weights, without gradient.
+    """
+
+    total: Tensor
+    count: Tensor
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What model, loss and metrics must know of the data. Plain values: it is stored in every checkpoint.
+
+    classes: label name -> names of its classes, in order of their index.
+    counts: label name -> training samples of each class that is trained; empty while only the config is known.
+    merged: label name -> for each class that is trained, the index of the class it is reported as. Only for labels
+        that are trained on finer classes than they are scored on.
+    """
+
+    classes: dict[str, list[str]] = field(default_factory=dict)
+    counts: dict[str, list[int]] = field(default_factory=dict)
+    merged: dict[str, list[int]] = field(default_factory=dict)
+
+    def trained(self, label: str) -> int:
+        """Number of classes that the model tells apart for a label."""
+        return len(self.merged.get(label, self.classes[label]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, from which `DataSpec(**values)` makes an equal one."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a loader must know of the run.
+
+    seed: of the config. pin_memory: whether batches will be copied to a GPU.
+    """
+
+    seed: int = 0
+    pin_memory: bool = False

@@ -1,0 +1,129 @@
+"""Predictions: one row per sample, keyed by sample id. What everything after the model reads, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from base.table import SampleTable, some
+from utils import files
+from utils.errors import UserError
+
+
+class Predictions:
+    """A column per prediction of the model's decoder, and the columns `id` and `error`.
+
+    A sample whose image could not be read is a row with its error and nulls, never left out and never filled in.
+    """
+
+    def __init__(self, columns: pa.Table) -> None:
+        self.columns = columns.combine_chunks()
+
+    @classmethod
+    def of(cls, ids: Sequence[str], prediction: dict[str, Any], errors: Sequence[str] | None = None) -> Predictions:
+        """One batch: `prediction` as a decoder gives it, tensors with B rows or lists of B tensors."""
+        errors = errors or [""] * len(ids)
+        bad = np.array([bool(error) for error in errors])
+        columns = {name: _column(value, bad) for name, value in prediction.items()}
+        return cls(pa.table({"id": pa.array(ids, pa.string()), "error": pa.array(errors, pa.string()), **columns}))
+
+    @classmethod
+    def concatenate(cls, pieces: Sequence[Predictions]) -> Predictions:
+        """All rows of several, in order of id. Raises UserError where an id stands in two of them."""
+        merged = cls(pa.concat_tables([piece.columns for piece in pieces]).sort_by("id"))
+        ids = merged.ids()
+        twice = [a for a, b in zip(ids, ids[1:], strict=False) if a == b]
+        if twice:
+            raise UserError(f"predictions: {some(twice)} predicted more than once")
+        return merged
+
+    def __len__(self) -> int:
+        return int(self.columns.num_rows)
+
+    @property
+    def names(self) -> list[str]:
+        """The prediction columns."""
+        return [name for name in self.columns.column_names if name not in ("id", "error")]
+
+    def ids(self) -> list[str]:
+        """The sample ids, in order."""
+        return list(self.columns["id"].to_pylist())
+
+    def array(self, name: str) -> np.ndarray:
+        """A column of equal shapes as (N, …) float or integer; rows with an error are NaN (or 0 for integers)."""
+        array = self.columns[name].combine_chunks()
+        if pa.types.is_fixed_size_list(array.type):
+            width, length = array.type.list_size, len(array)
+            flat = array.values.slice(array.offset * width, length * width)
+            return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(length, width)
+        return np.asarray(array.to_numpy(zero_copy_only=False))
+
+    def lists(self, name: str) -> list[np.ndarray]:
+        """A ragged column as N arrays (n_i, …)."""
+        return [np.asarray(value if value is not None else []) for value in self.columns[name].to_pylist()]
+
+    def failed(self) -> dict[str, str]:
+        """Sample id -> error, for the rows that have one."""
+        rows = self.columns.filter(pc.not_equal(self.columns["error"], ""))
+        return dict(zip(rows["id"].to_pylist(), rows["error"].to_pylist(), strict=True))
+
+    def require_ids(self, table: SampleTable) -> None:
+        """Check that exactly the table's samples are here, in its order. Raises UserError naming those that are not."""
+        predicted, wanted = self.ids(), table.ids()
+        if predicted == wanted:
+            return
+        missing, extra = sorted(set(wanted) - set(predicted)), sorted(set(predicted) - set(wanted))
+        raise UserError(
+            f"predictions do not match the samples: {len(missing)} missing ({some(missing)}), {len(extra)} unknown ({some(extra)})"
+        )
+
+    def write(self, path: Path, manifest: dict[str, Any]) -> None:
+        """Write Parquet at `path`, and the manifest beside it as `<stem>.manifest.json`."""
+        table = self.columns.replace_schema_metadata({"laurel": json.dumps(manifest)})
+        files.write_atomically(path, lambda file: pq.write_table(table, file))
+        files.write_json(path.with_suffix(".manifest.json"), manifest)
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[Predictions, dict[str, Any]]:
+        """Predictions and their manifest. Raises UserError for a file that is none."""
+        try:
+            table = pq.read_table(path)
+            manifest = json.loads((table.schema.metadata or {})[b"laurel"])
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            raise UserError(f"{path}: is not a predictions file ({str(error).splitlines()[0]})") from None
+        return cls(table), manifest
+
+
+def average(several: Sequence[Predictions]) -> Predictions:
+    """The mean of every column over several predictions of the same samples; an error in one is an error in all.
+
+    For columns of equal shapes, as probabilities are. Raises UserError where samples or columns differ.
+    """
+    first = several[0]
+    if any(other.ids() != first.ids() or other.names != first.names for other in several[1:]):
+        raise UserError("these checkpoints predict different samples or different things; they cannot be averaged")
+    errors = [next(filter(None, row), "") for row in zip(*(p.columns["error"].to_pylist() for p in several), strict=True)]
+    means = {name: torch.from_numpy(np.mean([p.array(name) for p in several], axis=0)) for name in first.names}
+    return Predictions.of(first.ids(), means, errors)
+
+
+def _column(value: Tensor | Sequence[Tensor], bad: np.ndarray) -> pa.Array:
+    mask = pa.array(bad) if bad.any() else None
+    if not isinstance(value, Tensor):
+        rows = [None if wrong else item.tolist() for item, wrong in zip(value, bad, strict=True)]
+        return pa.array(rows)
+    array = value.detach().cpu().numpy()
+    if array.ndim == 1:
+        return pa.array(array, mask=bad)
+    width = int(np.prod(array.shape[1:]))
+    flat = pa.array(np.ascontiguousarray(array).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, width, mask=mask)

@@ -1,0 +1,46 @@
+"""The keys of `trainer` that every kind of trainer has."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from utils.validate import Settings
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class TrainerSettings(Settings):
+    """How long to train, what to watch, when to save, and how the arithmetic is done."""
+
+    type: str
+    epochs: Count = Field(description="passes over the training samples")
+    monitor: Annotated[str, Field(pattern=r"^((min|max) \S+|off)$")] = Field(
+        default="min val/loss", description='what decides which checkpoint is the best, "min NAME" or "max NAME", or "off"'
+    )
+    early_stop: Count | None = Field(default=None, description="stop after so many validations without a better one")
+    validate_every: Count = Field(default=1, description="epochs from one validation to the next; the last is always validated")
+    save_dir: str = Field(default="saved", description="folder for models and logs")
+    save_period: Count = Field(default=1, description="epochs from one kept checkpoint to the next")
+    keep: Count = Field(default=2, description="how many of those to keep, beside the last and the best")
+    save_steps: Count | None = Field(default=None, description="also save every so many steps within an epoch")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of the network's arithmetic; weights stay fp32")
+    accumulate: Count = Field(default=1, description="pieces in which a batch passes through the network, to need less memory")
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(default=None, description="largest norm of the gradient")
+    nonfinite: Literal["stop", "skip"] = Field(
+        default="stop", description="at a loss or gradient that is not finite: end the run, or leave out the step"
+    )
+    max_skips: Count = Field(default=20, description="steps in a row that may be skipped before the run ends all the same")
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="decay per step of an exponential moving average of the weights, which is then what is evaluated"
+    )
+    compile: bool = Field(default=False, description="torch.compile the network")
+    channels_last: bool = Field(default=True, description="memory format of images and weights; faster for convolutions")
+    sync_batchnorm: bool = Field(default=False, description="batch-norm statistics over all processes")
+    deterministic: bool = Field(default=False, description="refuse operations that are not reproducible on this device")
+    log_every: Count = Field(default=20, description="steps from one value in the progress bar and step log to the next")
+    tensorboard: bool = Field(default=True, description="write TensorBoard files")
+    wandb: bool = Field(default=False, description="log to Weights & Biases: offline unless you are logged in")
+    verbosity: Annotated[int, Field(ge=0, le=2)] = Field(default=2, description="0 silent, 1 epoch table, 2 also progress bars")

@@ -1,0 +1,98 @@
+"""The samples of a data set as columns: a row each, flat in memory whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from utils.errors import UserError
+
+
+class SampleTable:
+    """Columns over samples, in Arrow memory: a million rows are a few flat buffers that forked workers share.
+
+    Every table has the string columns `id` (unique; what Predictions and submissions are keyed by) and `path` (of the
+    image file, below `root`). Label columns are integers, -1 where the label is not known. Other columns are as the
+    reader found them.
+    """
+
+    def __init__(self, root: Path, columns: pa.Table) -> None:
+        self.root = root
+        self.columns = columns.combine_chunks()
+
+    @classmethod
+    def from_columns(cls, root: Path, columns: dict[str, Any]) -> SampleTable:
+        """A table of equally long lists or arrays."""
+        return cls(root, pa.table(columns))
+
+    def __len__(self) -> int:
+        return int(self.columns.num_rows)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.columns.column_names)
+
+    def ids(self) -> list[str]:
+        """The sample ids, in order."""
+        return list(self.columns["id"].to_pylist())
+
+    def id(self, row: int) -> str:
+        """The id of one row."""
+        return str(self.columns["id"][row].as_py())
+
+    def path(self, row: int) -> Path:
+        """The image file of one row."""
+        return self.root / self.columns["path"][row].as_py()
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A numeric column as an array (N,), without a copy where Arrow's memory allows."""
+        return np.asarray(self.columns[name].to_numpy())
+
+    def strings(self, name: str) -> list[str]:
+        """A column as text, a list of N; missing values are empty."""
+        return ["" if value is None else str(value) for value in self.columns[name].to_pylist()]
+
+    def values(self, name: str, row: int) -> Any:
+        """One cell, as a plain value."""
+        return self.columns[name][row].as_py()
+
+    def with_column(self, name: str, values: Any) -> SampleTable:
+        """The table with one column added or replaced."""
+        array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+        place = self.columns.schema.get_field_index(name)
+        columns = self.columns.append_column(name, array) if place < 0 else self.columns.set_column(place, name, array)
+        return SampleTable(self.root, columns)
+
+    def take(self, rows: np.ndarray | list[int]) -> SampleTable:
+        """The given rows, in the given order."""
+        return SampleTable(self.root, self.columns.take(pa.array(rows, pa.int64())))
+
+    def sorted(self) -> SampleTable:
+        """The rows in order of id."""
+        return SampleTable(self.root, self.columns.sort_by("id"))
+
+    def drop(self, ids: Iterable[str]) -> SampleTable:
+        """The table without these ids."""
+        gone = pc.is_in(self.columns["id"], value_set=pa.array(list(ids), pa.string()))
+        return SampleTable(self.root, self.columns.filter(pc.invert(gone)))
+
+
+def require_unique_ids(table: SampleTable, source: str) -> None:
+    """Raise UserError naming the ids that stand more than once."""
+    counts = pc.value_counts(table.columns["id"])
+    twice = [entry["values"].as_py() for entry in counts if entry["counts"].as_py() > 1] if len(counts) < len(table) else []
+    if twice:
+        raise UserError(f"{source}: {some(twice)} listed more than once; every sample needs an id of its own")
+
+
+def some(names: Iterable[str], limit: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return ", ".join(listed[:limit]) + more

@@ -1,0 +1,119 @@
+"""Images with attributes: any number of labels per image, each of which may be unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+
+from base.base_data_loader import LOADERS, BaseSampler
+from base.base_reader import BaseReader
+from base.contracts import DataSpec, RunContext, Target
+from base.table import SampleTable
+from data_loader.image_loader import ImageLoader
+from data_loader.labels import Label, add_labels
+from data_loader.samplers import ShuffleSampler
+from data_loader.splits import Split
+from data_loader.transforms import BaseTransform, random_steps
+from utils.config import did_you_mean
+
+Count = Annotated[int, Field(ge=1)]
+Pixels = Annotated[int, Field(ge=8, le=4096)]
+
+
+@LOADERS.register("attributes")
+class AttributeLoader(ImageLoader):
+    """Batches of images with a class number per attribute: target {label: (B,) int64, -1 unknown}.
+
+    Args:
+        data_dir: folder of the data set.
+        reader: how its annotations are read.
+        labels: label -> its classes and where they come from. Their order is that of the combined class.
+        split: who is validated on.
+        image_size: height and width in pixels to which every image is resized when it is decoded, before any transform.
+        batch_size: images per step, over all processes.
+        train_transforms: augmentation of the training images.
+        eval_transforms: what validation, test and app do instead; without randomness.
+        sampler: which samples an epoch shows, in which order.
+        test_reader: how the samples to predict are read, for test.py.
+        corrections: CSV file (columns where,is,set,to) applied to what the reader found.
+        unreadable: what to do about images that cannot be decoded, refuse all by name or leave them out with a report.
+        num_workers: processes that make batches, 0 for none beside the trainer itself.
+        worker_timeout: seconds after which a worker that gives no batch is given up.
+        cache_mb: memory for decoded images; if the data need more, they are decoded anew each epoch.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        data_dir: str,
+        reader: BaseReader,
+        labels: Annotated[dict[str, Label], Field(min_length=1)],
+        split: Split,
+        image_size: tuple[Pixels, Pixels],
+        batch_size: Count,
+        train_transforms: list[BaseTransform] = [],  # noqa: B006 - never changed
+        eval_transforms: list[BaseTransform] = [],  # noqa: B006
+        sampler: BaseSampler = ShuffleSampler(),  # noqa: B008
+        test_reader: BaseReader | None = None,
+        corrections: str | None = None,
+        unreadable: Literal["error", "skip"] = "error",
+        num_workers: Annotated[int, Field(ge=0, le=256)] = 2,
+        worker_timeout: Annotated[float, Field(gt=0)] = 45.0,
+        cache_mb: Annotated[int, Field(ge=0)] = 2048,
+    ) -> None:
+        super().__init__(
+            context, data_dir, reader, split, image_size, batch_size, train_transforms, eval_transforms, sampler,
+            test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb,
+        )  # fmt: skip
+        self.labels = labels
+
+    @classmethod
+    def declared(cls, args: BaseModel) -> DataSpec:
+        """Classes as the config declares them."""
+        labels: dict[str, Label] = args.labels  # type: ignore[attr-defined]
+        merged = {name: found for name, label in labels.items() if (found := label.merged()) is not None}
+        return DataSpec(classes={name: list(label.classes) for name, label in labels.items()}, merged=merged)
+
+    @classmethod
+    def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
+        """Random steps in the evaluation pipeline, and labels that the sampler or the split would not find."""
+        yield from random_steps(args.eval_transforms)
+        for name in getattr(getattr(args.sampler, "args", None), "labels", []):
+            if name not in spec.classes:
+                near = did_you_mean(name, spec.classes)
+                yield "sampler.args.labels", f'no label is called "{name}"{near}; there are: {", ".join(spec.classes)}'
+
+    def declared_spec(self) -> DataSpec:
+        """Classes as the config declares them."""
+        return type(self).declared(self)  # type: ignore[arg-type]
+
+    @cached_property
+    def spec(self) -> DataSpec:
+        """Classes, and how many training samples each class has."""
+        spec, table = self.declared_spec(), self.table("train")
+        counts = {name: _counts(table.numbers(name), spec.trained(name)) for name in self.labels}
+        return DataSpec(spec.classes, counts, spec.merged)
+
+    def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
+        """Class numbers for every label."""
+        there = all((label.column or name) in table.names for name, label in self.labels.items())
+        return add_labels(table, self.labels, source) if there or required else table
+
+    def targets(self, table: SampleTable, rows: np.ndarray) -> Target:
+        """{label: (B,) int64}."""
+        return {name: torch.from_numpy(self._columns[id(table)][name][rows].astype(np.int64)) for name in self.labels}
+
+    @cached_property
+    def _columns(self) -> dict[int, dict[str, np.ndarray]]:
+        """Label columns of the two sides as arrays: taking a batch's rows from Arrow each time would be slower."""
+        tables = (self.table("train"), self.table("valid"))
+        return {id(table): {name: table.numbers(name) for name in self.labels} for table in tables}
+
+
+def _counts(values: np.ndarray, classes: int) -> list[int]:
+    return [int(count) for count in np.bincount(values[values >= 0], minlength=classes)]

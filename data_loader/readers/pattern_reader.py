@@ -1,0 +1,78 @@
+"""Labels from the names of files and folders."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+from pydantic import AfterValidator
+
+from base.base_reader import READERS, BaseReader
+from base.table import SampleTable, require_unique_ids, some
+from utils.errors import UserError
+
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"))
+
+
+def _regular_expression(text: str) -> str:
+    try:
+        groups = re.compile(text).groupindex
+    except re.error as error:
+        raise ValueError(f"a regular expression ({error})") from None
+    for taken in ("path",):
+        if taken in groups:
+            raise ValueError(f"a pattern without a group called {taken}, which is a column of its own")
+    return text
+
+
+@READERS.register()
+class PatternReader(BaseReader):
+    """Every image below a folder; a pattern over its path gives one column per named group.
+
+    Args:
+        pattern: regular expression over the path below `root`, with / between folders, e.g.
+            `(?P<person>\\d+)_(?P<gender>\\w+)/(?P<shot>\\w+)\\.jpg`. It must match the whole path of every image.
+        root: folder of the images below the data folder.
+        ignore: paths that match this pattern are left out and counted.
+    """
+
+    def __init__(
+        self,
+        pattern: Annotated[str, AfterValidator(_regular_expression)],
+        root: str = ".",
+        ignore: Annotated[str, AfterValidator(_regular_expression)] | None = None,
+    ) -> None:
+        self.pattern = re.compile(pattern)
+        self.root = root
+        self.ignore = re.compile(ignore) if ignore else None
+
+    def read(self, data_dir: Path) -> SampleTable:
+        """One row per image, in order of path; ids are the paths below `root`, unless a group is called `id`."""
+        folder = data_dir / self.root
+        paths = [path for path in find_images(folder) if not (self.ignore and self.ignore.fullmatch(path))]
+        matches = [self.pattern.fullmatch(path) for path in paths]
+        unmatched = [path for path, match in zip(paths, matches, strict=True) if match is None]
+        if unmatched:
+            raise UserError(
+                f"{folder}: {len(unmatched)} of {len(paths)} images do not match the reader's pattern ({some(unmatched)}); "
+                "mend reader.args.pattern, or name them in reader.args.ignore"
+            )
+        columns: dict[str, pa.Array] = {"id": pa.array(paths, pa.string()), "path": pa.array(paths, pa.string())}
+        for group in self.pattern.groupindex:
+            columns[group] = pa.array([match[group] if match else None for match in matches], pa.string())
+        table = SampleTable(folder, pa.table(columns))
+        require_unique_ids(table, str(folder))
+        return table
+
+
+def find_images(folder: Path) -> list[str]:
+    """Paths of all images below a folder, with / between names, sorted. Raises UserError where there are none."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is no folder; set data_loader.args.data_dir to where the images are")
+    paths = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    paths = [path for path in paths if not any(part.startswith(".") for part in path.split("/"))]
+    if not paths:
+        raise UserError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return paths

@@ -1,0 +1,84 @@
+"""The order of an epoch, as a function of (seed, epoch) and the labels."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from base.base_data_loader import SAMPLERS, BaseSampler
+from base.table import SampleTable
+from utils.config import did_you_mean
+from utils.errors import UserError
+from utils.seed import generator
+
+
+@SAMPLERS.register()
+class ShuffleSampler(BaseSampler):
+    """Every sample once, shuffled anew each epoch."""
+
+    def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
+        """A permutation of the rows."""
+        return generator(seed, "order", epoch).permutation(len(table))
+
+
+@SAMPLERS.register()
+class BalancedSampler(BaseSampler):
+    """As many draws as there are samples, rare combinations of classes more often than their share.
+
+    A sample is drawn with probability proportional to count(its combination) ** -power, with replacement.
+
+    Args:
+        labels: labels whose combinations are balanced.
+        power: 0 leaves the frequencies as they are, 1 makes all combinations equally frequent.
+    """
+
+    def __init__(self, labels: Annotated[list[str], Field(min_length=1)], power: Annotated[float, Field(ge=0, le=1)] = 1.0) -> None:
+        self.labels, self.power = labels, power
+
+    def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
+        """Rows drawn with replacement, (N,)."""
+        columns = np.stack([_labels(table, label, "BalancedSampler") for label in self.labels], axis=1)
+        combination, counts = np.unique(columns, axis=0, return_inverse=True, return_counts=True)[1:]
+        return _draw(counts[combination.ravel()] ** -float(self.power), seed, epoch)
+
+
+@SAMPLERS.register()
+class WeightedSampler(BaseSampler):
+    """As many draws as there are samples, with given weights for the classes of one label.
+
+    Args:
+        label: the label.
+        weights: relative frequency of a sample of each class, in the order of the classes.
+        missing: that of a sample whose class is not known.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        weights: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)],
+        missing: Annotated[float, Field(ge=0)] = 1.0,
+    ) -> None:
+        self.label, self.weights, self.missing = label, weights, missing
+
+    def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
+        """Rows drawn with replacement, (N,)."""
+        values = _labels(table, self.label, "WeightedSampler")
+        if values.max(initial=-1) >= len(self.weights):
+            raise UserError(f"sampler.args.weights: {len(self.weights)} weights; {self.label} has {values.max() + 1} classes")
+        weights = np.asarray([*self.weights, self.missing])[values]
+        if not weights.sum():
+            raise UserError(f"sampler.args.weights: every sample has weight 0; give some class of {self.label} more")
+        return _draw(weights, seed, epoch)
+
+
+def _draw(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    return generator(seed, "order", epoch).choice(len(weights), size=len(weights), p=weights / weights.sum())
+
+
+def _labels(table: SampleTable, name: str, sampler: str) -> np.ndarray:
+    if name not in table.names or table.columns[name].type == "string":
+        labels = [n for n in table.names if table.columns[n].type != "string"]
+        raise UserError(f"{sampler}: no label {name}{did_you_mean(name, labels)}; there are: {', '.join(labels)}")
+    return table.numbers(name)

@@ -1,0 +1,74 @@
+"""The log that is always on: one JSON object a line, in `log.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from base.base_callback import BaseCallback
+from utils import files
+
+if TYPE_CHECKING:
+    from base.base_trainer import BaseTrainer
+
+
+class JsonlLogger(BaseCallback):
+    """`{"kind": "step", …}` every `log_every` steps, `{"kind": "epoch", …}` after each epoch.
+
+    A run that goes on from a checkpoint first takes out the lines that were written after it, so that the file reads
+    as if the run had never been interrupted.
+    """
+
+    main_only = True
+
+    def on_fit_start(self, trainer: BaseTrainer) -> None:
+        """Forget what was logged after the checkpoint."""
+        self.path = trainer.folder.log / "log.jsonl"
+        kept = [line for line, entry in read_lines(self.path) if _is_before(entry, trainer)]
+        files.write_bytes(self.path, "".join(kept).encode())
+
+    def on_step(self, trainer: BaseTrainer, losses: Mapping[str, Tensor]) -> None:
+        """The losses of a step; reading them waits for the device."""
+        progress = trainer.progress
+        if progress.step % trainer.settings.log_every == 0:
+            values = {name: value.item() for name, value in losses.items()}
+            self._write({"kind": "step", "epoch": progress.epoch + 1, "step": progress.step, **values})
+
+    def on_epoch_end(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
+        """All scores of an epoch."""
+        progress = trainer.progress
+        self._write({"kind": "epoch", "epoch": progress.epoch + 1, "step": progress.step, "best": improved, **log})
+
+    def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
+        """Why training ended."""
+        self._write({"kind": "end", "epoch": trainer.progress.epoch, "step": trainer.progress.step, "reason": reason})
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        plain = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in entry.items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(plain) + "\n")
+
+
+def read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Every whole line of a log and what it says; a line cut off by a kill is passed over."""
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            found.append((line, json.loads(line)))
+        except json.JSONDecodeError:
+            continue
+    return found
+
+
+def _is_before(entry: dict[str, Any], trainer: BaseTrainer) -> bool:
+    progress = trainer.progress
+    if entry["kind"] == "epoch":
+        return bool(entry["epoch"] <= progress.epoch)
+    return entry["kind"] == "step" and bool(entry["step"] <= progress.step)

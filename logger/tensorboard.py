@@ -1,0 +1,58 @@
+"""Curves, sample pictures and confusion matrices for TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from base.base_callback import CALLBACKS, BaseCallback
+from logger.figures import figures
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from base.base_trainer import BaseTrainer
+
+
+@CALLBACKS.register()
+class TensorBoardLogger(BaseCallback):
+    """Scalars every `log_every` steps and every epoch; the metrics' figures whenever there is a new best."""
+
+    main_only = True
+
+    def __init__(self) -> None:
+        self.writer: SummaryWriter | None = None
+
+    def on_fit_start(self, trainer: BaseTrainer) -> None:
+        """Open the log; what was written after the checkpoint is hidden (`purge_step`)."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(trainer.folder.log / "tensorboard"), purge_step=trainer.progress.step + 1)
+
+    def on_step(self, trainer: BaseTrainer, losses: Mapping[str, Tensor]) -> None:
+        """Losses and learning rates of a step; reading them waits for the device."""
+        step = trainer.progress.step
+        if self.writer is None or step % trainer.settings.log_every:
+            return
+        for name, value in losses.items():
+            self.writer.add_scalar(f"step/{name}", value.item(), step)
+        for name, rate in trainer.learning_rates().items():
+            self.writer.add_scalar(f"lr/{name}", rate, step)
+
+    def on_epoch_end(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
+        """Scores; figures if this epoch is the best so far."""
+        if self.writer is None:
+            return
+        for name, value in log.items():
+            self.writer.add_scalar(name, value, trainer.progress.step)
+        for name, figure in figures(trainer).items() if improved else ():
+            self.writer.add_figure(name, figure, trainer.progress.step)
+        self.writer.flush()
+
+    def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
+        """Close the log."""
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None

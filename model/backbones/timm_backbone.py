@@ -1,0 +1,172 @@
+"""Any network of timm without its classifier: random, with timm's weights, or with those of a local file.
+
+timm takes seconds to import: only the functions that build a network do so.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from utils.config import did_you_mean, show
+from utils.errors import UserError
+
+_DECLARED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
+_WRAPPERS = ("state_dict", "model")  # keys under which training scripts, ours included, put the weights
+_PREFIXES = ("", "backbone.", "module.", "model.")  # what they put before a backbone's names
+_INSTEAD = "give a local file (.pth, .pt or .safetensors), or false"
+
+
+def create_backbone(name: str, pretrained: bool | str = False, drop_path_rate: float = 0.0) -> tuple[nn.Module, int]:
+    """A network from images (B, 3, H, W) to features (B, num_features), and num_features.
+
+    pretrained: true for timm's weights (downloaded, or from its cache), a local file, or false for random weights.
+    drop_path_rate: stochastic depth (Huang et al. 2016), the rate of the last block.
+    Raises UserError: unknown name or tag, no connection, no such weights, a file that does not fit.
+    """
+    problem = check_backbone_name(name)
+    if problem:
+        raise UserError(f"arch.args.backbone: {problem}")
+    _require_tag(name)
+    backbone = _download(name, drop_path_rate) if pretrained is True else _build(name, drop_path_rate)
+    if isinstance(pretrained, str):
+        load_weights(backbone, Path(pretrained))
+    return backbone, int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
+
+
+def normalisation(backbone: nn.Module) -> dict[str, tuple[float, float, float]]:
+    """`mean` and `std` of the pictures that timm's weights for this network were trained on, in the 0..1 scale."""
+    config: Any = backbone.pretrained_cfg
+    return {key: tuple(config[key]) for key in ("mean", "std")}
+
+
+def check_backbone_name(name: str) -> str | None:
+    """What is wrong with a backbone's name, None if nothing. A weights tag behind a dot is not looked at."""
+    known = _declared_names()
+    model = name.partition(".")[0]
+    if not known or model in known:
+        return None
+    return f"found {show(name)}{did_you_mean(model, known)}; allowed: timm's {len(known):,} models (see timm.list_models())"
+
+
+@cache
+def _declared_names() -> frozenset[str]:
+    """The models in timm's source, read as text; nothing where there is no source to read."""
+    package = importlib.util.find_spec("timm")
+    folders = (package.submodule_search_locations if package else None) or []
+    sources = (path.read_text("utf-8") for folder in folders for path in Path(folder, "models").glob("*.py"))
+    return frozenset(name for source in sources for name in _DECLARED.findall(source))
+
+
+def _require_tag(name: str) -> None:
+    import timm
+
+    model, dot, _ = name.partition(".")
+    if dot and name not in (tagged := timm.list_models(f"{model}.*", include_tags=True)):
+        raise UserError(
+            f"arch.args.backbone: found {show(name)}{did_you_mean(name, tagged)}; allowed: {', '.join([model, *tagged])}"
+        )
+
+
+def _build(name: str, drop_path_rate: float, pretrained: bool = False) -> nn.Module:
+    import timm
+
+    options: dict[str, Any] = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}  # not every network takes it
+    try:
+        backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise UserError(f'arch.args.drop_path_rate: found {drop_path_rate}; "{name}" has no paths to drop, allowed: 0') from None
+    return backbone
+
+
+def _download(name: str, drop_path_rate: float) -> nn.Module:
+    try:
+        _ask_hub(name)
+        return _build(name, drop_path_rate, pretrained=True)
+    except UserError:
+        raise
+    except Exception as error:  # no network raises as many kinds as there are clients, and those change with versions
+        raise UserError(
+            f'arch.args.pretrained: the weights of "{name}" cannot be downloaded ({_first_line(error)}); {_INSTEAD}'
+        ) from error
+
+
+def _ask_hub(name: str) -> None:
+    """Fail within seconds where the hub cannot be reached: its client would try for most of a minute, and log every try."""
+    import huggingface_hub as hub
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise UserError(f'arch.args.pretrained: found true; timm has no weights for "{name}": {_INSTEAD}')
+    files = (config.hf_hub_filename or "model.safetensors", "pytorch_model.bin")
+    if config.hf_hub_id and not any(isinstance(hub.try_to_load_from_cache(config.hf_hub_id, file), str) for file in files):
+        hub.get_session().head(hub.constants.ENDPOINT, timeout=10)
+
+
+def load_weights(backbone: nn.Module, path: Path) -> None:
+    """Load a state dict for exactly this network into it, without the classifier's weights.
+
+    Names may carry a prefix, as in a checkpoint of a whole model; what stands beside the backbone there is left out.
+    Raises UserError where a weight is missing, has another shape, or is not the network's.
+    """
+    wanted = backbone.state_dict()
+    found = _without_prefix(read_weights(path), wanted)
+    found = {key: value for key, value in found.items() if key in wanted or not key.startswith(_classifiers(backbone))}
+    # Counters of batch-norm came with PyTorch 0.4.1: older files lack them, and nothing reads them.
+    missing = [key for key in wanted if key not in found and not key.endswith("num_batches_tracked")]
+    unknown = [key for key in found if key not in wanted]
+    reshaped = [key for key in found if key in wanted and found[key].shape != wanted[key].shape]
+    wrong = [*missing, *reshaped, *unknown]
+    if wrong:
+        fit = len(found) - len(unknown) - len(reshaped)
+        raise UserError(
+            f"arch.args.pretrained: {path}: {fit} of the backbone's {len(wanted)} tensors fit; {len(missing)} are missing, "
+            f"{len(reshaped)} have another shape, {len(unknown)} are not the backbone's ({wrong[0]}, …); "
+            "give weights of this very backbone, or false"
+        )
+    backbone.load_state_dict(found, strict=False)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The state dict in a .safetensors file, or in one of torch.save, which may hold tensors and plain values only.
+
+    Raises UserError for any other file, executing nothing that is in it.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both libraries raise many kinds for a malformed file
+        raise UserError(f"arch.args.pretrained: {path}: cannot be read ({_first_line(error)}); {_INSTEAD}") from error
+    for key in _WRAPPERS:
+        state = state.get(key, state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"arch.args.pretrained: {path}: holds no state dict (tensors by name); {_INSTEAD}")
+    return state
+
+
+def _without_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights behind that prefix with which most of the wanted names are found."""
+    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + key in state for key in wanted))
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _classifiers(backbone: nn.Module) -> tuple[str, ...]:
+    """How the names of the classifier's weights begin."""
+    config: Any = backbone.pretrained_cfg
+    names = config.get("classifier") or ()
+    return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,106 @@
+"""A term of the attribute loss: how wrong one label's logits are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from base.base_loss import mean_term
+from base.contracts import DataSpec, Term
+from base.registry import Registry
+from utils.errors import UserError
+
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ClassWeights = list[NotNegative] | Literal["balanced"] | None
+
+
+class BaseTerm(nn.Module, ABC):
+    """The loss of one label. `bind` tells it which one, before its first use."""
+
+    weights: Tensor  # (K,) float32, of each trained class
+
+    def __init__(self, weight: NotNegative = 1.0, class_weights: ClassWeights = None, balance_power: Share = 1.0) -> None:
+        super().__init__()
+        self.weight, self.class_weights, self.balance_power = weight, class_weights, balance_power
+
+    @abstractmethod
+    def term(self, logits: Tensor, labels: Tensor, known: Tensor) -> Term:
+        """The weighted term over a batch.
+
+        logits: (N, K). labels: (N,) int64 in 0..K-1. known: (N,) bool; samples that are not have logits and labels of 0,
+        and must not count.
+        """
+
+    def bind(self, spec: DataSpec, label: str) -> BaseTerm:
+        """Take the number of classes and the class weights of a label. Raises UserError where they do not fit it."""
+        for key, message in self.problems(self, spec, label):
+            raise UserError(f"loss.args.terms.{label}.args.{key}: {message}")
+        self.register_buffer("weights", self._weights(spec, label), persistent=False)
+        return self
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Term:
+        """The weighted term over a batch, in which labels of -1 (not known) do not count, whatever the logits beside them.
+
+        logits: (N, K) float. labels: (N,) int64. Raises ValueError for other shapes.
+        """
+        if labels.ndim != 1 or logits.shape != (len(labels), len(self.weights)):
+            raise ValueError(
+                f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}; "
+                f"allowed: (N, {len(self.weights)}) and (N,), N samples"
+            )
+        known = labels >= 0
+        # Blanked before the loss and not after it: an infinite logit times a weight of 0 is NaN, and so is its gradient.
+        return self.term(logits.where(known[:, None], 0.0), labels.clamp_min(0), known)
+
+    @classmethod
+    def problems(cls, args: Any, spec: DataSpec, label: str) -> Iterator[tuple[str, str]]:
+        """(argument, message) pairs; args has this class's arguments as attributes."""
+        given, classes = args.class_weights, spec.trained(label)
+        if isinstance(given, list) and len(given) != classes:
+            yield "class_weights", f'found {len(given)} weights; allowed: {classes}, one for each trained class of "{label}"'
+        elif isinstance(given, list) and not any(given):
+            yield "class_weights", "found only zeros, with which nothing is learned; allowed: at least one weight above 0"
+        if given != "balanced" and args.balance_power != 1:
+            yield "balance_power", f'found {args.balance_power}; it softens "class_weights": "balanced" and does nothing else'
+
+    def _weights(self, spec: DataSpec, label: str) -> Tensor:
+        if self.class_weights != "balanced":
+            return torch.tensor(self.class_weights or [1.0] * spec.trained(label))
+        counts = spec.counts.get(label, [])
+        if not any(counts):
+            raise UserError(
+                f'loss.args.terms.{label}.args.class_weights: found "balanced"; no training sample has the label "{label}"'
+            )
+        return balanced_weights(counts, self.balance_power)
+
+
+class MeanTerm(BaseTerm):
+    """A term that is the mean of a value per sample, weighted by the sample's class: sum(w * value) / sum(w)."""
+
+    @abstractmethod
+    def values(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each sample, (N,). logits: (N, K). labels: (N,) int64 in 0..K-1."""
+
+    def term(self, logits: Tensor, labels: Tensor, known: Tensor) -> Term:
+        """The mean over the known samples."""
+        return mean_term(self.values(logits, labels), self.weights[labels] * known, self.weight)
+
+
+def balanced_weights(counts: list[int], power: float = 1.0) -> Tensor:
+    """(n / (K * count)) ** power for each of K classes, (K,) float32: rare classes weigh more, power 0 makes all equal.
+
+    n is the number of samples. With power 1 this is scikit-learn's "balanced" (King and Zeng 2001), where every class
+    has samples; a class without any gets 0.
+    """
+    count = torch.tensor(counts, dtype=torch.float64)
+    weights = (count.sum() / (len(counts) * count.clamp_min(1))) ** power
+    return weights.where(count > 0, 0.0).float()
+
+
+TERMS: Registry[BaseTerm] = Registry("loss term", BaseTerm)

@@ -1,0 +1,127 @@
+"""The loss of several labels, in one process and in two."""
+
+import json
+import math
+from datetime import timedelta
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from base.base_loss import LOSSES
+from base.contracts import DataSpec
+from model.loss.attribute import AttributeLoss
+from model.loss.terms import F1, CrossEntropy, Focal
+from utils.errors import UserError
+
+SPEC = DataSpec({"mask": ["on", "off", "wrong"], "age": ["young", "old"]}, {"mask": [7, 2, 1], "age": [5, 3, 2]}, {"age": [0, 0, 1]})
+GOOD = {"mask": {"type": "Focal", "args": {"weight": 0.375}}, "age": {"type": "CrossEntropy"}}
+
+
+def part(terms):
+    return LOSSES.parts["AttributeLoss"].model_validate_json(json.dumps({"type": "AttributeLoss", "args": {"terms": terms}}))
+
+
+def problems(terms, spec=SPEC):
+    return list(AttributeLoss.check(part(terms).args, spec))
+
+
+def batch(samples=9):
+    generator = torch.Generator().manual_seed(3)
+    outputs = {label: torch.randn(samples, 3, generator=generator) for label in SPEC.classes}
+    target = {label: torch.randint(-1, 3, (samples,), generator=generator) for label in SPEC.classes}
+    return outputs, target
+
+
+def test_it_is_built_from_a_config():
+    loss = part(GOOD).build(SPEC)
+
+    assert [type(term) for term in loss.bound] == [Focal, CrossEntropy]
+    assert loss.bound[0].weight == 0.375
+
+
+def test_its_terms_are_named_by_their_labels_and_are_those_of_each_alone():
+    outputs, target = batch()
+    loss = AttributeLoss(SPEC, {"age": F1(0.5), "mask": CrossEntropy(class_weights="balanced")})
+    alone = CrossEntropy(class_weights="balanced").bind(SPEC, "mask")(outputs["mask"], target["mask"])
+
+    assert list(loss.terms(outputs, target)) == ["age", "mask"]
+    assert float(loss(outputs, target)["mask"]) == pytest.approx(float(alone.total / alone.count))
+
+
+def test_a_label_of_which_a_batch_knows_nothing_costs_nothing():
+    outputs, target = batch()
+    target["age"] = torch.full((9,), -1)
+    outputs["age"].requires_grad_()
+    losses = part(GOOD).build(SPEC)(outputs, target)
+    sum(losses.values()).backward()
+
+    assert float(losses["age"]) == 0
+    assert math.isfinite(float(losses["mask"]))
+    assert torch.equal(outputs["age"].grad, torch.zeros(9, 3))
+
+
+def test_a_good_config_has_no_problems():
+    assert problems(GOOD) == []
+
+
+def test_a_term_for_an_unknown_label_is_a_problem():
+    assert problems({**GOOD, "aeg": {"type": "F1"}}) == [
+        ("terms.aeg", 'the data have no label "aeg" (did you mean "age"?); allowed: mask, age')
+    ]
+
+
+def test_a_label_without_a_term_is_a_problem():
+    assert problems({"mask": {"type": "F1"}}) == [
+        ("terms", "is missing age; a label without a term would have a head that is never trained")
+    ]
+
+
+def test_class_weights_of_a_wrong_number_are_a_problem_of_the_config():
+    terms = {**GOOD, "age": {"type": "F1", "args": {"class_weights": [1, 2]}}}
+
+    assert problems(terms) == [
+        ("terms.age.args.class_weights", 'found 2 weights; allowed: 3, one for each trained class of "age"')
+    ]
+
+
+def test_nothing_is_said_while_the_classes_are_not_known():
+    assert problems({"whatever": {"type": "F1"}}, DataSpec()) == []
+
+
+def test_what_the_config_did_not_say_is_found_when_the_data_are_known():
+    text = (
+        r'^loss.args.terms.aeg: the data have no label "aeg" \(did you mean "age"\?\); allowed: mask, age; '
+        r"loss.args.terms: is missing mask, age; a label without a term would have a head that is never trained$"
+    )
+    with pytest.raises(UserError, match=text):
+        AttributeLoss(SPEC, {"aeg": F1()})
+
+
+def _two(rank, rendezvous, results):
+    """One of two processes: its value and its share of the gradient, on its slice of the batch."""
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2, timeout=timedelta(seconds=60))
+    losses, gradient = _step(slice(0, 2) if rank == 0 else slice(2, 9))
+    torch.save((losses, gradient), f"{results}-{rank}")
+    dist.destroy_process_group()
+
+
+def _step(samples):
+    outputs, target = batch()
+    weight = torch.full((3,), 0.5, requires_grad=True)
+    outputs = {label: value[samples] * weight for label, value in outputs.items()}
+    loss = AttributeLoss(SPEC, {"mask": F1(0.5), "age": CrossEntropy(class_weights=[1.0, 5.0, 2.0])})
+    losses = loss(outputs, {label: value[samples] for label, value in target.items()})
+    sum(losses.values()).backward()
+    return {label: value.detach() for label, value in losses.items()}, weight.grad
+
+
+def test_two_processes_minimise_what_one_would(tmp_path):
+    mp.spawn(_two, (tmp_path / "rendezvous", tmp_path / "result"), nprocs=2)
+    (first, left), (second, right) = (torch.load(tmp_path / f"result-{rank}") for rank in range(2))
+    losses, gradient = _step(slice(0, 9))
+
+    for label, value in losses.items():
+        assert float(first[label] + second[label]) / 2 == pytest.approx(float(value), rel=1e-5)
+    assert torch.allclose((left + right) / 2, gradient, rtol=1e-4)

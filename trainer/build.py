@@ -1,0 +1,318 @@
+"""The composition root: from a config to a checked experiment, from an experiment to running parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+from pydantic import Field, create_model
+
+from base.base_callback import CALLBACKS, BaseCallback
+from base.base_data_loader import LOADERS, BaseDataLoader
+from base.base_loss import LOSSES, BaseLoss
+from base.base_metric import METRICS, BaseMetric
+from base.base_model import MODELS, BaseModel
+from base.base_reader import SUBMISSIONS, BaseSubmission
+from base.base_trainer import BaseTrainer
+from base.contracts import DataSpec, RunContext
+from base.monitor import Monitor
+from base.registry import Part, Registry, import_all
+from base.run_folder import RunFolder
+from logger.console import ConsoleLogger
+from logger.jsonl import JsonlLogger
+from trainer.optim import OPTIMIZERS, SCHEDULERS
+from trainer.supervised import SupervisedTrainer
+from utils import checkpoint, config, files, seed
+from utils.config import ConfigError, Problem, RawConfig
+from utils.device import autocast
+from utils.errors import UserError
+from utils.validate import Settings, validate
+
+if TYPE_CHECKING:
+    from base.settings import TrainerSettings
+
+TRAINERS: dict[str, type[BaseTrainer]] = {"SupervisedTrainer": SupervisedTrainer}
+PACKAGES = ("data_loader", "model", "logger", "trainer")
+LOGGERS = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger"}
+
+# Keys of pytorch-template and its descendants, and what stands in their place here.
+REPLACED = {
+    "n_gpu": "leave it out and start the script with torchrun --nproc_per_node=N",
+    "device": "leave it out and use --device",
+    "save_freq": "use trainer.save_period",
+    "verbose": "use trainer.verbosity",
+    "loss_name": 'use loss: {"type": …, "args": …}',
+    "metric": "use metrics, a list",
+    "train_loader": "use data_loader",
+    "valid_data_loader": "use data_loader.args.split",
+    "validation_split": "use data_loader.args.split.valid",
+    "shuffle": "leave it out: training samples are always shuffled; see data_loader.args.sampler",
+    "model": 'use arch: {"type": …, "args": …}',
+    "architecture": 'use arch: {"type": …, "args": …}',
+    "scheduler": "use lr_scheduler",
+    "learning_rate": "use optimizer.args.lr",
+    "max_epochs": "use trainer.epochs",
+    "num_epochs": "use trainer.epochs",
+    "patience": "use trainer.early_stop",
+    "early_stopping": "use trainer.early_stop",
+    "tensorboardX": "use trainer.tensorboard",
+    "amp": 'use trainer.precision: "bf16" or "fp16"',
+    "accumulation_steps": "use trainer.accumulate",
+    "grad_clip": "use trainer.clip_norm",
+    "resume": "use --resume",
+}
+# What may differ when a run goes on: how long, how fast and where, but not what is learned from what.
+MAY_CHANGE = ("trainer.", "data_loader.args.num_workers", "data_loader.args.cache_mb", "data_loader.args.worker_timeout",
+              "data_loader.args.data_dir", "submission")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A config that holds: every key known, every argument checked, every part of the same task."""
+
+    raw: RawConfig
+    config: Any  # the pydantic model of `config_model`
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the values."""
+        return files.hash_json(self.raw.values)
+
+
+@cache
+def config_model() -> type[Settings]:
+    """The model of a whole config, from everything that is registered; also the source of configs/schema.json."""
+    import_all(*PACKAGES)
+    settings = [cls.Settings for cls in TRAINERS.values()]
+    fields: dict[str, Any] = {
+        "name": (
+            Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")],
+            Field(description="of the experiment: letters, digits, . _ - ; names its folders"),
+        ),
+        "seed": (Annotated[int, Field(ge=0, lt=2**63)], Field(default=0, description="of order, augmentation, dropout and weights")),
+        "arch": (MODELS.annotation, Field(description="the model")),
+        "data_loader": (LOADERS.annotation, Field(description="from files to batches")),
+        "loss": (LOSSES.annotation, Field(description="what is minimised")),
+        "metrics": (list[METRICS.annotation], Field(default=[], description="scores on validation and test")),
+        "optimizer": (OPTIMIZERS.annotation, Field(description="what moves the weights")),
+        "lr_scheduler": (SCHEDULERS.annotation | None, Field(default=None, description="what moves the learning rate")),
+        "trainer": (_one_of(settings), Field(description="how long, what to watch, when to save")),
+        "callbacks": (list[CALLBACKS.annotation] if CALLBACKS.classes else list[Part], Field(default=[], description="beside training")),
+        "submission": (SUBMISSIONS.annotation | None, Field(default=None, description="the file that test.py writes")),
+    }
+    return create_model("Config", __base__=Settings, **fields)
+
+
+def _one_of(settings: list[type[TrainerSettings]]) -> Any:
+    from typing import Union
+
+    return settings[0] if len(settings) == 1 else Annotated[Union[tuple(settings)], Field(discriminator="type")]
+
+
+# Checking -----------------------------------------------------------------------------------------------------------
+
+
+def check(raw: RawConfig) -> Experiment:
+    """The experiment that a config describes. Raises ConfigError with all problems; builds nothing, touches no data."""
+    model = config_model()
+    trainer = raw.values.get("trainer")
+    if isinstance(trainer, dict) and len(TRAINERS) > 1:
+        trainer.setdefault("type", SupervisedTrainer.__name__)
+    checked = validate(model, raw, REPLACED)
+    problems = [*_mixed_tasks(raw, checked), *_inner_problems(raw, checked)]
+    if not problems:
+        problems = [*_unknown_monitor(raw, checked)]
+    if problems:
+        raise ConfigError(problems)
+    return Experiment(raw, checked)
+
+
+def _registries() -> dict[str, Registry[Any]]:
+    return {"arch": MODELS, "data_loader": LOADERS, "loss": LOSSES, "metrics": METRICS, "submission": SUBMISSIONS}
+
+
+def _placed_parts(checked: Any) -> Iterator[tuple[str, tuple[str | int, ...], Part]]:
+    for name in _registries():
+        value = getattr(checked, name)
+        for index, part in enumerate(value if isinstance(value, list) else [value]):
+            if part is not None:
+                yield name, (name, index) if isinstance(value, list) else (name,), part
+
+
+def _mixed_tasks(raw: RawConfig, checked: Any) -> Iterator[Problem]:
+    """Parts that do not serve the task of the data."""
+    registries = _registries()
+    tasks = LOADERS.tasks(checked.data_loader.type)
+    for name, key, part in _placed_parts(checked):
+        serves = registries[name].tasks(part.type)
+        if tasks and serves and not tasks & serves:
+            message = f"{part.type} serves {', '.join(sorted(serves))}, but {checked.data_loader.type} gives {', '.join(sorted(tasks))}"
+            yield Problem(raw.origin((*key, "type")), config.key_text((*key, "type")), message)
+
+
+def _inner_problems(raw: RawConfig, checked: Any) -> Iterator[Problem]:
+    """What the classes themselves find wrong between their arguments and the declared data."""
+    spec = declared_spec(checked)
+    for _, key, part in _placed_parts(checked):
+        for below, message in getattr(part.cls, "check")(part.args, spec):  # noqa: B009 - every base class has it
+            yield Problem(raw.origin((*key, "args")), f"{config.key_text(key)}.args.{below}", message)
+
+
+def _unknown_monitor(raw: RawConfig, checked: Any) -> Iterator[Problem]:
+    """A monitored score that nothing will compute."""
+    spec = declared_spec(checked)
+    try:
+        names = score_names([part.build(spec) for part in checked.metrics], spec)
+        Monitor(checked.trainer.monitor).require(names)
+    except UserError as error:
+        text = str(error).removeprefix("trainer.monitor: ")
+        yield Problem(raw.origin(("trainer", "monitor")), "trainer.monitor", text)
+
+
+def declared_spec(checked: Any) -> DataSpec:
+    """What the config alone says of the data."""
+    spec: DataSpec = checked.data_loader.cls.declared(checked.data_loader.args)
+    return spec
+
+
+def score_names(metrics: list[BaseMetric], spec: DataSpec) -> list[str]:
+    """Everything that may be monitored."""
+    return ["train/loss", "val/loss", *(f"val/{name}" for metric in metrics for name in metric.names)]
+
+
+def require_resumable(stored: Mapping[str, Any], wanted: Mapping[str, Any], file: str) -> None:
+    """Raise ConfigError where a checkpoint's config differs from the one to go on with, in more than how to run it."""
+    problems = [
+        Problem(file, config.key_text(key), f"the checkpoint was trained with {config.show(old)}, this config says {config.show(new)}; "
+                "resume with the same value, or start a new run without -r")
+        for key, old, new in config.differences(stored, wanted)
+        if not config.key_text(key).startswith(MAY_CHANGE)
+    ]  # fmt: skip
+    if problems:
+        raise ConfigError(problems)
+
+
+# Building -----------------------------------------------------------------------------------------------------------
+
+
+def build_loader(experiment: Experiment, device: torch.device) -> BaseDataLoader:
+    """The loader; it reads no data yet."""
+    context = RunContext(experiment.config.seed, pin_memory=device.type == "cuda")
+    loader: BaseDataLoader = experiment.config.data_loader.build(context)
+    return loader
+
+
+def build_model(experiment: Experiment, spec: DataSpec) -> BaseModel:
+    """The model with the weights that the config's seed gives."""
+    seed.seed_everything(experiment.config.seed, "weights")
+    model: BaseModel = experiment.config.arch.build(spec)
+    return model
+
+
+def build_metrics(experiment: Experiment, spec: DataSpec) -> list[BaseMetric]:
+    """The metrics, in the config's order."""
+    return [part.build(spec) for part in experiment.config.metrics]
+
+
+def build_submission(experiment: Experiment, spec: DataSpec) -> BaseSubmission | None:
+    """The writer of the competition's file, if there is one."""
+    part = experiment.config.submission
+    return part.build(spec) if part is not None else None
+
+
+def build_trainer(experiment: Experiment, loader: BaseDataLoader, folder: RunFolder, device: torch.device) -> BaseTrainer:
+    """Everything that trains."""
+    settings = experiment.config.trainer
+    if settings.deterministic:
+        torch.use_deterministic_algorithms(True)
+    spec = loader.spec
+    metadata = {
+        "config": experiment.raw.values,
+        "config_hash": experiment.hash,
+        "split_hash": loader.split_hash,
+        "spec": spec.as_json(),
+    }
+    model = build_model(experiment, spec)
+    loss: BaseLoss = experiment.config.loss.build(spec)
+    return TRAINERS[settings.type](
+        settings=settings, run_seed=experiment.config.seed, loader=loader, folder=folder, device=device, metadata=metadata,
+        callbacks=build_callbacks(experiment), model=model, loss=loss, metrics=build_metrics(experiment, spec),
+        optimizer=experiment.config.optimizer.build(), scheduler=experiment.config.lr_scheduler and experiment.config.lr_scheduler.build(),
+    )  # type: ignore[call-arg]  # fmt: skip
+
+
+def build_callbacks(experiment: Experiment) -> list[BaseCallback]:
+    """The logs that are always on, those that the config switches on, then its own callbacks."""
+    settings = experiment.config.trainer
+    chosen = [CALLBACKS.classes[name]() for key, name in LOGGERS.items() if getattr(settings, key)]
+    return [ConsoleLogger(settings.verbosity), JsonlLogger(), *chosen, *(part.build() for part in experiment.config.callbacks)]
+
+
+# Loading ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model as a checkpoint holds it, with everything that belongs to it."""
+
+    path: Path
+    experiment: Experiment
+    state: Mapping[str, Any]
+    spec: DataSpec
+    model: BaseModel
+    digest: str  # SHA-256 of the file
+
+    @property
+    def fitted(self) -> dict[str, Any]:
+        """By metric, what was fitted on the validation samples of its run."""
+        return dict(self.state["fitted"])
+
+
+def find_checkpoint(path: Path) -> Path:
+    """A checkpoint file as given, or the best (else the last) one of a run's folder. Raises UserError."""
+    if path.is_dir():
+        found = [path / name for name in (checkpoint.BEST, checkpoint.LAST) if (path / name).exists()]
+        if not found:
+            raise UserError(f"{path}: holds no checkpoint ({checkpoint.BEST} or {checkpoint.LAST})")
+        return found[0]
+    if not path.exists():
+        raise UserError(f"{path}: there is no such checkpoint")
+    return path
+
+
+def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()) -> Loaded:
+    """The model of a checkpoint file, ready to predict: the averaged weights where the run kept an average.
+
+    overrides: `a.b.c=VALUE` changes of its config, e.g. another data folder. Raises UserError.
+    """
+    path = find_checkpoint(path)
+    entry = checkpoint.CheckpointFolder(path.parent).manifest()["files"].get(path.name)
+    state = checkpoint.load(path, entry["sha256"] if entry else None)
+    try:
+        raw = config.from_values(state["config"], str(path), overrides)
+        spec = DataSpec(**state["spec"])
+        weights = state.get("ema") or state["model"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: is no checkpoint of this project (it lacks {error})") from None
+    experiment = check(raw)
+    model = build_model(experiment, spec)
+    load_weights(model, weights, path)
+    layout = torch.channels_last if experiment.config.trainer.channels_last else torch.contiguous_format
+    model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
+    return Loaded(path, experiment, state, spec, model, files.sha256(path))
+
+
+def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path) -> None:
+    """Raise UserError, in one line, where the weights are not those of the model."""
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: holds the weights of another model ({reason})") from None
+
+
+__all__ = ["Experiment", "Loaded", "autocast", "build_loader", "build_trainer", "check", "load_model"]

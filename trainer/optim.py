@@ -1,0 +1,326 @@
+"""Optimisers and schedules that a config may name: torch's and timm's classes, with checked arguments."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.optim import lr_scheduler as torch_schedulers
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.optimizer import Optimizer
+
+from base.base_loss import BaseLoss
+from base.base_model import BaseModel
+from base.registry import Registry
+from utils.validate import Settings
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class BaseOptimizer(Settings):
+    """Rates and decays by kind of parameter, for every optimiser."""
+
+    lr: Positive = Field(description="learning rate (the peak, for schedules that have one)")
+    weight_decay: NotNegative = Field(default=0.0, description="of weights; norms and biases have none")
+    head_lr: Positive | None = Field(default=None, description="learning rate of the model's head and the loss's parameters")
+    head_weight_decay: NotNegative | None = Field(default=None, description="weight decay of those")
+
+    @abstractmethod
+    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+        """The optimiser over parameter groups that carry their own `lr` and `weight_decay`."""
+
+    def build(self, model: BaseModel, loss: BaseLoss) -> Optimizer:
+        """The optimiser over everything that the model and the loss let it train."""
+        return self.create(parameter_groups(self, model, loss))
+
+    def options(self) -> dict[str, Any]:
+        """The arguments beyond the rates and decays, which stand in the groups."""
+        return self.model_dump(exclude=set(BaseOptimizer.model_fields))
+
+
+OPTIMIZERS: Registry[BaseOptimizer] = Registry("optimizer", BaseOptimizer)
+
+
+def parameter_groups(settings: BaseOptimizer, model: BaseModel, loss: BaseLoss) -> list[dict[str, Any]]:
+    """Body and head, each with and without decay; one-dimensional parameters (norms, biases) are not decayed."""
+    head = {id(p) for module in (*model.head(), loss) for p in module.parameters()}
+    groups: dict[str, dict[str, Any]] = {}
+    for parameter in (*model.parameters(), *loss.parameters()):
+        if not parameter.requires_grad:
+            continue
+        in_head, decayed = id(parameter) in head, parameter.ndim > 1
+        name = f"{'head' if in_head else 'body'}{'' if decayed else ', no decay'}"
+        group = groups.setdefault(name, {"name": name, "params": [], **_rates(settings, in_head, decayed)})
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def _rates(settings: BaseOptimizer, in_head: bool, decayed: bool) -> dict[str, float]:
+    lr, decay = settings.lr, settings.weight_decay
+    if in_head:
+        lr = lr if settings.head_lr is None else settings.head_lr
+        decay = decay if settings.head_weight_decay is None else settings.head_weight_decay
+    return {"lr": lr, "weight_decay": decay if decayed else 0.0}
+
+
+@OPTIMIZERS.register()
+class SGD(BaseOptimizer):
+    """Stochastic gradient descent (torch.optim.SGD)."""
+
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+
+    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+        return torch.optim.SGD(groups, **self.options())
+
+
+class _AdamLike(BaseOptimizer):
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    amsgrad: bool = False
+
+
+@OPTIMIZERS.register()
+class Adam(_AdamLike):
+    """Adam (torch.optim.Adam): Kingma and Ba 2015; decay is added to the gradient."""
+
+    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+        return torch.optim.Adam(groups, **self.options())
+
+
+@OPTIMIZERS.register()
+class AdamW(_AdamLike):
+    """Adam with decoupled weight decay (torch.optim.AdamW): Loshchilov and Hutter 2019."""
+
+    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+        return torch.optim.AdamW(groups, **self.options())
+
+
+@OPTIMIZERS.register()
+class RMSprop(BaseOptimizer):
+    """RMSprop (torch.optim.RMSprop)."""
+
+    alpha: Fraction = 0.99
+    eps: Positive = 1e-8
+    momentum: Fraction = 0.0
+
+    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+        return torch.optim.RMSprop(groups, **self.options())
+
+
+@OPTIMIZERS.register()
+class Lamb(BaseOptimizer):
+    """Layer-wise adaptive rates for large batches (timm.optim.Lamb): You et al. 2020."""
+
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Positive = 1e-6
+
+    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+        from timm.optim import Lamb as TimmLamb
+
+        return TimmLamb(groups, **self.options())
+
+
+@OPTIMIZERS.register()
+class Lion(BaseOptimizer):
+    """Sign of an interpolated momentum (timm.optim.Lion): Chen et al. 2023."""
+
+    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
+
+    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+        from timm.optim import Lion as TimmLion
+
+        return TimmLion(groups, **self.options())
+
+
+# Schedules ----------------------------------------------------------------------------------------------------------
+
+
+class BaseScheduler(Settings):
+    """Warm-up, for every schedule. Lengths are in epochs, whatever the interval."""
+
+    warmup: NotNegative = Field(default=0.0, description="epochs over which the rate rises linearly from 0 to the schedule's")
+    interval: Literal["epoch", "step"] = Field(default="epoch", description="how often the rate moves")
+
+    @abstractmethod
+    def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
+        """torch's scheduler. epochs: of the run. steps: of the run. per_epoch: `step()` calls in an epoch."""
+
+
+SCHEDULERS: Registry[BaseScheduler] = Registry("lr_scheduler", BaseScheduler)
+
+
+@SCHEDULERS.register()
+class StepLR(BaseScheduler):
+    """The rate times `gamma` every `step_size` epochs."""
+
+    step_size: Count
+    gamma: Positive = 0.1
+    interval: Literal["epoch"] = "epoch"
+
+    def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
+        return torch_schedulers.StepLR(optimizer, self.step_size, self.gamma)
+
+
+@SCHEDULERS.register()
+class MultiStepLR(BaseScheduler):
+    """The rate times `gamma` at each of the epochs `milestones`."""
+
+    milestones: list[Count]
+    gamma: Positive = 0.1
+    interval: Literal["epoch"] = "epoch"
+
+    def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
+        return torch_schedulers.MultiStepLR(optimizer, self.milestones, self.gamma)
+
+
+@SCHEDULERS.register()
+class ExponentialLR(BaseScheduler):
+    """The rate times `gamma` every epoch."""
+
+    gamma: Positive
+    interval: Literal["epoch"] = "epoch"
+
+    def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
+        return torch_schedulers.ExponentialLR(optimizer, self.gamma)
+
+
+@SCHEDULERS.register()
+class CosineAnnealingLR(BaseScheduler):
+    """Half a cosine from the rate to `eta_min` (Loshchilov and Hutter 2017)."""
+
+    T_max: Count | None = Field(default=None, description="epochs until `eta_min`; null for the whole run")
+    eta_min: NotNegative = 0.0
+    interval: Literal["epoch", "step"] = "step"
+
+    def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
+        return torch_schedulers.CosineAnnealingLR(optimizer, (self.T_max or epochs) * per_epoch, self.eta_min)
+
+
+@SCHEDULERS.register()
+class CosineAnnealingWarmRestarts(BaseScheduler):
+    """Cosines that start anew after `T_0` epochs, each `T_mult` times as long as the one before."""
+
+    T_0: Count
+    T_mult: Count = 1
+    eta_min: NotNegative = 0.0
+
+    def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
+        return torch_schedulers.CosineAnnealingWarmRestarts(optimizer, self.T_0 * per_epoch, self.T_mult, self.eta_min)
+
+
+@SCHEDULERS.register()
+class OneCycleLR(BaseScheduler):
+    """Up to the optimiser's rate and down to almost nothing over the run, a step at a time (Smith and Topin 2018)."""
+
+    pct_start: Fraction = 0.3
+    div_factor: Positive = 25.0
+    final_div_factor: Positive = 1e4
+    anneal_strategy: Literal["cos", "linear"] = "cos"
+    cycle_momentum: bool = False
+    interval: Literal["step"] = "step"
+
+    def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        options = self.model_dump(exclude={"warmup", "interval"})
+        # One more than the steps: the scheduler is stepped after the last one too.
+        return torch_schedulers.OneCycleLR(optimizer, peaks, total_steps=steps + 1, **options)
+
+
+@SCHEDULERS.register()
+class PlateauLR(BaseScheduler):
+    """The rate times `factor` when the monitored score has not improved for `patience` epochs (ReduceLROnPlateau)."""
+
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    patience: Annotated[int, Field(ge=0)] = 10
+    threshold: NotNegative = 1e-4
+    cooldown: Annotated[int, Field(ge=0)] = 0
+    min_lr: NotNegative = 0.0
+    interval: Literal["epoch"] = "epoch"
+
+    def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
+        return ReduceLROnPlateau(optimizer, **self.model_dump(exclude={"warmup", "interval"}))
+
+
+class Schedule:
+    """A scheduler and its warm-up, moved once a step and once an epoch.
+
+    The warm-up dampens what the scheduler wants and hands it back undamped, so that it works with every scheduler.
+    """
+
+    def __init__(self, settings: BaseScheduler | None, optimizer: Optimizer, epochs: int, epoch_steps: int, mode: str) -> None:
+        self.optimizer = optimizer
+        self.interval = settings.interval if settings else "epoch"
+        self.warmup_steps = round(settings.warmup * epoch_steps) if settings else 0
+        per_epoch = epoch_steps if self.interval == "step" else 1
+        self.scheduler = settings.create(optimizer, epochs, epochs * epoch_steps, per_epoch) if settings else None
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.mode = "max" if mode == "max" else "min"
+            self.scheduler._init_is_better(self.scheduler.mode, self.scheduler.threshold, self.scheduler.threshold_mode)
+        self.steps = 0
+        self.undamped = self.rates()
+        self._dampen()
+
+    def after_step(self) -> None:
+        """One step was made."""
+        self.steps += 1
+        self._restore()
+        if self.scheduler is not None and self.interval == "step":
+            self.scheduler.step()
+        self._remember()
+
+    def after_epoch(self, score: float | None) -> None:
+        """One epoch has passed; `score` is the monitored one, None where it was not computed."""
+        self._restore()
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            if score is not None:
+                self.scheduler.step(score)
+        elif self.scheduler is not None and self.interval == "epoch":
+            self.scheduler.step()
+        self._remember()
+
+    def rates(self) -> list[float]:
+        """The learning rate of each group."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def _restore(self) -> None:
+        for group, rate in zip(self.optimizer.param_groups, self.undamped, strict=True):
+            group["lr"] = rate
+
+    def _remember(self) -> None:
+        self.undamped = self.rates()
+        self._dampen()
+
+    def _dampen(self) -> None:
+        if self.steps < self.warmup_steps:
+            for group in self.optimizer.param_groups:
+                group["lr"] *= (self.steps + 1) / (self.warmup_steps + 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Numbers only: what else torch's schedulers hold is made anew from the config."""
+        state = self.scheduler.state_dict() if self.scheduler is not None else {}
+        return {"steps": self.steps, "undamped": self.undamped, "scheduler": dict(_plain(state.items()))}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """What `state_dict` gave."""
+        self.steps, self.undamped = state["steps"], list(state["undamped"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict({**self.scheduler.state_dict(), **state["scheduler"]})
+
+
+def _plain(items: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
+    for name, value in items:
+        if isinstance(value, int | float | str | list) or value is None:
+            yield name, value
+
+
+def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
+    """The parameters that are trained, each once."""
+    return list(dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad))

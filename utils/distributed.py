@@ -1,0 +1,98 @@
+"""One process or many: the same calls, which do nothing where there is one.
+
+Losses are defined over the *global* batch, so that the number of processes changes nothing but the speed.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+TIMEOUT = timedelta(minutes=10)
+
+
+def initialise(device_type: str) -> None:
+    """Join the group that torchrun describes in the environment; nothing without it."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo", timeout=TIMEOUT)
+
+
+def finish() -> None:
+    """Leave the group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """This process's number, 0 the main one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """The number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def local_rank() -> int:
+    """This process's number on its machine: the GPU it takes."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def is_main() -> bool:
+    """Whether this process writes files and speaks to the user."""
+    return rank() == 0
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether `flag` holds on any process. Goes over the CPU's group, so it does not wait for the device."""
+    if world_size() == 1:
+        return flag
+    total = torch.tensor([float(flag)])
+    dist.all_reduce(total)
+    return bool(total.item())
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """The values of all processes in order of rank, on rank 0; elsewhere an empty list."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.gather_object(value, values if is_main() else None)
+    return values if is_main() else []
+
+
+def broadcast_object(value: Any) -> Any:
+    """Rank 0's value, on every process."""
+    if world_size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """Sum of a tensor of any shape over all processes, without gradient."""
+    if world_size() == 1:
+        return value
+    value = value.detach().clone()
+    dist.all_reduce(value)
+    return value
+
+
+def differentiable_sum(value: Tensor) -> Tensor:
+    """Sum over all processes through which gradients flow, for statistics of the whole global batch.
+
+    Its backward sums the gradients of every process; DistributedDataParallel then averages, which leaves the gradient
+    of one process that holds the whole batch.
+    """
+    if world_size() == 1:
+        return value
+    from torch.distributed.nn.functional import all_reduce
+
+    summed: Tensor = all_reduce(value)
+    return summed

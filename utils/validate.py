@@ -1,0 +1,147 @@
+"""From pydantic's errors to lines a user can act on: file, key, what was found, what is allowed, the nearest match."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from utils.config import ConfigError, KeyPath, Problem, RawConfig, did_you_mean, key_text, show
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """A group of config keys: unknown ones are refused, values are not converted (`"4"` is no number)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def validate(model: type[Model], raw: RawConfig, replaced: Mapping[str, str]) -> Model:
+    """The config as an instance of `model`; `replaced` maps keys of older templates to what stands in their place.
+
+    Raises ConfigError with every problem.
+    """
+    try:
+        return model.model_validate_json(json.dumps(raw.values))
+    except ValidationError as error:
+        raise ConfigError(list(_problems(model, raw, error, replaced))) from None
+
+
+def _problems(
+    model: type[BaseModel], raw: RawConfig, error: ValidationError, replaced: Mapping[str, str]
+) -> Iterator[Problem]:
+    by_key: dict[KeyPath, list[ErrorDetails]] = defaultdict(list)
+    for detail in error.errors(include_url=False):
+        by_key[_key(raw.values, detail)].append(detail)
+    for key, details in by_key.items():
+        message = _message(model, raw.values, key, details, replaced)
+        yield Problem(raw.origin(key), key_text(key), message)
+
+
+def _key(values: Any, detail: ErrorDetails) -> KeyPath:
+    """The place in the config, without the names of types that pydantic puts in between."""
+    key: list[str | int] = []
+    for index, part in enumerate(detail["loc"]):
+        if (isinstance(values, dict) and part in values) or (
+            isinstance(values, list) and isinstance(part, int) and part < len(values)
+        ):
+            values = values[part]
+            key.append(part)
+        elif detail["type"] == "missing" and index == len(detail["loc"]) - 1:
+            key.append(part)
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        key.append("type")
+    return tuple(key)
+
+
+def _message(
+    model: type[BaseModel], values: Any, key: KeyPath, details: list[ErrorDetails], replaced: Mapping[str, str]
+) -> str:
+    name = str(key[-1]) if key else ""
+    kinds = {detail["type"] for detail in details}
+    if "extra_forbidden" in kinds:
+        if name in replaced:
+            return f"is a key of older templates; {replaced[name]}"
+        known = sorted({field for found in models_at(model, values, key[:-1]) for field in found.model_fields})
+        return f"unknown key{did_you_mean(name, known) or '; allowed: ' + ', '.join(known)}"
+    if kinds & {"missing", "union_tag_not_found"}:
+        return "is missing, and has no default" if name != "type" else f"is missing; allowed: {_types(model, values, key)}"
+    found = details[0]["input"] if name != "type" else _at(values, key)
+    if name == "type":
+        names = _type_names(model, values, key)
+        near = did_you_mean(str(found), names)
+        return f"unknown type {show(found)}{near}; allowed: {', '.join(names)}"
+    allowed = list(dict.fromkeys(_allowed(detail) for detail in details))
+    words = [word for detail in details for word in _literals(detail)]
+    near = did_you_mean(found, words) if isinstance(found, str) else ""
+    return f"found {show(found)}{near}; allowed: {', or '.join(allowed)}"
+
+
+def _allowed(detail: ErrorDetails) -> str:
+    """pydantic's sentence, as the thing that would have been right."""
+    text = detail["msg"]
+    for start in ("Input should be an ", "Input should be a ", "Input should be ", "Value error, "):
+        text = text.removeprefix(start)
+    return text
+
+
+def _literals(detail: ErrorDetails) -> list[str]:
+    return str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "").split(", ")
+
+
+def _at(values: Any, key: KeyPath) -> Any:
+    for part in key:
+        values = values[part]
+    return values
+
+
+def _types(model: type[BaseModel], values: Any, key: KeyPath) -> str:
+    return ", ".join(_type_names(model, values, key))
+
+
+def _type_names(model: type[BaseModel], values: Any, key: KeyPath) -> list[str]:
+    """The types that may stand at `key`, which ends with `type`."""
+    names = set()
+    for found in models_at(model, values, key[:-1], any_type=True):
+        field = found.model_fields.get("type")
+        names |= set(get_args(field.annotation)) if field is not None else set()
+    return sorted(names)
+
+
+def models_at(annotation: Any, values: Any, key: KeyPath, any_type: bool = False) -> Iterator[type[BaseModel]]:
+    """The models that describe the object at `key`; where its `type` chooses between several, the chosen one."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from models_at(get_args(annotation)[0], values, key, any_type)
+    elif origin in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from models_at(member, values, key, any_type)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not key:
+            if any_type or _chosen(annotation, values):
+                yield annotation
+        elif key[0] in annotation.model_fields and _chosen(annotation, values):
+            field = annotation.model_fields[str(key[0])]
+            yield from models_at(field.annotation, _step(values, key[0]), key[1:], any_type)
+    elif origin in (list, dict, tuple) and key:
+        yield from models_at(get_args(annotation)[-1], _step(values, key[0]), key[1:], any_type)
+
+
+def _chosen(model: type[BaseModel], values: Any) -> bool:
+    field = model.model_fields.get("type")
+    if field is None or get_origin(field.annotation) is not Literal or not isinstance(values, dict):
+        return True
+    return values.get("type", field.default) in get_args(field.annotation)
+
+
+def _step(values: Any, part: str | int) -> Any:
+    try:
+        return values[part]
+    except (KeyError, IndexError, TypeError):
+        return None
