@@ -34,7 +34,8 @@ class BaseLoss(nn.Module, Checked, ABC):
         """
         terms = self.terms(outputs, target)
         counts = distributed.sum_over_ranks(torch.stack([term.count.float() for term in terms.values()]))
-        share = distributed.world_size() / counts.clamp_min(torch.finfo(torch.float32).tiny)
+        # A term that nothing in the global batch counts for is 0, with a gradient of 0.
+        share = torch.where(counts > 0, distributed.world_size() / counts.clamp_min(1e-20), 0.0)
         return {name: term.total * share[index] for index, (name, term) in enumerate(terms.items())}
 
 

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -242,3 +242,20 @@ class BaseTrainer(ABC):
             self.save([checkpoint.LAST])
         if distributed.is_main():
             self.folder.checkpoints.require_space(copies=self.settings.keep + 2)
+
+
+TRAINERS: dict[str, type[BaseTrainer]] = {}
+
+
+def register_trainer(cls: type[BaseTrainer]) -> type[BaseTrainer]:
+    """Class decorator: `trainer.type` may name the class. Its `Settings` are the keys that `trainer` then takes.
+
+    Raises TypeError for a name taken twice, or Settings whose `type` is not that name alone.
+    """
+    name = cls.__name__
+    if name in TRAINERS:
+        raise TypeError(f"trainer {name} is registered twice: in {TRAINERS[name].__module__}, {cls.__module__}")
+    if get_args(cls.Settings.model_fields["type"].annotation) != (name,):
+        raise TypeError(f'trainer {name}: its Settings need `type: Literal["{name}"] = "{name}"`')
+    TRAINERS[name] = cls
+    return cls

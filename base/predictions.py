@@ -59,13 +59,19 @@ class Predictions:
         return list(self.columns["id"].to_pylist())
 
     def array(self, name: str) -> np.ndarray:
-        """A column of equal shapes as (N, …) float or integer; rows with an error are NaN (or 0 for integers)."""
+        """A column of equal shapes as (N, …); rows with an error are NaN (integers become floats where there are any)."""
         array = self.columns[name].combine_chunks()
+        bad = np.asarray(pc.not_equal(self.columns["error"], ""))
         if pa.types.is_fixed_size_list(array.type):
             width, length = array.type.list_size, len(array)
             flat = array.values.slice(array.offset * width, length * width)
-            return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(length, width)
-        return np.asarray(array.to_numpy(zero_copy_only=False))
+            values = np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(length, width)
+        else:
+            values = np.asarray(array.to_numpy(zero_copy_only=False))
+        if bad.any():
+            values = np.array(values, dtype=np.result_type(values.dtype, np.float32))
+            values[bad] = np.nan
+        return values
 
     def lists(self, name: str) -> list[np.ndarray]:
         """A ragged column as N arrays (n_i, …)."""

@@ -110,8 +110,6 @@ class ImageLoader(BaseDataLoader):
         return self.label(self._read(self.test_reader, self.data_dir), str(self.data_dir), required=False)
 
     def _read(self, reader: BaseReader, data_dir: Path) -> SampleTable:
-        if not data_dir.is_dir():
-            raise UserError(f"{data_dir}: is no folder; set data_loader.args.data_dir to where the data are")
         return reader.read(data_dir).sorted()
 
     def _without_unreadable(self, table: SampleTable) -> tuple[SampleTable, dict[str, str]]:

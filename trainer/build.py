@@ -17,7 +17,7 @@ from base.base_loss import LOSSES, BaseLoss
 from base.base_metric import METRICS, BaseMetric
 from base.base_model import MODELS, BaseModel
 from base.base_reader import SUBMISSIONS, BaseSubmission
-from base.base_trainer import BaseTrainer
+from base.base_trainer import TRAINERS, BaseTrainer
 from base.contracts import DataSpec, RunContext
 from base.monitor import Monitor
 from base.registry import Part, Registry, import_all
@@ -35,7 +35,6 @@ from utils.validate import Settings, validate
 if TYPE_CHECKING:
     from base.settings import TrainerSettings
 
-TRAINERS: dict[str, type[BaseTrainer]] = {"SupervisedTrainer": SupervisedTrainer}
 PACKAGES = ("data_loader", "model", "logger", "trainer")
 LOGGERS = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger"}
 
@@ -120,7 +119,7 @@ def check(raw: RawConfig) -> Experiment:
     """The experiment that a config describes. Raises ConfigError with all problems; builds nothing, touches no data."""
     model = config_model()
     trainer = raw.values.get("trainer")
-    if isinstance(trainer, dict) and len(TRAINERS) > 1:
+    if isinstance(trainer, dict):
         trainer.setdefault("type", SupervisedTrainer.__name__)
     checked = validate(model, raw, REPLACED)
     problems = [*_mixed_tasks(raw, checked), *_inner_problems(raw, checked)]
@@ -284,6 +283,14 @@ def find_checkpoint(path: Path) -> Path:
     return path
 
 
+def log_folder(path: Path) -> Path:
+    """Where the logs of a checkpoint's run are; beside the checkpoint where it is in no run's folder."""
+    parents = path.absolute().parents
+    if len(parents) > 3 and parents[2].name == "models":
+        return parents[3] / "log" / parents[1].name / parents[0].name
+    return parents[0]
+
+
 def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()) -> Loaded:
     """The model of a checkpoint file, ready to predict: the averaged weights where the run kept an average.
 
@@ -293,7 +300,7 @@ def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()
     entry = checkpoint.CheckpointFolder(path.parent).manifest()["files"].get(path.name)
     state = checkpoint.load(path, entry["sha256"] if entry else None)
     try:
-        raw = config.from_values(state["config"], str(path), overrides)
+        raw = config.from_values(_without_pretraining(state["config"]), str(path), overrides)
         spec = DataSpec(**state["spec"])
         weights = state.get("ema") or state["model"]
     except (KeyError, TypeError) as error:
@@ -304,6 +311,14 @@ def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()
     layout = torch.channels_last if experiment.config.trainer.channels_last else torch.contiguous_format
     model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     return Loaded(path, experiment, state, spec, model, files.sha256(path))
+
+
+def _without_pretraining(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a model whose weights are at hand: it need not fetch those that its training began with."""
+    arch = dict(values["arch"])
+    if "pretrained" in arch.get("args", {}):
+        arch["args"] = {**arch["args"], "pretrained": False}
+    return {**values, "arch": arch}
 
 
 def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path) -> None:

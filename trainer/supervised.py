@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from base.base_loss import BaseLoss
 from base.base_metric import BaseMetric
 from base.base_model import BaseModel
-from base.base_trainer import BaseTrainer, Stateful
+from base.base_trainer import BaseTrainer, Stateful, register_trainer
 from base.contracts import Batch, Target
 from base.predictions import Predictions
 from base.settings import TrainerSettings
@@ -52,6 +52,7 @@ class Objective(nn.Module):
         return terms
 
 
+@register_trainer
 class SupervisedTrainer(BaseTrainer):
     """image -> model -> outputs -> loss terms -> gradient -> optimiser, and the metrics on complete predictions."""
 

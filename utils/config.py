@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,8 +18,12 @@ KeyPath = tuple[str | int, ...]
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 60
+MAX_DIGITS = 19  # those of 2 ** 63 - 1
 SHORTCUTS = {"lr": "optimizer.args.lr", "bs": "data_loader.args.batch_size"}
-_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+# A string or a comment. Both match to the end of the text where nothing closes them: trying again from every later
+# quote would take hours on a large file.
+_COMMENT = re.compile(r'"(?:\\.|[^"\\])*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_BAD_TEXT = re.compile("[\\0\ud800-\udfff]")  # no path and no UTF-8 text can hold these
 
 
 class Problem(NamedTuple):
@@ -38,7 +43,12 @@ class ConfigError(UserError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(dict.fromkeys(problems))
-        super().__init__("\n".join(" ".join(str(problem).split()) for problem in self.problems))
+        super().__init__("\n".join(_printable(" ".join(str(problem).split())) for problem in self.problems))
+
+
+def _printable(text: str) -> str:
+    """Escapes for what a terminal would obey or could not show."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass
@@ -66,22 +76,14 @@ def read(path: Path | str, overrides: Iterable[str] = (), lr: float | None = Non
     for name, value in (("lr", lr), ("bs", bs)):
         if value is not None:
             _override(config, SHORTCUTS[name], value, f"--{name}")
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise ConfigError([Problem("--set", text, "needs the form a.b.c=VALUE")])
-        _override(config, key, _parse_value(text, value), "--set")
+    _override_all(config, overrides)
     return config
 
 
 def from_values(values: dict[str, Any], file: str, overrides: Iterable[str] = ()) -> RawConfig:
     """A config that is at hand already (from a checkpoint), with overrides."""
     config = RawConfig(json.loads(json.dumps(values)), file)
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise ConfigError([Problem("--set", text, "needs the form a.b.c=VALUE")])
-        _override(config, key, _parse_value(text, value), "--set")
+    _override_all(config, overrides)
     return config
 
 
@@ -152,30 +154,54 @@ class _Twice(dict[str, Any]):
 class _NotANumber:
     text: str
 
+    def __str__(self) -> str:
+        return self.text
+
 
 def _read_with_parents(path: Path, chain: tuple[Path, ...]) -> RawConfig:
-    resolved = path.resolve()
-    if resolved in chain:
-        circle = " -> ".join(str(p.name) for p in (*chain[chain.index(resolved) :], resolved))
-        raise ConfigError([Problem(str(path), "extends", f"goes in a circle: {circle}")])
     values = _load(path)
-    parents = values.pop("extends", [])
-    parents = [parents] if isinstance(parents, str) else parents
-    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
-        raise ConfigError([Problem(str(path), "extends", f"found {show(parents)}; allowed: a file name, or a list of them")])
+    schema = values.pop("$schema", "")  # for editors
+    if not isinstance(schema, str):
+        raise ConfigError([Problem(str(path), "$schema", f"found {show(schema)}; allowed: the file name of a JSON schema")])
     merged = RawConfig({}, str(path))
-    for parent in parents:
-        base = _read_with_parents(path.parent / parent, (*chain, resolved))
+    chain = (*chain, path.resolve())
+    for parent in _parents(path, values.pop("extends", []), chain):
+        base = _read_with_parents(parent, chain)
         _merge(merged, base.values, base.origins, base.file)
     _merge(merged, values, {}, str(path))
     return merged
 
 
+def _parents(path: Path, extends: Any, chain: tuple[Path, ...]) -> list[Path]:
+    """The files that a config extends. `chain`: the files that lead here, of which none may be among them."""
+    names = [extends] if isinstance(extends, str) else extends
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise ConfigError([Problem(str(path), "extends", f"found {show(extends)}; allowed: a file name, or a list of them")])
+    parents = [path.parent / name for name in names]
+    for name, parent in zip(names, parents, strict=True):
+        if not os.path.isfile(parent):  # unlike Path.is_file, it never raises
+            near = did_you_mean(Path(name).name, _names_in(parent.parent))
+            raise ConfigError([Problem(str(path), "extends", f"found {show(name)}{near}; there is no such file")])
+        if parent.resolve() in chain:
+            circle = " -> ".join(p.name for p in (*chain[chain.index(parent.resolve()) :], parent))
+            raise ConfigError([Problem(str(path), "extends", f"goes in a circle: {circle}")])
+    return parents
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
 def _load(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise ConfigError([Problem(str(path), "", f"is over {MAX_BYTES:,} bytes, which no config is")])
-        text = path.read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
@@ -191,8 +217,10 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _parse(source: str, text: str) -> Any:
     """JSON with // and /* */ comments; keys given twice and numbers that are none are marked for `_forbidden`."""
-    blanked = _COMMENT.sub(lambda m: m[0] if m[0][0] == '"' else re.sub(r"[^\n]", " ", m[0]), text)
+    if not text.strip():
+        raise ConfigError([Problem(source, "", "is empty")])
     try:
+        blanked = _COMMENT.sub(_blank, text)
         return json.loads(
             blanked, object_pairs_hook=_object, parse_constant=_NotANumber, parse_float=_finite, parse_int=_integer
         )
@@ -201,6 +229,13 @@ def _parse(source: str, text: str) -> Any:
         raise ConfigError([Problem(source, place, f"is not JSON: {error.msg.lower()}")]) from None
     except RecursionError:
         raise ConfigError([Problem(source, "", "is nested too deeply")]) from None
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Spaces for a comment, so that columns stay; a comment that is not closed stays too, and is no JSON."""
+    text = match[0]
+    kept = text[0] == '"' or (text.startswith("/*") and not text.endswith("*/", 2))
+    return text if kept else re.sub(r"[^\n]", " ", text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -219,7 +254,7 @@ def _finite(text: str) -> float | _NotANumber:
 
 
 def _integer(text: str) -> int | _NotANumber:
-    return int(text) if len(text) <= 19 else _NotANumber(text[:20] + "…")
+    return int(text) if len(text) <= MAX_DIGITS else _NotANumber(text[:20] + "…")
 
 
 def _forbidden(source: str, value: Any, key: KeyPath) -> Iterator[Problem]:
@@ -227,10 +262,15 @@ def _forbidden(source: str, value: Any, key: KeyPath) -> Iterator[Problem]:
         yield Problem(source, key_text(key[:3]), f"is nested more than {MAX_DEPTH} deep")
         return
     if isinstance(value, _NotANumber):
-        yield Problem(source, key_text(key), f"found {value.text}; allowed: finite numbers")
+        yield Problem(source, key_text(key), f"found {value}; allowed: finite numbers, whole ones with at most {MAX_DIGITS} digits")
+    if isinstance(value, str) and _BAD_TEXT.search(value):
+        yield Problem(source, key_text(key), f"found {show(value)}; allowed: text without NUL and without halves of characters")
     if isinstance(value, _Twice):
         for name in value.keys_twice:
             yield Problem(source, key_text((*key, name)), "is given twice; keep one")
+    for name in value if isinstance(value, dict) else ():
+        if _BAD_TEXT.search(name):
+            yield Problem(source, key_text(key), f"has the key {show(name)}; allowed: keys without NUL and without halves of characters")
     for name, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         yield from _forbidden(source, item, (*key, name))
 
@@ -251,15 +291,23 @@ def _merge(config: RawConfig, values: dict[str, Any], origins: dict[KeyPath, str
 
 
 def _merge_values(config: RawConfig, old: Any, new: Any, source: RawConfig, key: KeyPath) -> Any:
-    merges = isinstance(old, dict) and isinstance(new, dict)
-    if not merges or new.get("type", old.get("type")) != old.get("type"):
-        config.origins = {k: f for k, f in config.origins.items() if k[: len(key)] != key} if key else config.origins
+    if not isinstance(old, dict) or not isinstance(new, dict) or _other_type(old, new):
+        _forget_origins(config, key)
         _note_origins(config, new, source, key)
         return new
     merged = dict(old)
     for name, value in new.items():
         merged[name] = _merge_values(config, old.get(name), value, source, (*key, name))
     return merged
+
+
+def _other_type(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    types = [values.get("type") for values in (old, new)]
+    return all(isinstance(name, str) for name in types) and types[0] != types[1]
+
+
+def _forget_origins(config: RawConfig, key: KeyPath) -> None:
+    config.origins = {k: file for k, file in config.origins.items() if k[: len(key)] != key}
 
 
 def _note_origins(config: RawConfig, value: Any, source: RawConfig, key: KeyPath) -> None:
@@ -269,33 +317,48 @@ def _note_origins(config: RawConfig, value: Any, source: RawConfig, key: KeyPath
         _note_origins(config, item, source, (*key, name))
 
 
-def _parse_value(option: str, text: str) -> Any:
+def _override_all(config: RawConfig, overrides: Iterable[str]) -> None:
+    for text in overrides:
+        key, _, value = text.partition("=")
+        if "=" not in text or not _steps(key):
+            raise ConfigError([Problem("--set", text, "needs the form a.b.c=VALUE")])
+        _override(config, key, _parse_value(key, value), "--set")
+
+
+def _parse_value(key: str, text: str) -> Any:
     """JSON where it is JSON, else the text itself: `--set name=demo` needs no quotes."""
     try:
         value = _parse("--set", text)
     except ConfigError:
-        return text
-    problems = list(_forbidden("--set", value, (option.partition("=")[0],)))
+        value = text
+    problems = list(_forbidden("--set", value, (key,)))
     if problems:
         raise ConfigError(problems)
     return value
 
 
+def _steps(dotted: str) -> list[str]:
+    return [part for part in re.split(r"[.\[\]]+", dotted) if part]
+
+
 def _override(config: RawConfig, dotted: str, value: Any, option: str) -> None:
-    key: list[str | int] = [int(part) if part.isdigit() else part for part in re.split(r"[.\[\]]+", dotted) if part]
+    key: KeyPath = ()
     place: Any = config.values
-    for depth, part in enumerate(key[:-1]):
-        if isinstance(place, dict):
-            place = place.setdefault(str(part), {})
-        elif isinstance(place, list) and isinstance(part, int) and part < len(place):
-            place = place[part]
-        else:
-            raise ConfigError([Problem(option, dotted, f"{key_text(tuple(key[:depth]))} holds {show(place)}, no {part}")])
-    last = key[-1]
+    *steps, last = _steps(dotted)
+    for step in steps:
+        part = _part(place, step, option, dotted, key)
+        place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
+        key = (*key, part)
+    part = _part(place, last, option, dotted, key)
+    place[part] = value
+    _forget_origins(config, (*key, part))
+    config.origins[*key, part] = option
+
+
+def _part(place: Any, step: str, option: str, dotted: str, key: KeyPath) -> str | int:
+    """A step of a dotted key, as what it is in an object or a list. Raises ConfigError where there is no such place."""
     if isinstance(place, dict):
-        place[str(last)] = value
-    elif isinstance(place, list) and isinstance(last, int) and last < len(place):
-        place[last] = value
-    else:
-        raise ConfigError([Problem(option, dotted, f"{key_text(tuple(key[:-1]))} holds {show(place)}, no {last}")])
-    config.origins[tuple(key)] = option
+        return step
+    if isinstance(place, list) and re.fullmatch("[0-9]{1,9}", step) and int(step) < len(place):
+        return int(step)
+    raise ConfigError([Problem(option, dotted, f"{key_text(key)} holds {show(place)}, which has no {step}")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from types import UnionType
@@ -11,9 +12,15 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from utils.config import ConfigError, KeyPath, Problem, RawConfig, did_you_mean, key_text, show
+from utils.config import ConfigError, KeyPath, Problem, RawConfig, did_you_mean, key_text, show, suggest
 
 Model = TypeVar("Model", bound=BaseModel)
+_WORDS = (
+    (r"^Input should be (an? )?", ""),
+    (r"^(Value error|Assertion failed), ", ""),
+    (r"^String should match pattern ", "text that matches "),
+    (r"^(String|List|Tuple|Dictionary) should have ", lambda match: f"a {match[1].lower()} with "),
+)
 
 
 class Settings(BaseModel):
@@ -40,6 +47,8 @@ def _problems(
     for detail in error.errors(include_url=False):
         by_key[_key(raw.values, detail)].append(detail)
     for key, details in by_key.items():
+        if "union_tag_not_found" in {detail["type"] for detail in details}:
+            key = _meant_type(raw.values, key)
         message = _message(model, raw.values, key, details, replaced)
         yield Problem(raw.origin(key), key_text(key), message)
 
@@ -53,11 +62,18 @@ def _key(values: Any, detail: ErrorDetails) -> KeyPath:
         ):
             values = values[part]
             key.append(part)
-        elif detail["type"] == "missing" and index == len(detail["loc"]) - 1:
+        elif detail["type"] == "missing" and (index == len(detail["loc"]) - 1 or part == "args"):
             key.append(part)
+            values = None
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
         key.append("type")
     return tuple(key)
+
+
+def _meant_type(values: Any, key: KeyPath) -> KeyPath:
+    """Where a part has no `type`: the key that was meant to be it, if there is one."""
+    near = [name for name in _at(values, key[:-1]) if name != "args" and suggest(name, ["type"])]
+    return (*key[:-1], near[0]) if near else key
 
 
 def _message(
@@ -70,6 +86,8 @@ def _message(
             return f"is a key of older templates; {replaced[name]}"
         known = sorted({field for found in models_at(model, values, key[:-1]) for field in found.model_fields})
         return f"unknown key{did_you_mean(name, known) or '; allowed: ' + ', '.join(known)}"
+    if "union_tag_not_found" in kinds and name != "type":
+        return f'unknown key{did_you_mean(name, ["type"])}'
     if kinds & {"missing", "union_tag_not_found"}:
         return "is missing, and has no default" if name != "type" else f"is missing; allowed: {_types(model, values, key)}"
     found = details[0]["input"] if name != "type" else _at(values, key)
@@ -77,7 +95,7 @@ def _message(
         names = _type_names(model, values, key)
         near = did_you_mean(str(found), names)
         return f"unknown type {show(found)}{near}; allowed: {', '.join(names)}"
-    allowed = list(dict.fromkeys(_allowed(detail) for detail in details))
+    allowed = list(dict.fromkeys(_allowed(detail) + _described(model, values, key, detail) for detail in details))
     words = [word for detail in details for word in _literals(detail)]
     near = did_you_mean(found, words) if isinstance(found, str) else ""
     return f"found {show(found)}{near}; allowed: {', or '.join(allowed)}"
@@ -85,10 +103,17 @@ def _message(
 
 def _allowed(detail: ErrorDetails) -> str:
     """pydantic's sentence, as the thing that would have been right."""
-    text = detail["msg"]
-    for start in ("Input should be an ", "Input should be a ", "Input should be ", "Value error, "):
-        text = text.removeprefix(start)
+    text = detail["msg"].partition(" after validation, not ")[0]
+    for pattern, words in _WORDS:
+        text = re.sub(pattern, words, text)
     return text
+
+
+def _described(model: type[BaseModel], values: Any, key: KeyPath, detail: ErrorDetails) -> str:
+    """What a pattern means, in the words of the field that has it."""
+    fields = (found.model_fields.get(str(key[-1])) for found in models_at(model, values, key[:-1])) if key else ()
+    described = [field.description for field in fields if field is not None and field.description]
+    return f" ({described[0]})" if described and detail["type"] == "string_pattern_mismatch" else ""
 
 
 def _literals(detail: ErrorDetails) -> list[str]:

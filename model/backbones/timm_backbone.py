@@ -19,7 +19,7 @@ from utils.config import did_you_mean, show
 from utils.errors import UserError
 
 _DECLARED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
-_WRAPPERS = ("state_dict", "model")  # keys under which training scripts, ours included, put the weights
+_WRAPPERS = ("state_dict", "ema", "model")  # keys under which training scripts, ours included, put the weights
 _PREFIXES = ("", "backbone.", "module.", "model.")  # what they put before a backbone's names
 _INSTEAD = "give a local file (.pth, .pt or .safetensors), or false"
 
@@ -149,7 +149,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # both libraries raise many kinds for a malformed file
         raise UserError(f"arch.args.pretrained: {path}: cannot be read ({_first_line(error)}); {_INSTEAD}") from error
     for key in _WRAPPERS:
-        state = state.get(key, state) if isinstance(state, dict) else state
+        inner = state.get(key) if isinstance(state, dict) else None
+        state = inner if isinstance(inner, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"arch.args.pretrained: {path}: holds no state dict (tensors by name); {_INSTEAD}")
     return state

@@ -64,7 +64,8 @@ def soft_f1_loss(counts: Tensor, weights: Tensor) -> Tensor:
     true_positive, predicted, actual = counts
     f1 = 2 * true_positive / (predicted + actual).clamp_min(tiny)
     weights = weights.where(actual > 0, 0.0)
-    return 1 - (weights * f1).sum() / weights.sum().clamp_min(tiny)
+    macro: Tensor = (weights * f1).sum() / weights.sum().clamp_min(tiny)
+    return torch.ones_like(macro) - macro
 
 
 def one_hot(labels: Tensor, logits: Tensor) -> Tensor:

@@ -72,7 +72,9 @@ def answers(predictions: Predictions, table: SampleTable, spec: DataSpec, label:
     bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if len(bad):
         ids = some(predictions.ids()[row] for row in bad)
-        raise UserError(f'{len(bad)} predictions of "{label}" are not finite: {ids}; the model has diverged, use an earlier checkpoint')
+        raise UserError(
+            f'{len(bad)} predictions of "{label}" are not finite: {ids}; the model has diverged, use an earlier checkpoint'
+        )
     truth = table.numbers(label) if label in table.names else np.full(len(table), -1)
     return Answers(reported(truth, spec, label), probabilities.argmax(1), probabilities.max(1), spec.classes[label])
 
@@ -134,7 +136,7 @@ class AttributeScores(BaseMetric):
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
         """Labels that the data do not have, or that are named twice."""
-        return combine_problems(args.combine or [], spec) if spec.classes else ()
+        return combine_problems(args.combine or [], spec)
 
     def _suffixes(self) -> dict[str, str]:
         return {label: f"/{label}" for label in self.spec.classes} if len(self.spec.classes) > 1 else {}
@@ -176,14 +178,14 @@ class SampleGrid(BaseMetric):
         wrong: np.ndarray = np.stack([(one.truth >= 0) & (one.truth != one.predicted) for one in each.values()])  # (labels, N)
         sureness = np.stack([one.confidence for one in each.values()])
         surest = np.where(wrong, sureness, 0).max(0)
-        rows = most_wrong(~wrong.any(0), surest, min(self.rows * self.columns, len(table)))
+        rows = most_wrong(np.logical_not(wrong.any(0)), surest, min(self.rows * self.columns, len(table)))
         tiles = [Tile(picture_of(int(row)), _lines(each, int(row)), bool(wrong[:, row].any())) for row in rows]
         return {"samples": grid_figure(tiles, self.columns)}
 
 
 def combine_problems(combine: list[str], spec: DataSpec) -> Iterable[tuple[str, str]]:
-    """Labels that the data do not have, or that are named twice."""
-    for index, label in enumerate(combine):
+    """Labels that the data do not have, or that are named twice; nothing while the labels are not known."""
+    for index, label in enumerate(combine if spec.classes else ()):
         if label not in spec.classes:
             yield f"combine[{index}]", unknown_label(label, spec)
         elif label in combine[:index]:

@@ -1,0 +1,44 @@
+# Every target sets up what it needs: a virtual environment in .venv with the pinned packages.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+DEMO := configs/demo.json
+
+.PHONY: help train test check bench app clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1	/' | expand -t 14
+
+train: $(VENV)/installed  ## train the demo on built-in data, and write its submission (under 3 minutes)
+	$(RUN) train.py -c $(DEMO)
+	$(RUN) test.py -r last
+
+test: $(VENV)/installed-dev  ## run the tests
+	$(RUN) -m pytest
+
+check: $(VENV)/installed-dev  ## lint, types, formatting, generated files
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m trainer.schema --check
+
+bench: $(VENV)/installed-dev  ## the benchmarks: ratios measured side by side
+	$(RUN) -m benchmarks
+
+app: $(VENV)/installed  ## open the inspection app on your runs
+	$(VENV)/bin/streamlit run app.py
+
+clean:  ## remove caches (not saved/, not .venv)
+	find . -name __pycache__ -not -path './.venv/*' -exec rm -rf {} +
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,86 @@
+"""Built-in data: synthetic portraits, drawn when they are first asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from base.base_reader import READERS, BaseReader
+from base.table import SampleTable
+from data_loader import synthetic
+from data_loader.readers.csv_reader import CsvReader
+from data_loader.readers.pattern_reader import PatternReader
+from utils import files
+from utils.errors import UserError
+
+MARKER = "synthetic.json"
+PERSON = r"(?P<person>[^_/]+)_(?P<gender>male|female)_(?P<race>[^_/]+)_(?P<age>\d+)"
+PARTS: dict[str, BaseReader] = {
+    "train": PatternReader(PERSON + r"/(?P<shot>mask|incorrect_mask|normal)\d*\.jpg", root="train/images"),
+    "eval": CsvReader("eval/info.csv", path_column="ImageID", root="eval/images"),
+}
+Count = Annotated[int, Field(ge=2, le=1_000_000)]
+Side = Annotated[int, Field(ge=16, le=4096)]
+
+
+@READERS.register()
+class SyntheticReader(BaseReader):
+    """Draws a data set into the data folder if there is none yet, then reads it as a real one in the same layout.
+
+    Args:
+        part: `train`, a folder per person with columns person, gender, race, age and shot; or `eval`, the list of pictures
+            to predict.
+        people: people to train and validate on, 7 pictures each.
+        eval_people: people to predict, 7 pictures each.
+        seed: other seeds give other people.
+        size: height and width of the pictures in pixels.
+    """
+
+    def __init__(
+        self,
+        part: Literal["train", "eval"] = "train",
+        people: Count = 200,
+        eval_people: Count = 40,
+        seed: Annotated[int, Field(ge=0)] = 0,
+        size: tuple[Side, Side] = (128, 96),
+    ) -> None:
+        self.part = part
+        self.recipe: dict[str, Any] = {"people": people, "eval_people": eval_people, "seed": seed, "size": list(size)}
+
+    def read(self, data_dir: Path) -> SampleTable:
+        """The drawn samples. Raises UserError where the folder holds something else."""
+        if not data_dir.exists():
+            self._draw(data_dir)
+        self._require_own(data_dir)
+        return PARTS[self.part].read(data_dir)
+
+    def _draw(self, data_dir: Path) -> None:
+        """Draw beside the folder and move into place, so that a kill leaves nothing that looks complete."""
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        building = data_dir.with_name(f".{data_dir.name}-{secrets.token_hex(4)}")
+        recipe = self.recipe
+        try:
+            synthetic.write_masks(building, recipe["people"], recipe["eval_people"], recipe["seed"], tuple(recipe["size"]))
+            files.write_json(building / MARKER, recipe)
+            os.rename(building, data_dir)
+        except FileExistsError:
+            pass  # another process was faster
+        except OSError:
+            if not data_dir.exists():
+                raise
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+
+    def _require_own(self, data_dir: Path) -> None:
+        try:
+            found = json.loads((data_dir / MARKER).read_text())
+        except (OSError, ValueError):
+            raise UserError(f"{data_dir}: holds data that are not synthetic; choose a new folder for data_loader.args.data_dir") from None
+        if found != self.recipe:
+            raise UserError(f"{data_dir}: holds synthetic data drawn as {found}, wanted {self.recipe}; remove it or choose another folder")

@@ -1,0 +1,198 @@
+"""What test.py does: predict a split with one or several checkpoints, score it if it has labels, write the submission."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from base.base_data_loader import BaseDataLoader
+from base.base_loss import BaseLoss
+from base.base_metric import BaseMetric
+from base.predictions import Predictions, average
+from base.run_folder import runs
+from base.table import some
+from trainer import build
+from trainer.build import Loaded
+from trainer.predict import predict
+from utils import config, device, files
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What came out of one evaluation."""
+
+    predictions: Predictions
+    scores: dict[str, float]
+    manifest: dict[str, Any]
+
+
+def run_test(args: argparse.Namespace) -> int:
+    """Predict, score, write; say where everything is."""
+    chosen = device.select(args.device)
+    models = [build.load_model(path, chosen, tuple(args.set)) for path in _paths(args)]
+    _require_compatible(models)
+    loader = build.build_loader(models[0].experiment, chosen)
+    try:
+        split = args.split or ("test" if _has_test(models[0]) else "valid")
+        if split == "valid":
+            _require_same_split(models, loader)
+        folder = _output_folder(args, models, split)
+        tested = evaluate(models, loader, split, chosen, args.verbosity)
+        _write(folder, tested, models[0], loader, split)
+    finally:
+        loader.close()
+    return 0
+
+
+def evaluate(models: list[Loaded], loader: BaseDataLoader, split: str, chosen: torch.device, verbosity: int = 0) -> Tested:
+    """Predictions of one checkpoint, or the average of several, and their scores where the split has labels."""
+    first = models[0]
+    labelled = split != "test"
+    several, losses = [], {}
+    for model in models:
+        loss: BaseLoss | None = model.experiment.config.loss.build(model.spec) if labelled and len(models) == 1 else None
+        if loss is not None:
+            loss.load_state_dict(model.state["loss"])
+            loss.to(chosen)
+        precision = model.experiment.config.trainer.precision
+        with _bar(f"{model.path.parent.name}/{model.path.name}", verbosity) as progress:
+            predictions, losses = predict(model.model, loader, split, chosen, precision, loss, progress)
+        assert predictions is not None
+        several.append(predictions)
+    predictions = several[0] if len(several) == 1 else average(several)
+    table = loader.table(split)
+    predictions.require_ids(table)
+    metrics = build.build_metrics(first.experiment, first.spec)
+    scored = labelled or all(name in table.names for name in first.spec.classes)
+    scores = dict(losses) | (_scores(metrics, predictions, loader, split, first.fitted) if scored else {})
+    return Tested(predictions, scores, _manifest(models, split, loader))
+
+
+def _scores(
+    metrics: list[BaseMetric], predictions: Predictions, loader: BaseDataLoader, split: str, fitted: Mapping[str, Any]
+) -> dict[str, float]:
+    """What was fitted on validation is used as it is; nothing is fitted here."""
+    scores: dict[str, float] = {}
+    for metric in metrics:
+        metric.use(fitted.get(type(metric).__name__, {}))
+        scores |= metric.compute(predictions, loader.table(split))
+    return scores
+
+
+def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader) -> dict[str, Any]:
+    first = models[0]
+    return {
+        "split": split,
+        "checkpoints": [{"path": str(model.path), "sha256": model.digest, "run": model.path.parent.name} for model in models],
+        "config_hash": first.experiment.hash,
+        "split_hash": first.state["split_hash"],
+        "classes": first.spec.classes,
+        "fitted": first.fitted,
+        "data_dir": str(loader.data_dir),
+    }
+
+
+# Before -------------------------------------------------------------------------------------------------------------
+
+
+def _paths(args: argparse.Namespace) -> list[Path]:
+    """Checkpoints as given; `last` is the newest run."""
+    paths = []
+    for given in args.resume:
+        if given != "last":
+            paths.append(Path(given))
+            continue
+        found = runs(Path(args.save_dir))
+        if not found:
+            raise UserError(f"-r last: there is no run with a checkpoint in {args.save_dir}/models; train one first")
+        paths.append(max(found, key=lambda folder: folder.name))
+    return paths
+
+
+def _require_compatible(models: list[Loaded]) -> None:
+    for other in models[1:]:
+        if other.spec.classes != models[0].spec.classes:
+            raise UserError(f"{other.path}: has other classes than {models[0].path}; their predictions cannot be averaged")
+
+
+def _require_same_split(models: list[Loaded], loader: BaseDataLoader) -> None:
+    """Validation samples must be those that no checkpoint was trained on."""
+    for model in models:
+        if model.state["split_hash"] != loader.split_hash:
+            raise UserError(
+                f"{model.path}: was trained on another split ({model.state['split_hash'][:8]}) than the validation samples here "
+                f"({loader.split_hash[:8]}), so some of them may be its training samples; use --split test, or the same data and split"
+            )
+
+
+def _has_test(model: Loaded) -> bool:
+    return getattr(model.experiment.config.data_loader.args, "test_reader", None) is not None
+
+
+def _output_folder(args: argparse.Namespace, models: list[Loaded], split: str) -> Path:
+    """`-o`, or a folder beside the first run's log, named by checkpoint and split."""
+    first = models[0].path
+    name = f"{split}-{first.stem}" + (f"-and-{len(models) - 1}-more" if len(models) > 1 else "")
+    folder = Path(args.output) if args.output else build.log_folder(first) / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another with -o") from None
+    return folder
+
+
+class _bar:
+    """A progress bar over batches, as a context that gives predict's callback."""
+
+    def __init__(self, label: str, verbosity: int) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(desc=label, leave=False, disable=verbosity < 2, mininterval=0.2)
+
+    def __enter__(self) -> Any:
+        return self._move
+
+    def _move(self, done: int, total: int) -> None:
+        self.bar.total = total
+        self.bar.update()
+
+    def __exit__(self, *details: object) -> None:
+        self.bar.close()
+
+
+# After --------------------------------------------------------------------------------------------------------------
+
+
+def _write(folder: Path, tested: Tested, first: Loaded, loader: BaseDataLoader, split: str) -> None:
+    """Predictions always; scores and plots where there are labels; the submission for the test split."""
+    tested.predictions.write(folder / "predictions.parquet", tested.manifest)
+    failed = tested.predictions.failed()
+    if failed:
+        print(f"warning: {len(failed)} images could not be read ({some(failed)}); their rows hold the reason")
+    if tested.scores:
+        files.write_json(folder / "metrics.json", tested.scores)
+        _plots(folder, tested, first, loader, split)
+        print("\n".join(f"{name:>24}  {value:.6f}" for name, value in tested.scores.items()))
+    submission = build.build_submission(first.experiment, first.spec)
+    if submission is not None and split == "test":
+        path = folder / submission.file_name
+        rows = submission.write(tested.predictions, loader.data_dir, path)
+        print(f"submission: {path} ({rows:,} rows)")
+    print(f"predictions: {folder / 'predictions.parquet'} ({len(tested.predictions):,} samples)")
+
+
+def _plots(folder: Path, tested: Tested, first: Loaded, loader: BaseDataLoader, split: str) -> None:
+    for metric in build.build_metrics(first.experiment, first.spec):
+        metric.use(first.fitted.get(type(metric).__name__, {}))
+        drawn = metric.figures(tested.predictions, loader.table(split), lambda row: loader.picture(split, row))
+        for name, figure in drawn.items():
+            files.write_atomically(folder / f"{name.replace('/', '-')}.png", lambda file, f=figure: f.savefig(file, dpi=120))  # type: ignore[misc]
+
+
+__all__ = ["Tested", "config", "evaluate", "run_test"]
