@@ -13,14 +13,14 @@ def parse() -> argparse.Namespace:
                                      "75 stopped by SIGTERM, 130 by Ctrl-C; after 75 and 130, run again with -r auto.")  # fmt: skip
     parser.add_argument("-c", "--config", help="JSON config; not needed with -r PATH")
     parser.add_argument("-r", "--resume", metavar="CKPT", help="checkpoint or run folder to go on from; `last`: the newest run; "
-                        "`auto`: the newest unfinished run of this config, or else a new one")  # fmt: skip
+                        "`auto`: the newest unfinished run of this config, or a new one")  # fmt: skip
     parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value, e.g. trainer.epochs=3")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value")
     parser.add_argument("--lr", type=float, help="short for --set optimizer.args.lr=LR")
     parser.add_argument("--bs", type=int, help="short for --set data_loader.args.batch_size=BS")
     parser.add_argument("--check", action="store_true", help="check the config, report all problems, and stop")
     args = parser.parse_args()
-    if not args.config and args.resume in (None, "auto"):
+    if not args.config and (args.check or args.resume in (None, "auto")):
         parser.error("-c/--config is required")
     return args
 

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 from torch import Tensor
 
-from base.contracts import Batch, DataSpec
+from base.contracts import Batch, DataSpec, Prediction
 from base.registry import Checked, Registry
 from base.table import SampleTable
 
@@ -20,8 +20,16 @@ class BaseSampler(ABC):
     """The order of an epoch: a function of (seed, epoch) and the labels, so that any batch of it can be found again."""
 
     @abstractmethod
+    def batches(self, table: SampleTable, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+        """The rows of every global batch of an epoch, equally many batches in every epoch."""
+
+
+class OrderSampler(BaseSampler):
+    """A sampler that is an order of rows, cut into batches."""
+
+    @abstractmethod
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
-        """Rows of the table in the order of the epoch, (N,) int64; repeats are allowed."""
+        """Rows of the table in the order of the epoch, (N,) int64, equally many in every epoch; repeats are allowed."""
 
     def batches(self, table: SampleTable, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
         """The rows of every global batch of an epoch.
@@ -56,6 +64,15 @@ class BaseDataLoader(Checked, ABC):
     def table(self, split: str) -> SampleTable:
         """The samples of `train`, `valid` or `test`, in order of id. Raises UserError for a split that is not configured."""
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that this config has."""
+        return ("train", "valid")
+
+    def labelled(self, split: str) -> bool:
+        """Whether the samples of a split have what losses and metrics compare with."""
+        return split != "test"
+
     @abstractmethod
     def order(self, epoch: int) -> list[np.ndarray]:
         """The rows of every global training batch of an epoch: a function of (seed, epoch)."""
@@ -72,6 +89,10 @@ class BaseDataLoader(Checked, ABC):
     @abstractmethod
     def evaluation(self, split: str) -> Iterable[tuple[int, Batch]]:
         """Numbered whole batches of a split in order of id; with several processes each gets every n-th batch."""
+
+    def restore(self, prediction: Prediction, batch: Batch) -> Prediction:
+        """A batch's prediction in terms of the original pictures, where they were resized or moved; by default as it is."""
+        return prediction
 
     @abstractmethod
     def preprocess(self, image: np.ndarray) -> Tensor:

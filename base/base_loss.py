@@ -13,17 +13,18 @@ from utils import distributed
 
 
 class BaseLoss(nn.Module, Checked, ABC):
-    """Compares outputs with targets. It may own parameters (margin centres): they are optimised and saved with the model.
+    """Compares outputs with targets. It may own parameters (margin centres): they are optimised and saved too.
 
-    Subclasses define `terms`. Each term is a sum and its count, not a mean, so that validation totals it exactly over
+    Subclasses define `terms`. Each term is a sum and the weight it is divided by, not a mean, so that validation totals it exactly over
     any batches, and several processes minimise what one process would.
     """
 
     @abstractmethod
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
-        """Named, weighted terms; the sum of `total / count` over the terms is what training minimises.
+        """Named, weighted terms; the sum of `total / weight` over the terms is what training minimises.
 
-        outputs: float32. target: as the loader of the task gives it.
+        outputs: float32. target: as the loader of the task gives it. In evaluation each process has batches of its own, so
+        statistics over all processes (`differentiable_sum`) are for training alone.
         """
 
     def forward(self, outputs: Outputs, target: Target) -> dict[str, Tensor]:
@@ -33,9 +34,9 @@ class BaseLoss(nn.Module, Checked, ABC):
         DistributedDataParallel takes of the gradients, equals the mean over the whole global batch.
         """
         terms = self.terms(outputs, target)
-        counts = distributed.sum_over_ranks(torch.stack([term.count.float() for term in terms.values()]))
-        # A term that nothing in the global batch counts for is 0, with a gradient of 0.
-        share = torch.where(counts > 0, distributed.world_size() / counts.clamp_min(1e-20), 0.0)
+        weights = distributed.sum_over_ranks(torch.stack([term.weight.float() for term in terms.values()]))
+        # A term to which no sample of the global batch contributes is 0, with a gradient of 0.
+        share = torch.where(weights > 0, distributed.world_size() / weights.clamp_min(1e-20), 0.0)
         return {name: term.total * share[index] for index, (name, term) in enumerate(terms.items())}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from base.predictions import Predictions
 from base.registry import Checked, Registry
@@ -30,9 +32,12 @@ class BaseSubmission(Checked, ABC):
         """The name of the file in the output folder."""
 
     @abstractmethod
-    def write(self, predictions: Predictions, data_dir: Path, path: Path) -> int:
+    def write(
+        self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path, path: Path
+    ) -> int:
         """Write the file at `path`, atomically, and return its number of rows.
 
+        table: the samples that were predicted. fitted: by metric, what was fitted on validation (a threshold).
         Raises UserError, writing nothing, where the samples are not exactly those asked for.
         """
 

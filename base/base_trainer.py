@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
 
@@ -21,6 +22,7 @@ from base.settings import TrainerSettings
 from utils import checkpoint, distributed, seed
 from utils.device import to_device
 from utils.errors import UserError
+from utils.files import WriteError
 from utils.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -58,9 +60,9 @@ class BaseTrainer(ABC):
 
         fit
         └─ for each epoch
-           ├─ train      for each batch: seed, train_step, meter, callbacks, stop?
-           ├─ evaluate   scores by name
-           └─ conclude   monitor, end_epoch, log, save
+           ├─ train_epoch   for each batch: seed, train_step, meter, callbacks, stop?
+           ├─ score         seed, evaluate: scores by name
+           └─ conclude      monitor, end_epoch, callbacks, save
 
     Subclasses define `train_step`, and differ by procedure only, never by data.
     """
@@ -116,6 +118,10 @@ class BaseTrainer(ABC):
         """What a checkpoint holds beside the loop's own state, by name."""
         return {}
 
+    def growth(self) -> int:
+        """Bytes by which later checkpoints will be larger than one of now: what the optimiser has yet to allocate."""
+        return 0
+
     def fitted(self) -> dict[str, Any]:
         """What was fitted on the validation samples, as plain values by metric."""
         return {}
@@ -132,26 +138,26 @@ class BaseTrainer(ABC):
 
     def fit(self) -> int:
         """Train to the end; returns the exit status: 0, or 75 / 130 after a signal, when the same command continues."""
-        reason = "finished"
-        self.folder.set_status("running")
-        try:
-            with self.stop:
-                self._save_first()
-                self._call("on_fit_start")
-                while not self.done:
-                    self.train_epoch()
-                    self.conclude(self.evaluate() if self._validates() else {})
-            reason = "early stop" if self.progress.epoch < self.settings.epochs else "finished"
-        except StopTraining:
-            reason = self.stop.received.name if self.stop.received else "stopped"
-        except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise
-        finally:
-            self.loader.close()
-            self.folder.set_status(reason)
-            self._call("on_fit_end", reason)
+        with self.stop:
+            try:
+                reason = self._fit()
+            except BaseException as error:
+                with suppress(WriteError):  # a full disk is no reason to hide why the run ended
+                    self._end(f"{type(error).__name__}: {error}")
+                raise
+            self._end(reason)
         return 0 if self.done else self.stop.exit_status
+
+    def _fit(self) -> str:
+        """The loop; why it ended."""
+        try:
+            self._begin()
+            while not self.done:
+                self.train_epoch()
+                self.conclude(self.score())
+        except StopTraining:
+            return self.stop.received.name if self.stop.received else "stopped"
+        return "early stop" if self.progress.epoch < self.settings.epochs else "finished"
 
     @property
     def done(self) -> bool:
@@ -171,13 +177,23 @@ class BaseTrainer(ABC):
             progress.batch += 1
             progress.step += 1
             self._call("on_step", losses)
+            if progress.step % self.settings.log_every == 0:
+                self.verify()  # the logs have just waited for the device
             self.poll()
             if self.settings.save_steps and progress.step % self.settings.save_steps == 0:
                 self.save([checkpoint.LAST])
+        self.verify()
+
+    def score(self) -> dict[str, float]:
+        """Scores of the epoch, by name; none where it is not validated."""
+        epoch = self.progress.epoch + 1
+        if epoch % self.settings.validate_every and epoch != self.settings.epochs:
+            return {}
+        seed.seed_everything(self.run_seed, "validation", epoch)  # so that a run resumed here scores as if it never stopped
+        return self.evaluate()
 
     def conclude(self, scores: Mapping[str, float]) -> None:
         """Everything that follows the last step of an epoch and its validation."""
-        self.verify()
         log = {**{f"train/{name}": mean for name, mean in self.meter.means().items()}, **scores}
         improved = self.monitor.update(log, self.progress.epoch)
         self.end_epoch(log)
@@ -187,7 +203,8 @@ class BaseTrainer(ABC):
         self.progress.batch = 0
         self.meter.reset()
         kept = [checkpoint.epoch_name(self.progress.epoch)] if self.progress.epoch % self.settings.save_period == 0 else []
-        self.save([checkpoint.LAST, *([checkpoint.BEST] if improved else []), *kept])
+        # `last` comes last: a run that is killed in between goes on from the old one, and writes the others again.
+        self.save([*([checkpoint.BEST] if improved else []), *kept, checkpoint.LAST])
 
     def poll(self) -> None:
         """Where some process was asked to stop: save, and leave the loop. Every process must call it."""
@@ -195,9 +212,18 @@ class BaseTrainer(ABC):
             self.save([checkpoint.LAST])
             raise StopTraining
 
-    def _validates(self) -> bool:
-        epoch = self.progress.epoch + 1
-        return epoch % self.settings.validate_every == 0 or epoch == self.settings.epochs
+    def _begin(self) -> None:
+        """What a later save would fail at fails now."""
+        self.folder.set_status("running")
+        if self.progress.step == 0 or not distributed.on_main((self.folder.models / checkpoint.LAST).exists):
+            self.save([checkpoint.LAST])
+        distributed.on_main(lambda: self.folder.checkpoints.require_space(self.settings.keep + 2, self.growth()))
+        self._call("on_fit_start")
+
+    def _end(self, reason: str) -> None:
+        self.loader.close()
+        self.folder.set_status(reason)
+        self._call("on_fit_end", reason)
 
     def _call(self, hook: str, *arguments: Any) -> None:
         for callback in self.callbacks:
@@ -235,13 +261,6 @@ class BaseTrainer(ABC):
         for name, part in self.stateful().items():
             part.load_state_dict(state[name])
         self.metadata["scores"] = state.get("scores", {})
-
-    def _save_first(self) -> None:
-        """A checkpoint before the first step: what a later save would fail at, fails now."""
-        if self.progress.step == 0 and self.progress.epoch == 0:
-            self.save([checkpoint.LAST])
-        if distributed.is_main():
-            self.folder.checkpoints.require_space(copies=self.settings.keep + 2)
 
 
 TRAINERS: dict[str, type[BaseTrainer]] = {}

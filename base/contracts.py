@@ -25,17 +25,18 @@ class Batch(TypedDict):
     image: Tensor  # (B, 3, H, W) uint8, RGB, in channels-last memory
     target: Target
     index: Tensor  # (B,) int64: row in the table of the split
+    geometry: NotRequired[Tensor]  # (B, …) float32: what was done to each picture's coordinates, for `BaseDataLoader.restore`
     error: NotRequired[list[str]]  # B texts, empty where the sample could be read (evaluation only)
 
 
 class Term(NamedTuple):
     """A loss term as a ratio of sums over samples, so that it can be totalled exactly over batches and processes.
 
-    total: (), weighted sum of the values, with gradient. count: (), sum of their weights, without gradient.
+    total: (), weighted sum of the values, with gradient. weight: (), sum of their weights, without gradient.
     """
 
     total: Tensor
-    count: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from utils.config import did_you_mean
 def combined_class(columns: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
     """One class per sample from several labels, as a mixed-radix number whose first digit is the first label.
 
-    For mask (3 classes), gender (2) and age (3) that is mask * 6 + gender * 3 + age.
+    For labels of 3, 2 and 3 classes that is first * 6 + second * 3 + third.
 
     columns: an array (N,) of integers per label, -1 where not known. sizes: number of classes of each label.
     Returns (N,) int64, -1 where any label is not known. Raises ValueError for columns that differ in length, or hold

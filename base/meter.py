@@ -23,7 +23,7 @@ class Meter:
         if not values:  # a step that was skipped
             return
         for name, value in values.items():
-            add = value.double() * samples
+            add = (value.double() if value.device.type != "mps" else value) * samples
             self.sums[name] = self.sums[name] + add if name in self.sums else add
         self.samples += samples
 
@@ -39,11 +39,14 @@ class Meter:
         self.sums, self.samples = {}, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Sums averaged over the processes; every process must call it."""
-        sums = {name: distributed.sum_over_ranks(value) / distributed.world_size() for name, value in self.sums.items()}
-        return {"sums": {name: value.cpu() for name, value in sums.items()}, "samples": self.samples}
+        """The sums of every process; every process must call it."""
+        names = list(self.sums)
+        sums = distributed.gather(torch.stack(list(self.sums.values()))).T.cpu() if names else torch.empty(0)
+        return {"sums": dict(zip(names, sums, strict=True)), "samples": self.samples}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """What `state_dict` gave."""
-        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        """What `state_dict` gave: each process takes its own sums, or all the mean if their number was another."""
+        rank, processes = distributed.rank(), distributed.world_size()
+        mine = {name: sums[rank] if len(sums) == processes else sums.mean() for name, sums in state["sums"].items()}
+        self.sums = {name: value.to(device) for name, value in mine.items()}
         self.samples = state["samples"]

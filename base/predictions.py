@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ class Predictions:
         """All rows of several, in order of id. Raises UserError where an id stands in two of them."""
         merged = cls(pa.concat_tables([piece.columns for piece in pieces]).sort_by("id"))
         ids = merged.ids()
-        twice = [a for a, b in zip(ids, ids[1:], strict=False) if a == b]
+        twice = [a for a, b in itertools.pairwise(ids) if a == b]
         if twice:
             raise UserError(f"predictions: {some(twice)} predicted more than once")
         return merged
@@ -59,23 +60,14 @@ class Predictions:
         return list(self.columns["id"].to_pylist())
 
     def array(self, name: str) -> np.ndarray:
-        """A column of equal shapes as (N, …); rows with an error are NaN (integers become floats where there are any)."""
-        array = self.columns[name].combine_chunks()
-        bad = np.asarray(pc.not_equal(self.columns["error"], ""))
-        if pa.types.is_fixed_size_list(array.type):
-            width, length = array.type.list_size, len(array)
-            flat = array.values.slice(array.offset * width, length * width)
-            values = np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(length, width)
-        else:
-            values = np.asarray(array.to_numpy(zero_copy_only=False))
-        if bad.any():
-            values = np.array(values, dtype=np.result_type(values.dtype, np.float32))
-            values[bad] = np.nan
-        return values
+        """A column of equal shapes as (N,) or (N, values of a row), float or integer; rows with an error are NaN."""
+        return _dense(self.columns[name].combine_chunks())
 
     def lists(self, name: str) -> list[np.ndarray]:
-        """A ragged column as N arrays (n_i, …)."""
-        return [np.asarray(value if value is not None else []) for value in self.columns[name].to_pylist()]
+        """A ragged column as N arrays (n_i,) or (n_i, values of an item); none of its rows with an error has any."""
+        array = self.columns[name].combine_chunks()
+        values, offsets = _dense(array.values), array.offsets.to_numpy()
+        return [values[start:stop] for start, stop in itertools.pairwise(offsets)]
 
     def failed(self) -> dict[str, str]:
         """Sample id -> error, for the rows that have one."""
@@ -88,9 +80,8 @@ class Predictions:
         if predicted == wanted:
             return
         missing, extra = sorted(set(wanted) - set(predicted)), sorted(set(predicted) - set(wanted))
-        raise UserError(
-            f"predictions do not match the samples: {len(missing)} missing ({some(missing)}), {len(extra)} unknown ({some(extra)})"
-        )
+        wrong = [f"{len(names)} {what} ({some(names)})" for names, what in ((missing, "missing"), (extra, "unknown")) if names]
+        raise UserError(f"predictions do not match the samples: {', '.join(wrong) or 'they are in another order'}")
 
     def write(self, path: Path, manifest: dict[str, Any]) -> None:
         """Write Parquet at `path`, and the manifest beside it as `<stem>.manifest.json`."""
@@ -123,13 +114,28 @@ def average(several: Sequence[Predictions]) -> Predictions:
 
 
 def _column(value: Tensor | Sequence[Tensor], bad: np.ndarray) -> pa.Array:
+    """One prediction of a batch, null where the sample could not be read."""
     mask = pa.array(bad) if bad.any() else None
-    if not isinstance(value, Tensor):
-        rows = [None if wrong else item.tolist() for item, wrong in zip(value, bad, strict=True)]
-        return pa.array(rows)
+    if isinstance(value, Tensor):
+        return _flat(value, mask)
+    read = [item[:0] if wrong else item for item, wrong in zip(value, bad, strict=True)]
+    offsets = np.cumsum([0, *map(len, read)])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _flat(torch.cat(read), None), mask=mask)
+
+
+def _flat(value: Tensor, mask: pa.Array | None) -> pa.Array:
+    """value: (N, …) -> N numbers, or N lists of as many numbers."""
     array = value.detach().cpu().numpy()
     if array.ndim == 1:
-        return pa.array(array, mask=bad)
-    width = int(np.prod(array.shape[1:]))
+        return pa.array(array, mask=None if mask is None else mask.to_numpy(zero_copy_only=False))
     flat = pa.array(np.ascontiguousarray(array).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, width, mask=mask)
+    return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(array.shape[1:])), mask=mask)
+
+
+def _dense(array: pa.Array) -> np.ndarray:
+    """What `_flat` was given, (N,) or (N, values of a row), NaN for nulls."""
+    if not pa.types.is_fixed_size_list(array.type):
+        return np.asarray(array.to_numpy(zero_copy_only=False))
+    width, length = array.type.list_size, len(array)
+    flat = array.values.slice(array.offset * width, length * width).to_numpy(zero_copy_only=False).reshape(length, width)
+    return np.where(np.asarray(array.is_null())[:, None], np.nan, flat) if array.null_count else flat

@@ -71,7 +71,7 @@ class Registry(Generic[T]):
             if not issubclass(cls, self.base):
                 raise TypeError(f"{self.noun} {name} must derive from {self.base.__name__}")
             if inspect.isabstract(cls):
-                missing = ", ".join(sorted(cls.__abstractmethods__))
+                missing = ", ".join(sorted(getattr(cls, "__abstractmethods__")))  # noqa: B009 - only abstract classes have it
                 raise TypeError(f"{self.noun} {name} does not define {missing}")
             _check_constructor(cls)
             self.classes[name] = cls
@@ -96,10 +96,15 @@ class Registry(Generic[T]):
         return union_of(self.parts.values())
 
 
-def union_of(parts: Iterable[type[Part]]) -> Any:
-    """One annotation for any of several parts, told apart by `type`."""
+def registries() -> list[Registry[Any]]:
+    """All there are, by noun."""
+    return sorted(_by_base.values(), key=lambda registry: registry.noun)
+
+
+def union_of(parts: Iterable[type[BaseModel]]) -> Any:
+    """One annotation for any of several models, told apart by `type`."""
     models = tuple(parts)
-    return models[0] if len(models) == 1 else Annotated[Union[models], Field(discriminator="type")]
+    return models[0] if len(models) == 1 else Annotated[Union[models], Field(discriminator="type")]  # noqa: UP007
 
 
 def part_model(name: str, cls: Callable[..., Any], arguments: type[BaseModel]) -> type[Part]:
@@ -109,7 +114,7 @@ def part_model(name: str, cls: Callable[..., Any], arguments: type[BaseModel]) -
         "args": (arguments, Field(default_factory=dict, validate_default=True, description="its arguments")),
     }
     doc = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-    model = create_model(name, __base__=Part, __doc__=doc, **fields)
+    model = create_model(f"{name}Part", __base__=Part, __doc__=doc, **fields)
     model.cls = cls
     return model
 
@@ -136,17 +141,17 @@ def configurable(annotation: Any) -> Any:
     if origin is Annotated:
         return Annotated[(configurable(args[0]), *args[1:])]
     if origin in (Union, UnionType):
-        return Union[tuple(configurable(arg) for arg in args)]
+        return Union[tuple(configurable(arg) for arg in args)]  # noqa: UP007
     if origin in (list, dict, tuple):
         return origin[tuple(configurable(arg) for arg in args)]
     return annotation
 
 
-def argument_docs(cls: type) -> dict[str, str]:
-    """`name: text` entries below `Args:` in the class's docstring; further lines of an entry are indented more."""
+def argument_docs(cls: object) -> dict[str, str]:
+    """`name: text` or `name (type): text` entries below `Args:` in the docstring; further lines are indented more."""
     doc = inspect.getdoc(cls) or ""
     block = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", doc, re.MULTILINE)
-    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {6,}.*)*)", block[1], re.MULTILINE) if block else []
+    entries = re.findall(r"^ {4}(\w+)(?: \([^\n]*?\))?: (.*(?:\n {6,}.*)*)", block[1], re.MULTILINE) if block else []
     return {name: " ".join(text.split()) for name, text in entries}
 
 
@@ -159,9 +164,10 @@ def import_all(*packages: str) -> None:
 
 
 def _parameters(cls: type) -> dict[str, tuple[Any, Any]]:
-    if cls.__init__ is object.__init__:
+    constructor = inspect.getattr_static(cls, "__init__")
+    if constructor is object.__init__:
         return {}
-    hints = get_type_hints(cls.__init__, include_extras=True)
+    hints = get_type_hints(constructor, include_extras=True)
     parameters = list(inspect.signature(cls).parameters.values())
     return {p.name: (hints.get(p.name, inspect.Parameter.empty), p.default) for p in parameters}
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 from utils import distributed, files
 from utils.checkpoint import CheckpointFolder
 from utils.errors import UserError
 
 STATUS = "status.json"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -19,32 +22,55 @@ class RunFolder:
 
     models: Path
     log: Path
+    _held: list[IO[bytes]] = field(default_factory=list, init=False, repr=False, compare=False)  # the lock, once claimed
 
     @classmethod
     def create(cls, save_dir: Path, name: str) -> RunFolder:
-        """Make a new run. Every process must call it; the main one makes the folders."""
-        run_id, problem = None, None
-        if distributed.is_main():
-            try:
-                run_id = files.make_run_id(save_dir / "models" / name)
-            except UserError as error:
-                problem = str(error)
-        run_id, problem = distributed.broadcast_object((run_id, problem))
-        if problem:
-            raise UserError(problem)
-        return cls.at(save_dir / "models" / name / str(run_id))
+        """Make a new run and claim it. Every process must call it; the main one makes the folders. Raises UserError."""
+        parent = save_dir / "models" / name
+        return cls.at(parent / distributed.on_main(lambda: files.make_run_id(parent))).claim()
 
     @classmethod
     def at(cls, models: Path) -> RunFolder:
-        """The run whose checkpoints are in `models`."""
+        """The run whose checkpoints are in `models`; a folder that is not in a `models` folder keeps its logs itself."""
         models = models.absolute()
-        log = models.parents[2] / "log" / models.parent.name / models.name
-        if distributed.is_main():
-            log.mkdir(parents=True, exist_ok=True)
-            files.remove_temporaries(models)
-        return cls(models, log)
+        parents = models.parents
+        if len(parents) > 2 and parents[1].name == "models":
+            return cls(models, parents[2] / "log" / parents[0].name / models.name)
+        return cls(models, models / "log")
+
+    def claim(self) -> RunFolder:
+        """Make the run this process's own, and remove what a kill left. Every process must call it.
+
+        Raises UserError where another process has the run, or the folders cannot be written.
+        """
+        distributed.on_main(self._claim)
+        return self
+
+    def _claim(self) -> None:
+        try:
+            self.log.mkdir(parents=True, exist_ok=True)
+            held = files.lock(self.models / LOCK)
+        except OSError as error:
+            raise files.WriteError(f"{error.filename}: cannot be written ({error.strerror})") from error
+        if held is None:
+            raise UserError(f"{self.models}: another process is training this run; stop it first, or start a new run without -r")
+        self._held.append(held)
+        for folder in (self.models, self.log):
+            files.remove_temporaries(folder)
 
     @property
+    def busy(self) -> bool:
+        """Whether another process is training this run."""
+        try:
+            held = files.lock(self.models / LOCK)
+        except OSError:
+            return False
+        if held is not None:
+            held.close()
+        return held is None
+
+    @cached_property
     def checkpoints(self) -> CheckpointFolder:
         """The run's checkpoints."""
         return CheckpointFolder(self.models)
@@ -53,17 +79,17 @@ class RunFolder:
     def status(self) -> str:
         """`new`, `running` (or killed), `finished`, or why the run stopped."""
         try:
-            return str(json.loads((self.models / STATUS).read_text())["status"])
+            return str(json.loads((self.models / STATUS).read_text(encoding="utf-8"))["status"])
         except (OSError, ValueError, KeyError, TypeError):
             return "new"
 
     def set_status(self, status: str) -> None:
-        """Record how the run stands; the main process alone."""
+        """Record how the run stands; the main process alone. Raises WriteError."""
         if distributed.is_main():
             files.write_json(self.models / STATUS, {"status": status})
 
 
 def runs(save_dir: Path, name: str | None = None) -> list[Path]:
     """Model folders of all runs (of one name) that have a checkpoint, the newest last."""
-    found = (save_dir / "models").glob(f"{name or '*'}/*/manifest.json")
-    return sorted((path.parent for path in found), key=lambda folder: folder.name)
+    found = {path.parent for path in (save_dir / "models").glob(f"{name or '*'}/*/*.pth")}
+    return sorted(found, key=lambda folder: folder.name)

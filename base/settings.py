@@ -21,12 +21,12 @@ class TrainerSettings(Settings):
         default="min val/loss", description='what decides which checkpoint is the best, "min NAME" or "max NAME", or "off"'
     )
     early_stop: Count | None = Field(default=None, description="stop after so many validations without a better one")
-    validate_every: Count = Field(default=1, description="epochs from one validation to the next; the last is always validated")
+    validate_every: Count = Field(default=1, description="epochs between validations; the last is always validated")
     save_dir: str = Field(default="saved", description="folder for models and logs")
     save_period: Count = Field(default=1, description="epochs from one kept checkpoint to the next")
     keep: Count = Field(default=2, description="how many of those to keep, beside the last and the best")
     save_steps: Count | None = Field(default=None, description="also save every so many steps within an epoch")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of the network's arithmetic; weights stay fp32")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of the network; weights stay fp32")
     accumulate: Count = Field(default=1, description="pieces in which a batch passes through the network, to need less memory")
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(default=None, description="largest norm of the gradient")
     nonfinite: Literal["stop", "skip"] = Field(

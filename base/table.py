@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,16 @@ class SampleTable:
 
     Every table has the string columns `id` (unique; what Predictions and submissions are keyed by) and `path` (of the
     image file, below `root`). Label columns are integers, -1 where the label is not known. Other columns are as the
-    reader found them.
+    reader found them. `related` holds further tables that belong to the samples, by name (a list of pairs of ids, say);
+    they stay as they are whatever rows are taken.
     """
 
-    def __init__(self, root: Path, columns: pa.Table) -> None:
+    def __init__(self, root: Path, columns: pa.Table, related: Mapping[str, pa.Table] | None = None) -> None:
         self.root = root
+        self.related = dict(related or {})
         self.columns = columns.combine_chunks()
+        # Looking a column up by name and finding the chunk of a row takes longer than reading the cell.
+        self._id, self._path = self.columns["id"].combine_chunks(), self.columns["path"].combine_chunks()
 
     @classmethod
     def from_columns(cls, root: Path, columns: dict[str, Any]) -> SampleTable:
@@ -44,11 +48,15 @@ class SampleTable:
 
     def id(self, row: int) -> str:
         """The id of one row."""
-        return str(self.columns["id"][row].as_py())
+        return str(self._id[row].as_py())
 
     def path(self, row: int) -> Path:
         """The image file of one row."""
-        return self.root / self.columns["path"][row].as_py()
+        return Path(f"{self.root}/{self._path[row].as_py()}")
+
+    def paths(self) -> list[str]:
+        """The image files, in order, below `root`."""
+        return list(self._path.to_pylist())
 
     def numbers(self, name: str) -> np.ndarray:
         """A numeric column as an array (N,), without a copy where Arrow's memory allows."""
@@ -67,20 +75,20 @@ class SampleTable:
         array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
         place = self.columns.schema.get_field_index(name)
         columns = self.columns.append_column(name, array) if place < 0 else self.columns.set_column(place, name, array)
-        return SampleTable(self.root, columns)
+        return SampleTable(self.root, columns, self.related)
 
     def take(self, rows: np.ndarray | list[int]) -> SampleTable:
         """The given rows, in the given order."""
-        return SampleTable(self.root, self.columns.take(pa.array(rows, pa.int64())))
+        return SampleTable(self.root, self.columns.take(pa.array(rows, pa.int64())), self.related)
 
     def sorted(self) -> SampleTable:
         """The rows in order of id."""
-        return SampleTable(self.root, self.columns.sort_by("id"))
+        return SampleTable(self.root, self.columns.sort_by("id"), self.related)
 
     def drop(self, ids: Iterable[str]) -> SampleTable:
         """The table without these ids."""
         gone = pc.is_in(self.columns["id"], value_set=pa.array(list(ids), pa.string()))
-        return SampleTable(self.root, self.columns.filter(pc.invert(gone)))
+        return SampleTable(self.root, self.columns.filter(pc.invert(gone)), self.related)
 
 
 def require_unique_ids(table: SampleTable, source: str) -> None:
@@ -92,7 +100,7 @@ def require_unique_ids(table: SampleTable, source: str) -> None:
 
 
 def some(names: Iterable[str], limit: int = 5) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and how many more there are; on one line, whatever is in the names."""
     listed = list(names)
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return ", ".join(listed[:limit]) + more
+    more = f" and {len(listed) - limit:,} more" if len(listed) > limit else ""
+    return ", ".join(name if name.isprintable() else ascii(name)[1:-1] for name in listed[:limit]) + more

@@ -13,13 +13,13 @@ from pydantic import BaseModel, Field
 from base.base_data_loader import LOADERS, BaseSampler
 from base.base_reader import BaseReader
 from base.contracts import DataSpec, RunContext, Target
+from base.labels import unknown_label
 from base.table import SampleTable
 from data_loader.image_loader import ImageLoader
 from data_loader.labels import Label, add_labels
 from data_loader.samplers import ShuffleSampler
 from data_loader.splits import Split
 from data_loader.transforms import BaseTransform, random_steps
-from utils.config import did_you_mean
 
 Count = Annotated[int, Field(ge=1)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
@@ -83,10 +83,7 @@ class AttributeLoader(ImageLoader):
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
         """Random steps in the evaluation pipeline, and labels that the sampler or the split would not find."""
         yield from random_steps(args.eval_transforms)
-        for name in getattr(getattr(args.sampler, "args", None), "labels", []):
-            if name not in spec.classes:
-                near = did_you_mean(name, spec.classes)
-                yield "sampler.args.labels", f'no label is called "{name}"{near}; there are: {", ".join(spec.classes)}'
+        yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default is no part of the config
 
     def declared_spec(self) -> DataSpec:
         """Classes as the config declares them."""
@@ -104,6 +101,10 @@ class AttributeLoader(ImageLoader):
         there = all((label.column or name) in table.names for name, label in self.labels.items())
         return add_labels(table, self.labels, source) if there or required else table
 
+    def labelled(self, split: str) -> bool:
+        """The test samples too, where every label's column is there."""
+        return all(name in self.table(split).names for name in self.labels)
+
     def targets(self, table: SampleTable, rows: np.ndarray) -> Target:
         """{label: (B,) int64}."""
         return {name: torch.from_numpy(self._columns[id(table)][name][rows].astype(np.int64)) for name in self.labels}
@@ -113,6 +114,19 @@ class AttributeLoader(ImageLoader):
         """Label columns of the two sides as arrays: taking a batch's rows from Arrow each time would be slower."""
         tables = (self.table("train"), self.table("valid"))
         return {id(table): {name: table.numbers(name) for name in self.labels} for table in tables}
+
+
+def _unsuited(sampler: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
+    """What is wrong between a sampler's arguments and the labels."""
+    for name in getattr(sampler, "labels", []):
+        if name not in spec.classes:
+            yield "sampler.args.labels", unknown_label(name, spec)
+    if (name := getattr(sampler, "label", None)) is None:
+        return
+    if name not in spec.classes:
+        yield "sampler.args.label", unknown_label(name, spec)
+    elif len(sampler.weights) != spec.trained(name):
+        yield "sampler.args.weights", f"found {len(sampler.weights)} weights; {name} is trained in {spec.trained(name)} classes"
 
 
 def _counts(values: np.ndarray, classes: int) -> list[int]:

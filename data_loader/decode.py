@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import warnings
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 MAX_PIXELS = 50_000_000
-_SOF = {0xC0, 0xC1, 0xC2}
+MAX_BYTES = 8 * MAX_PIXELS  # four channels of 16 bits, not compressed
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 Size = tuple[int, int]  # (height, width) in pixels
+
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame, of every kind (ITU-T T.81, table B.1)
+_COMMON_SOF = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
+_BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers without a length
+_REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2, 1: 0}
 
 
 class ImageError(ValueError):
@@ -20,95 +30,145 @@ class ImageError(ValueError):
 def read_image(path: Path, size: Size | None = None) -> np.ndarray:
     """The picture in a file, resized to `size` if given. Raises ImageError."""
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageError(f"has over {MAX_BYTES:,} bytes, which no picture of at most {MAX_PIXELS:,} pixels needs")
         content = path.read_bytes()
     except OSError as error:
-        raise ImageError(error.strerror or str(error)) from None
+        raise ImageError("is not there" if isinstance(error, FileNotFoundError) else error.strerror or str(error)) from None
     return decode_image(content, size)
 
 
 def decode_image(content: bytes, size: Size | None = None) -> np.ndarray:
-    """The picture in the bytes of a JPEG, PNG or any other format Pillow knows: (H, W, 3) uint8 RGB, upright by its EXIF tag.
+    """The picture in the bytes of a JPEG, PNG, WebP, BMP, GIF (its first) or TIFF: (H, W, 3) uint8 RGB, upright by its EXIF tag.
 
-    size: (height, width) to resize to, by pixel areas when shrinking. A JPEG more than twice as large is decoded at a
-    half, quarter or eighth, which is faster and differs by less than a grey level on average.
-    Raises ImageError: empty, of unknown format, cut off, or of more than MAX_PIXELS pixels.
+    Grey becomes three equal channels, 16 bits become their upper 8, transparency is ignored.
+
+    size: (height, width) to resize to. A JPEG at least twice as large is decoded at a half, quarter or eighth, which is
+    faster and differs by about a grey level on average.
+    Raises ImageError: empty, of unknown format, cut off, damaged, or of more than MAX_PIXELS pixels. Wrong bits within a
+    JPEG's compressed data cannot be told from right ones.
     """
     if not content:
         raise ImageError("is an empty file")
-    image = _fast_jpeg(content, size)
+    header = jpeg_header(content)
+    ends = content.rfind(b"\xff\xd9") > header.scan if header else _png_ends(content)
+    if not ends:
+        raise ImageError("is cut off")  # decoders would fill the rest with grey, or leave out a checksum
+    image = _fast_jpeg(content, header, size) if header else None
     if image is None:
         image = _careful(content)
     return image if size is None else resize(image, size)
 
 
 def resize(image: np.ndarray, size: Size) -> np.ndarray:
-    """image: (H, W, 3) uint8. size: (height, width)."""
+    """image: (H, W, 3) uint8. size: (height, width). By pixel areas when shrinking to under two thirds, else bilinear."""
     height, width = size
-    if image.shape[:2] == (height, width):
+    ratios = image.shape[0] / height, image.shape[1] / width
+    if ratios == (1, 1):
         return image
-    shrinks = image.shape[0] >= height and image.shape[1] >= width
-    resized: np.ndarray = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    # Bilinear weights reach one pixel to each side: from a ratio of 1.5 on they would skip some, and stripes appear.
+    areas = min(ratios) >= 1 and max(ratios) > 1.5
+    resized: np.ndarray = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if areas else cv2.INTER_LINEAR)
     return resized
 
 
-def jpeg_size(content: bytes) -> Size | None:
-    """(height, width) from the header of a baseline or progressive JPEG; None where there is no such header."""
+# JPEG ---------------------------------------------------------------------------------------------------------------
+
+
+class JpegHeader(NamedTuple):
+    """What stands before a JPEG's compressed data."""
+
+    size: Size
+    common: bool  # a kind of JPEG that every decoder reads alike: 8 bits, grey or colour, no arithmetic coding
+    turned: bool  # there is an EXIF block, which may say that the picture lies on its side
+    scan: int  # where the compressed data start
+
+
+def jpeg_header(content: bytes) -> JpegHeader | None:
+    """The header of a JPEG of any kind; None where it is incomplete, or the file something else."""
+    place, marker, frame, turned = 2, 0, b"", False
     if content[:2] != b"\xff\xd8":
         return None
-    place = 2
-    while place + 9 < len(content):
-        if content[place] != 0xFF:
-            return None
-        marker = content[place + 1]
-        if marker in _SOF:
-            return int.from_bytes(content[place + 5 : place + 7]), int.from_bytes(content[place + 7 : place + 9])
-        if marker == 0xFF:
-            place += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            place += 2
-        else:
-            place += 2 + int.from_bytes(content[place + 2 : place + 4])
+    while place + 4 <= len(content) and content[place] == 0xFF:
+        start, place = place, place + 2
+        kind = content[start + 1]
+        if kind == 0xDA:  # start of scan
+            common = marker in _COMMON_SOF and frame[:1] == b"\x08" and frame[5:] in (b"\x01", b"\x03")
+            return JpegHeader((int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])), common, turned, start) if marker else None
+        if kind == 0xFF:  # a fill byte
+            place = start + 1
+        elif kind not in _BARE:
+            place += int.from_bytes(content[place : place + 2])
+            if kind in _SOF:
+                marker, frame = kind, content[start + 4 : start + 10]
+            turned = turned or (kind == 0xE1 and content[start + 4 : start + 8] == b"Exif")
     return None
 
 
-def _fast_jpeg(content: bytes, size: Size | None) -> np.ndarray | None:
-    """OpenCV's decoder, for a JPEG that ends as it should; it would fill a cut-off one with grey and say nothing."""
-    whole = jpeg_size(content)
-    if whole is None or not content.rstrip(b"\0").endswith(b"\xff\xd9"):
+def _fast_jpeg(content: bytes, header: JpegHeader, size: Size | None) -> np.ndarray | None:
+    """OpenCV's decoder, None where it cannot; CMYK and the like are left to Pillow."""
+    _refuse_bomb(header.size)
+    if not header.common:
         return None
-    _refuse_bomb(whole)
-    flags = cv2.IMREAD_COLOR_RGB
-    if size is not None:
-        # The picture may lie on its side until its EXIF tag is heeded, so the smaller side decides.
-        ratio = min(whole) / max(size)
-        flags = cv2.IMREAD_REDUCED_COLOR_8 if ratio >= 8 else cv2.IMREAD_REDUCED_COLOR_4 if ratio >= 4 else flags
-        flags = cv2.IMREAD_REDUCED_COLOR_2 if 2 <= ratio < 4 else flags
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    if image is None:
-        return None
-    return image if flags == cv2.IMREAD_COLOR_RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    reduced = _REDUCED[_reduction(header, size)] if size is not None else 0
+    image: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | reduced)
+    return image
+
+
+def _reduction(header: JpegHeader, size: Size) -> int:
+    """The largest of 8, 4, 2 and 1 by which both sides may be divided and still be at least `size`."""
+    (height, width), (wanted_height, wanted_width) = header.size, size
+    ratio = min(height / wanted_height, width / wanted_width)
+    if header.turned:
+        ratio = min(header.size) / max(size)
+    return next(divisor for divisor in _REDUCED if ratio >= divisor or divisor == 1)
+
+
+# Everything else ----------------------------------------------------------------------------------------------------
 
 
 def _careful(content: bytes) -> np.ndarray:
     """Pillow's decoders, which refuse pictures that are cut off."""
-    import warnings
-
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
+    pillow = _pillow()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures; they are refused just below
-            with Image.open(io.BytesIO(content)) as image:
-                _refuse_bomb((image.height, image.width))
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        with pillow.Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _refuse_bomb((image.height, image.width))
+            return _rgb(pillow.ImageOps.exif_transpose(image))
     except ImageError:
         raise
-    except UnidentifiedImageError:
-        raise ImageError("is no picture in a known format") from None
-    except Image.DecompressionBombError:
+    except pillow.UnidentifiedImageError:
+        raise ImageError(f"is no picture in a known format ({', '.join(FORMATS)})") from None
+    except pillow.Image.DecompressionBombError:
         raise ImageError(f"has too many pixels; allowed: {MAX_PIXELS:,}") from None
     except Exception as error:  # decoders of damaged files raise anything; the reason is passed on
-        raise ImageError(f"is damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"is damaged ({reason})") from None
+
+
+def _rgb(image: Any) -> np.ndarray:
+    """A Pillow picture as (H, W, 3) uint8."""
+    if image.mode in ("I", "F"):
+        raise ImageError("has 32 bits a pixel; allowed: 8 or 16 bits a channel")
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.array(image.convert("RGB"))
+
+
+@functools.cache
+def _pillow() -> ModuleType:
+    """Pillow without its warnings about large or odd pictures: they are refused here, or read."""
+    import PIL
+    import PIL.Image
+    import PIL.ImageOps
+
+    warnings.filterwarnings("ignore", module="PIL")
+    return PIL
+
+
+def _png_ends(content: bytes) -> bool:
+    """Whether a PNG has its last chunk; Pillow does without it. True for other formats."""
+    return content[:8] != b"\x89PNG\r\n\x1a\n" or content.rfind(b"IEND\xaeB`\x82") > 0
 
 
 def _refuse_bomb(size: Size) -> None:

@@ -17,11 +17,11 @@ from base.base_data_loader import BaseDataLoader, BaseSampler
 from base.base_reader import BaseReader
 from base.contracts import Batch, RunContext, Target
 from base.table import SampleTable, some
-from data_loader import scan, splits
+from data_loader import duplicates, scan, splits
 from data_loader.decode import ImageError, Size, read_image, resize
 from data_loader.labels import correct
 from data_loader.splits import Split
-from data_loader.stream import BatchKey, BatchStream, Failure, PictureCache
+from data_loader.stream import CAN_FORK, BatchKey, BatchStream, Failure, PictureCache
 from data_loader.transforms import BaseTransform, Pipeline
 from utils import distributed
 from utils.errors import UserError
@@ -63,7 +63,7 @@ class ImageLoader(BaseDataLoader):
     ) -> None:
         self.context, self.data_dir, self.reader, self.split = context, Path(data_dir), reader, split
         self.image_size, self.batch_size, self.sampler = image_size, batch_size, sampler
-        self.pipelines = {True: Pipeline(train_transforms), False: Pipeline(eval_transforms)}  # type: ignore[arg-type]
+        self.pipelines = {True: Pipeline(train_transforms), False: Pipeline(eval_transforms, "eval_transforms")}
         self.test_reader, self.corrections, self.unreadable = test_reader, corrections, unreadable
         self.num_workers, self.worker_timeout, self.cache_mb = num_workers, worker_timeout, cache_mb
 
@@ -77,6 +77,11 @@ class ImageLoader(BaseDataLoader):
     def targets(self, table: SampleTable, rows: np.ndarray) -> Target:
         """The targets of some rows, every leaf with len(rows) as its first dimension."""
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The test split is there if a reader for it is."""
+        return ("train", "valid", "test") if self.test_reader is not None else ("train", "valid")
+
     # Samples ------------------------------------------------------------------------------------------------------
 
     def table(self, split: str) -> SampleTable:
@@ -88,33 +93,37 @@ class ImageLoader(BaseDataLoader):
         table: SampleTable = getattr(self._sides, split)
         return table
 
+    def samples(self) -> tuple[SampleTable, list[str]]:
+        """All samples to train and validate on, in order of id, as they are read and corrected; and what was corrected."""
+        table = self.reader.read(self.data_dir).sorted()
+        if self.corrections is None:
+            return table, []
+        table, note = correct(table, Path(self.corrections))
+        return table, [note]
+
     @cached_property
     def _sides(self) -> Sides:
-        table = self._read(self.reader, self.data_dir)
-        notes, skipped = [], {}
-        if self.corrections:
-            table, note = correct(table, Path(self.corrections))
-            notes.append(note)
+        table, notes = self.samples()
         table, skipped = self._without_unreadable(table)
-        notes += [f"warning: {len(skipped)} images cannot be read and are left out ({some(skipped)})"] if skipped else []
+        if skipped:
+            described = some([f"{name} {reason}" for name, reason in skipped.items()])
+            notes.append(f"warning: {len(skipped)} images cannot be read and are left out ({described})")
         table = self.label(table, str(self.data_dir), required=True)
         train, valid = splits.split_rows(table, self.split)
-        if self.split.check_bytes:
-            splits.refuse_shared_bytes(table, train, valid)
-        return Sides(table.take(train), table.take(valid), [*notes, *self._coverage(table, train, valid)], skipped)
+        notes += self._same_bytes(table, train, valid) if self.split.check_bytes else []
+        spec = self.declared_spec()
+        notes += splits.coverage(table, valid, train, spec) + splits.few_people(table, self.split, spec)
+        return Sides(table.take(train), table.take(valid), notes, skipped)
 
     @cached_property
     def _test(self) -> SampleTable:
         if self.test_reader is None:
             raise UserError("data_loader.args.test_reader: is not set, so there is no test split")
-        return self.label(self._read(self.test_reader, self.data_dir), str(self.data_dir), required=False)
-
-    def _read(self, reader: BaseReader, data_dir: Path) -> SampleTable:
-        return reader.read(data_dir).sorted()
+        return self.label(self.test_reader.read(self.data_dir).sorted(), str(self.data_dir), required=False)
 
     def _without_unreadable(self, table: SampleTable) -> tuple[SampleTable, dict[str, str]]:
         if self.unreadable == "skip":
-            failures = scan.unreadable(table)
+            failures = scan.unreadable(table, self.image_size)
             if len(failures) == len(table):
                 scan.refuse_unreadable(failures, table)
             return table.drop(failures), failures
@@ -122,9 +131,12 @@ class ImageLoader(BaseDataLoader):
         scan.refuse_unreadable(dict.fromkeys(missing, "is not there"), table)
         return table, {}
 
-    def _coverage(self, table: SampleTable, train: np.ndarray, valid: np.ndarray) -> list[str]:
-        declared = self.declared_spec()
-        return splits.coverage(table, valid, train, declared.classes, declared.merged)
+    def _same_bytes(self, table: SampleTable, train: np.ndarray, valid: np.ndarray) -> list[str]:
+        """Refuse identical files on both sides; warnings for identical files under different labels or people."""
+        groups = duplicates.identical_files(table)
+        duplicates.refuse_shared_bytes(table, groups, train, valid)
+        columns = [name for name in (*self.declared_spec().classes, self.split.group) if name in table.names]
+        return [line for name in columns for line in duplicates.contradiction(table, groups, name)]
 
     @abstractmethod
     def declared_spec(self) -> Any:
@@ -150,13 +162,17 @@ class ImageLoader(BaseDataLoader):
     def train(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """This process's share of each global batch from `start_batch` on."""
         rank, processes = distributed.rank(), distributed.world_size()
-        shares = [np.array_split(rows, processes)[rank] for rows in self.order(epoch)[start_batch:]]
-        yield from self._batches([BatchKey("train", epoch, rows) for rows in shares])
+        batches = self.order(epoch)
+        draws = np.split(repeats(np.concatenate(batches)), np.cumsum([len(rows) for rows in batches])[:-1])
+        shares = [[np.array_split(values, processes)[rank] for values in both] for both in zip(batches, draws, strict=True)]
+        yield from self._batches([BatchKey("train", epoch, rows, before) for rows, before in shares[start_batch:]])
 
     def evaluation(self, split: str) -> Iterator[tuple[int, Batch]]:
         """Numbered whole batches; this process's are every n-th."""
-        numbers = range(distributed.rank(), len(order := self.evaluation_order(split)), distributed.world_size())
-        yield from zip(numbers, self._batches([BatchKey(split, 0, order[number]) for number in numbers]), strict=True)
+        order = self.evaluation_order(split)
+        numbers = range(distributed.rank(), len(order), distributed.world_size())
+        keys = [BatchKey(split, 0, order[number], np.zeros_like(order[number])) for number in numbers]
+        yield from zip(numbers, self._batches(keys), strict=True)
 
     def _batches(self, keys: list[BatchKey]) -> Iterator[Batch]:
         self.table(keys[0].split) if keys else None  # read in the main process, before workers are forked
@@ -178,34 +194,39 @@ class ImageLoader(BaseDataLoader):
 
     def make(self, key: BatchKey) -> Batch | Failure:
         """One batch, in whatever process this is."""
-        table = self.table(key.split)
-        pictures, errors = [], {}
-        for position, row in enumerate(key.rows):
+        pictures: list[np.ndarray | None] = []
+        errors: dict[int, str] = {}
+        for row, draw in zip(key.rows.tolist(), key.draws.tolist(), strict=True):
             try:
-                pictures.append(self._picture(key, int(row)))
+                pictures.append(self._transformed(key, row, draw))
             except ImageError as error:
-                errors[int(row)] = str(error)
                 pictures.append(None)
+                errors[row] = str(error)
         if errors and key.split != "test":
             return Failure(key.split, errors)
         batch: Batch = {
             "image": _stack(pictures, self.image_size),
-            "target": self.targets(table, key.rows) if key.split != "test" else {},
+            "target": self.targets(self.table(key.split), key.rows) if key.split != "test" else {},
             "index": torch.from_numpy(np.ascontiguousarray(key.rows, dtype=np.int64)),
         }
         if key.split == "test":
-            batch["error"] = [errors.get(int(row), "") for row in key.rows]
+            batch["error"] = [errors.get(row, "") for row in key.rows.tolist()]
         return batch
 
-    def _picture(self, key: BatchKey, row: int) -> np.ndarray:
-        table, training = self.table(key.split), key.split == "train"
-        place = self._cached_at(key.split, row)
-        if place is None or self._cache is None:
-            picture = read_image(table.path(row), self.image_size)
-        else:
-            picture = self._cache.get(place, lambda: read_image(table.path(row), self.image_size))
-        seed = derive(self.context.seed, "augment", key.epoch, table.id(row)) if training else 0
-        return self.pipelines[training](picture, seed)
+    def _transformed(self, key: BatchKey, row: int, draw: int) -> np.ndarray:
+        picture = self._decoded(key.split, row)
+        if key.split != "train":
+            return self.pipelines[False](picture, 0)
+        seed = derive(self.context.seed, "augment", key.epoch, self.table("train").id(row), draw)
+        return self.pipelines[True](picture, seed)
+
+    def _decoded(self, split: str, row: int) -> np.ndarray:
+        """From the cache, if there is one for this split."""
+        path, cache = self.table(split).path(row), self._cache
+        if cache is None or split == "test":
+            return read_image(path, self.image_size)
+        place = row if split == "train" else len(self._sides.train) + row
+        return cache.get(place, lambda: read_image(path, self.image_size))
 
     @cached_property
     def _cache(self) -> PictureCache | None:
@@ -213,10 +234,8 @@ class ImageLoader(BaseDataLoader):
         number = len(self.table("train")) + len(self.table("valid")) if "_sides" in self.__dict__ else 0
         height, width = self.image_size
         fits = 0 < number * height * width * 3 <= self.cache_mb * MEGABYTE
-        return PictureCache(number, self.image_size, shared=self.num_workers > 0) if fits else None
-
-    def _cached_at(self, split: str, row: int) -> int | None:
-        return {"train": row, "valid": len(self._sides.train) + row}[split] if split != "test" else None
+        shared = CAN_FORK or self.num_workers == 0
+        return PictureCache(number, self.image_size) if fits and shared else None
 
     def _explain(self, failure: Failure) -> None:
         """Something could not be read: look at everything, so that all of it is named at once."""
@@ -256,11 +275,22 @@ class ImageLoader(BaseDataLoader):
         }
 
 
+def repeats(rows: np.ndarray) -> np.ndarray:
+    """For each row of an order, (N,), how often it stands before that place: all 0 where nothing is drawn twice."""
+    by_row = np.argsort(rows, kind="stable")
+    starts = np.flatnonzero(np.diff(rows[by_row], prepend=-1))  # where in `by_row` each row's places begin
+    before = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+    counts = np.empty_like(before)
+    counts[by_row] = before
+    return counts
+
+
 def _stack(pictures: list[np.ndarray | None], size: Size) -> Tensor:
     """(B, 3, h, w) uint8 in channels-last memory; None is a black picture, whose row carries an error."""
     shapes = {picture.shape for picture in pictures if picture is not None} or {(*size, 3)}
     if len(shapes) > 1:
-        raise UserError(f"data_loader: the transforms give pictures of different sizes ({some(map(str, sorted(shapes)))}); end with a crop or resize")
+        found = some([f"{height} x {width}" for height, width, _ in sorted(shapes)])
+        raise UserError(f"data_loader: the transforms give pictures of different sizes ({found}); end with a crop or resize")
     stacked = np.zeros((len(pictures), *shapes.pop()), np.uint8)
     for position, picture in enumerate(pictures):
         if picture is not None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import bisect
-import csv
-from collections import Counter
-from collections.abc import Sequence
+import math
+from collections import defaultdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from base.table import SampleTable, some
+from data_loader.readers.csv_reader import read_csv
 from utils.config import did_you_mean
 from utils.errors import UserError
 from utils.validate import Settings
 
 MISSING = -1
+TEXTS = 20  # at most so many unknown texts are named
 
 
 class Label(Settings):
@@ -28,10 +29,10 @@ class Label(Settings):
     classes: Annotated[list[str], Field(min_length=2)] = Field(description="names of the classes, in the order of their numbers")
     values: dict[str, str] | None = Field(default=None, description="text in the column -> class; default: the classes' names")
     bins: list[float] | None = Field(
-        default=None, description="for numbers: borders, each the first number of the next class: [30, 60] is <30, 30-59, 60 and over"
+        default=None, description="for numbers: borders, each the first of the next class: [30, 60] is <30, 30-59, 60 and over"
     )
     fine_bins: list[float] | None = Field(
-        default=None, description="for numbers: more borders, among them all of `bins`, to train finer classes that are reported as `classes`"
+        default=None, description="for numbers: borders of finer classes to train, with all of `bins`; reported are `classes`"
     )
     missing: list[str] = Field(default=[""], description="texts that mean: not known")
 
@@ -39,19 +40,28 @@ class Label(Settings):
     def _consistent(self) -> Label:
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("class names that differ from each other")
-        if self.values is not None and self.bins is not None:
-            raise ValueError("either values or bins")
+        if self.bins is not None:
+            self._require_borders(self.bins)
+        elif self.fine_bins is not None:
+            raise ValueError("fine_bins only together with bins")
         for value in (self.values or {}).values():
             if value not in self.classes:
-                raise ValueError(f'values among the classes {", ".join(self.classes)}; "{value}" is none{did_you_mean(value, self.classes)}')
-        for bins in (self.bins, self.fine_bins):
-            if bins is not None and sorted(set(bins)) != bins:
-                raise ValueError("borders in ascending order, each once")
-        if self.bins is not None and len(self.bins) != len(self.classes) - 1:
-            raise ValueError(f"{len(self.classes) - 1} borders in bins for {len(self.classes)} classes; there are {len(self.bins)}")
-        if self.fine_bins is not None and not set(self.bins or [float("nan")]) <= set(self.fine_bins):
-            raise ValueError("fine_bins that contain every border of bins")
+                near = did_you_mean(value, self.classes)
+                raise ValueError(f'values among the classes {", ".join(self.classes)}; "{value}" is none{near}')
+        both = sorted(set(self.missing) & set(self.classes if self.values is None else self.values))
+        if both and self.bins is None:
+            raise ValueError(f'texts that are either missing or of a class; "{both[0]}" is both')
         return self
+
+    def _require_borders(self, bins: list[float]) -> None:
+        if self.values is not None:
+            raise ValueError("either values or bins")
+        if any(sorted(set(borders)) != borders for borders in (bins, self.fine_bins or [])):
+            raise ValueError("borders in ascending order, each once")
+        if len(bins) != len(self.classes) - 1:
+            raise ValueError(f"{len(self.classes) - 1} borders in bins for {len(self.classes)} classes; there are {len(bins)}")
+        if self.fine_bins is not None and not set(bins) <= set(self.fine_bins):
+            raise ValueError("fine_bins that contain every border of bins")
 
     def merged(self) -> list[int] | None:
         """The class that each fine class is reported as; None without fine classes."""
@@ -64,16 +74,22 @@ class Label(Settings):
         if text in self.missing:
             return MISSING
         if self.bins is not None:
-            try:
-                return bisect.bisect_right(self.fine_bins or self.bins, float(text))
-            except ValueError:
-                return None
+            number = _number(text)
+            return None if number is None else bisect.bisect_right(self.fine_bins or self.bins, number)
         name = self.values.get(text) if self.values is not None else text
         return self.classes.index(name) if name in self.classes else None
 
     def allowed(self) -> str:
         """What texts mean something, for a message."""
         return "numbers" if self.bins is not None else ", ".join(self.values if self.values is not None else self.classes)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text.replace("_", "x"))  # Python reads 1_000 as a number
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def add_labels(table: SampleTable, labels: dict[str, Label], source: str) -> SampleTable:
@@ -85,9 +101,8 @@ def add_labels(table: SampleTable, labels: dict[str, Label], source: str) -> Sam
     for name, label in labels.items():
         column = label.column or name
         if column not in table.names:
-            problems.append(
-                f"{source}: label {name}: there is no column {column}{did_you_mean(column, table.names)}; there are: {', '.join(table.names)}"
-            )
+            near = did_you_mean(column, table.names)
+            problems.append(f"{source}: label {name}: there is no column {column}{near}; there are: {', '.join(table.names)}")
             continue
         encoded = table.columns[column].combine_chunks().dictionary_encode()
         numbers = [label.number("" if text is None else str(text)) for text in encoded.dictionary.to_pylist()]
@@ -107,21 +122,23 @@ def _rename_labels(table: SampleTable, labels: dict[str, Label]) -> SampleTable:
         if f"label:{name}" in table.names:
             values = table.columns[f"label:{name}"]
             table = table.with_column(f"raw:{name}", table.columns[name]).with_column(name, values)
-            table = SampleTable(table.root, table.columns.drop_columns([f"label:{name}"]))
+            table = SampleTable(table.root, table.columns.drop_columns([f"label:{name}"]), table.related)
     return table
 
 
 def _meaningless(table: SampleTable, values: np.ndarray, column: str, label: Label, source: str) -> list[str]:
-    rows = np.flatnonzero(values == MISSING - 1)
-    if not len(rows):
-        return []
-    texts = Counter(str(table.values(column, int(row))) for row in rows)
+    """A line for each text that means nothing, the most frequent first."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    for row in np.flatnonzero(values == MISSING - 1).tolist():
+        ids[str(table.values(column, row))].append(table.id(row))
+    texts = sorted(ids, key=lambda text: -len(ids[text]))
     lines = []
-    for text, count in texts.most_common():
-        ids = [table.id(int(row)) for row in rows if str(table.values(column, int(row))) == text]
+    for text in texts[:TEXTS]:
         near = did_you_mean(text, label.values or label.classes) if label.bins is None else ""
-        lines.append(f'{source}: {column}: "{text}"{near} in {count} samples ({some(ids, 3)}); allowed: {label.allowed()}')
-    return lines
+        found = f'"{some([text])}"{near} in {len(ids[text])} samples ({some(ids[text], 3)})'
+        lines.append(f"{source}: {column}: {found}; allowed: {label.allowed()}")
+    more = [f"{source}: {column}: and {len(texts) - TEXTS:,} more texts that mean nothing"] if len(texts) > TEXTS else []
+    return lines + more
 
 
 # Corrections --------------------------------------------------------------------------------------------------------
@@ -130,54 +147,82 @@ CORRECTION_COLUMNS = ["where", "is", "set", "to"]
 EXCLUDE = "exclude"
 
 
+class Correction(NamedTuple):
+    """Where column `where` is `value`, set column `target` to `to`; or take the samples out, if the target is `exclude`."""
+
+    line: int
+    where: str
+    value: str
+    target: str
+    to: str
+
+
 def correct(table: SampleTable, path: Path) -> tuple[SampleTable, str]:
     """The table with the corrections of a CSV file, and a line that says how many cells and samples they touched.
 
     Each row of the file (`where,is,set,to`) reads: where column WHERE is IS, set column SET to TO. SET may be `exclude`,
-    which takes the samples out. Raises UserError naming every line with an unknown column or without a sample.
+    which takes the samples out. Rows are applied in their order. Raises UserError naming every line with an unknown
+    column, one that must not be changed, or no sample.
     """
     problems: list[str] = []
+    columns = _Columns(table)
     excluded = np.zeros(len(table), dtype=bool)
     changed = 0
-    columns: dict[str, list[Any]] = {}
-    for line, row in _correction_rows(path):
-        unknown = [name for name in (row["where"], row["set"]) if name not in (*table.names, EXCLUDE) or row["where"] == EXCLUDE]
-        if unknown:
-            near = did_you_mean(unknown[0], table.names)
-            problems.append(f"{path}: line {line}: no column {unknown[0]}{near}; there are: {', '.join(table.names)}")
-            continue
-        keys = columns.setdefault(row["where"], table.strings(row["where"]))
-        rows = [index for index, key in enumerate(keys) if key == row["is"]]
-        if not rows:
-            problems.append(f"{path}: line {line}: no sample has {row['where']} = {row['is']}")
-        elif row["set"] == EXCLUDE:
+    for correction in _corrections(path):
+        problem = _misnamed(correction, table.names)
+        rows = [] if problem else columns.rows(correction.where, correction.value)
+        if problem or not rows:
+            problem = problem or f"no sample has {correction.where} = {correction.value}"
+            problems.append(f"{path}: line {correction.line}: {problem}")
+        elif correction.target == EXCLUDE:
             excluded[rows] = True
         else:
-            target = columns.setdefault(row["set"], table.strings(row["set"]))
-            for index in rows:
-                changed += target[index] != row["to"]
-                target[index] = row["to"]
+            changed += columns.set(correction.target, rows, correction.to)
     if problems:
         raise UserError("\n".join(problems))
-    for name, values in columns.items():
+    for name, values in columns.changed.items():
         table = table.with_column(name, pa.array(values, pa.string()))
     kept = table.take(np.flatnonzero(~excluded))
     return kept, f"corrections: {changed} values changed, {int(excluded.sum())} samples taken out ({path})"
 
 
-def _correction_rows(path: Path) -> Sequence[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if reader.fieldnames is None or list(reader.fieldnames) != CORRECTION_COLUMNS:
-                found = ",".join(reader.fieldnames or [])
-                raise UserError(f"{path}: line 1: found {found or 'nothing'}; the columns are {','.join(CORRECTION_COLUMNS)}")
-            rows = [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: is no CSV text in UTF-8 ({error})") from None
-    for line, row in rows:
-        if None in row.values() or None in row:
-            raise UserError(f"{path}: line {line}: has {len([v for v in row.values() if v])} fields; needed: {','.join(CORRECTION_COLUMNS)}")
-    return rows
+class _Columns:
+    """Columns as text, found by value and changed in place."""
+
+    def __init__(self, table: SampleTable) -> None:
+        self.table = table
+        self.changed: dict[str, list[str]] = {}
+        self._places: dict[str, dict[str, list[int]]] = {}
+
+    def rows(self, name: str, value: str) -> list[int]:
+        if name not in self._places:
+            places = self._places[name] = defaultdict(list)
+            for row, text in enumerate(self.changed.get(name) or self.table.strings(name)):
+                places[text].append(row)
+        return self._places[name].get(value, [])
+
+    def set(self, name: str, rows: list[int], value: str) -> int:
+        """Returns how many of them had another value."""
+        if name not in self.changed:
+            self.changed[name] = self.table.strings(name)
+        column = self.changed[name]
+        different = [row for row in rows if column[row] != value]
+        for row in different:
+            column[row] = value
+        self._places.pop(name, None)
+        return len(different)
+
+
+def _misnamed(correction: Correction, names: list[str]) -> str:
+    """What is wrong with the columns that a correction names; empty if nothing is."""
+    for name, allowed in ((correction.where, names), (correction.target, [*names, EXCLUDE])):
+        if name not in allowed:
+            return f"no column {name}{did_you_mean(name, allowed)}; there are: {', '.join(names)}"
+    return f"{correction.target} cannot be changed; allowed: the other columns" if correction.target in ("id", "path") else ""
+
+
+def _corrections(path: Path) -> list[Correction]:
+    names, rows, lines = read_csv(path, may_be_empty=True)
+    if names != CORRECTION_COLUMNS:
+        raise UserError(f"{path}: line 1: found {','.join(names)}; the columns are {','.join(CORRECTION_COLUMNS)}")
+    return [Correction(line, *row) for line, row in zip(lines, rows, strict=True)]

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from base.base_data_loader import SAMPLERS, BaseSampler
+from base.base_data_loader import SAMPLERS, OrderSampler
 from base.table import SampleTable
 from utils.config import did_you_mean
 from utils.errors import UserError
@@ -15,7 +15,7 @@ from utils.seed import generator
 
 
 @SAMPLERS.register()
-class ShuffleSampler(BaseSampler):
+class ShuffleSampler(OrderSampler):
     """Every sample once, shuffled anew each epoch."""
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
@@ -24,7 +24,7 @@ class ShuffleSampler(BaseSampler):
 
 
 @SAMPLERS.register()
-class BalancedSampler(BaseSampler):
+class BalancedSampler(OrderSampler):
     """As many draws as there are samples, rare combinations of classes more often than their share.
 
     A sample is drawn with probability proportional to count(its combination) ** -power, with replacement.
@@ -34,7 +34,9 @@ class BalancedSampler(BaseSampler):
         power: 0 leaves the frequencies as they are, 1 makes all combinations equally frequent.
     """
 
-    def __init__(self, labels: Annotated[list[str], Field(min_length=1)], power: Annotated[float, Field(ge=0, le=1)] = 1.0) -> None:
+    def __init__(
+        self, labels: Annotated[list[str], Field(min_length=1)], power: Annotated[float, Field(ge=0, le=1)] = 1.0
+    ) -> None:
         self.labels, self.power = labels, power
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
@@ -45,7 +47,7 @@ class BalancedSampler(BaseSampler):
 
 
 @SAMPLERS.register()
-class WeightedSampler(BaseSampler):
+class WeightedSampler(OrderSampler):
     """As many draws as there are samples, with given weights for the classes of one label.
 
     Args:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
+import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
+from base.contracts import DataSpec
+from base.labels import reported
 from base.table import SampleTable, some
 from utils import files
 from utils.config import did_you_mean
@@ -26,7 +27,7 @@ class Split(Settings):
     valid: Annotated[float, Field(gt=0, lt=1)] | None = Field(default=None, description="share of the samples held out")
     folds: Annotated[int, Field(ge=2)] | None = Field(default=None, description="number of folds")
     fold: Annotated[int, Field(ge=0)] = Field(default=0, description="the fold held out, counted from 0")
-    seed: int = Field(default=0, description="of the split alone, so that runs with other seeds share it")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(default=0, description="of the split alone: other runs share it")
     check_bytes: bool = Field(default=True, description="refuse identical files on both sides")
 
     @model_validator(mode="after")
@@ -39,49 +40,64 @@ class Split(Settings):
 
 
 def split_rows(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Rows for training and for validation, each in ascending order.
+    """Rows for training and for validation, each in ascending order. They depend on the samples, not on their order.
 
-    Raises UserError where a column is missing, or where there are too few people for the folds.
+    Raises UserError where a column is missing, a sample has no person, or there are too few people.
     """
     for name in (*split.stratify, *([split.group] if split.group else [])):
         if name not in table.names:
             raise UserError(f"split: no column {name}{did_you_mean(name, table.names)}; there are: {', '.join(table.names)}")
-    groups = _codes(table.strings(split.group)) if split.group else np.arange(len(table))
-    strata = _joint(table, split.stratify)
-    parts = split.folds if split.folds is not None else _parts_for(split.valid or 0.0)
-    people = len(np.unique(groups))
-    if people < parts and split.folds is not None:
+    people = _people(table, split)
+    number = len(np.unique(people))
+    parts = split.folds if split.folds is not None else min(_parts_for(split.valid or 0.0), number)
+    if number < max(parts, 2):
         what = f"different values of {split.group}" if split.group else "samples"
-        raise UserError(f"split: {parts} folds need at least {parts} {what}; there are {people}")
-    held_out = _hold_out(strata, groups, split, min(parts, people))
+        needs = f"{split.folds} folds need at least {split.folds}" if split.folds else "to hold some out needs at least 2"
+        raise UserError(f"split: {needs} {what}; there are {number}")
+    order = np.asarray(pc.sort_indices(table.columns["id"]))
+    held_out = np.zeros(len(table), dtype=bool)
+    held_out[order] = _hold_out(_joint(table, split.stratify, parts)[order], people[order], split, parts)
     everything = np.arange(len(table))
     return everything[~held_out], everything[held_out]
 
 
-def _hold_out(strata: np.ndarray, groups: np.ndarray, split: Split, parts: int) -> np.ndarray:
+def _people(table: SampleTable, split: Split) -> np.ndarray:
+    """A number per sample, equal for samples that must stay together."""
+    if split.group is None:
+        return np.arange(len(table))
+    names = table.strings(split.group)
+    nameless = [table.id(row) for row, name in enumerate(names) if not name]
+    if nameless:
+        advice = "name or exclude them with corrections"
+        raise UserError(f"split: {len(nameless)} samples have no {split.group} ({some(nameless)}); {advice}")
+    return _codes(names)
+
+
+def _hold_out(strata: np.ndarray, people: np.ndarray, split: Split, parts: int) -> np.ndarray:
     """Mask of the rows held out: one fold, or as many small folds as come nearest to the share."""
-    import warnings
-
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    if parts < 2:
-        raise UserError("split: there is only one person; nothing can be held out")
-    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=split.seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # strata with fewer people than folds are named by `coverage` instead
-        try:
-            sides = [valid for _, valid in folds.split(strata, strata, groups)]
-        except ValueError as error:
-            raise UserError(f"split: {parts} folds cannot be filled ({error}); fewer folds, or fewer labels in stratify") from None
+    sides = _folds(strata, people, split.seed, parts)
     mask = np.zeros(len(strata), dtype=bool)
     if split.folds is not None:
         mask[sides[split.fold]] = True
         return mask
-    for side in sides:
-        if mask.any() and abs(mask.sum() + len(side) - split.valid * len(mask)) >= abs(mask.sum() - split.valid * len(mask)):  # type: ignore[operator]
+    wanted = (split.valid or 0.0) * len(mask)
+    for side in sides[:-1]:
+        if mask.any() and abs(mask.sum() + len(side) - wanted) >= abs(mask.sum() - wanted):
             break
         mask[side] = True
     return mask
+
+
+def _folds(strata: np.ndarray, people: np.ndarray, seed: int, parts: int) -> list[np.ndarray]:
+    """The rows of each of `parts` folds."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # a second to import
+
+    # For samples that are all of different people the general method gives nothing more, in minutes for a million.
+    alone = len(np.unique(people)) == len(people)
+    folds = (StratifiedKFold if alone else StratifiedGroupKFold)(parts, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what has fewer people than folds is named by `few_people` instead
+        return [valid for _, valid in folds.split(strata, strata, people)]
 
 
 def _parts_for(share: float) -> int:
@@ -96,15 +112,15 @@ def _codes(values: Sequence[str]) -> np.ndarray:
     return np.unique(np.asarray(values), return_inverse=True)[1]
 
 
-def _joint(table: SampleTable, names: Sequence[str]) -> np.ndarray:
-    """One number per sample for the combination of its labels; combinations of under 2 samples are joined into one."""
+def _joint(table: SampleTable, names: Sequence[str], parts: int) -> np.ndarray:
+    """One number per sample for the combination of its labels; those of fewer samples than folds are joined into one."""
     joint = np.zeros(len(table), dtype=np.int64)
     for name in names:
         values = table.columns[name].to_numpy()
         codes = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)[1]
         joint = joint * (codes.max(initial=0) + 1) + codes
     codes, counts = np.unique(joint, return_inverse=True, return_counts=True)[1:]
-    return np.where(counts[codes] < 2, -1, codes)
+    return np.where(counts[codes] < parts, -1, codes)
 
 
 # What must hold -----------------------------------------------------------------------------------------------------
@@ -122,55 +138,33 @@ def refuse_shared_groups(train: Sequence[str], valid: Sequence[str], noun: str) 
         raise UserError(f"split: {len(both)} {noun} on both sides ({some(both)}); split by data_loader.args.split.group")
 
 
-def refuse_shared_bytes(table: SampleTable, train: np.ndarray, valid: np.ndarray) -> None:
-    """Raise UserError naming files with the same bytes on both sides. Only files of equal size are read."""
-    pairs = identical_files(table, train, valid)
-    if pairs:
-        named = some([f"{a} = {b}" for a, b in pairs])
-        raise UserError(
-            f"split: {len(pairs)} files of the validation side are also on the training side ({named}); exclude one of each with "
-            "data_loader.args.corrections, or allow it with data_loader.args.split.check_bytes=false"
-        )
-
-
-def identical_files(table: SampleTable, train: np.ndarray, valid: np.ndarray) -> list[tuple[str, str]]:
-    """(training id, validation id) of files with identical bytes."""
-    sizes: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-    for side, rows in enumerate((train, valid)):
-        for row in rows:
-            sizes[file_size(table.path(int(row)))][side].append(int(row))
-    pairs = []
-    for size, (train_rows, valid_rows) in sizes.items():
-        if size <= 0 or not train_rows or not valid_rows:
-            continue
-        digests = {_digest(table.path(row)): row for row in reversed(train_rows)}
-        pairs += [(table.id(digests[d]), table.id(row)) for row in valid_rows if (d := _digest(table.path(row))) in digests]
-    return sorted(pairs)
-
-
-def coverage(table: SampleTable, valid: np.ndarray, train: np.ndarray, classes: dict[str, list[str]], merged: dict[str, list[int]]) -> list[str]:
+def coverage(table: SampleTable, valid: np.ndarray, train: np.ndarray, spec: DataSpec) -> list[str]:
     """Warnings for classes that one side of the split lacks."""
     lines = []
-    for label, names in classes.items():
-        if label not in table.names:
-            continue
+    for label, names, values in _reported(table, spec):
         for side, rows in (("training", train), ("validation", valid)):
-            values = table.numbers(label)[rows]
-            values = np.asarray([*merged[label], -1])[values] if label in merged else values
-            counts = Counter(values.tolist())
-            lacking = [name for number, name in enumerate(names) if not counts[number]]
-            if lacking:
-                lines.append(f"warning: no {side} sample of {label} is {some(lacking)}")
+            lacking = np.setdiff1d(np.arange(len(names)), values[rows])
+            if len(lacking):
+                lines.append(f"warning: no {side} sample of {label} is {some(names[number] for number in lacking)}")
     return lines
 
 
-def file_size(path: Path) -> int:
-    """Bytes of a file, -1 where it is not there."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
+def few_people(table: SampleTable, split: Split, spec: DataSpec) -> list[str]:
+    """Warnings for classes of fewer people than folds: some fold is validated without them."""
+    if split.folds is None:
+        return []
+    people, lines = _people(table, split), []
+    for label, names, values in _reported(table, spec):
+        for number, name in enumerate(names):
+            count = len(np.unique(people[values == number]))
+            if 0 < count < split.folds:
+                what = f"different values of {split.group}" if split.group else "samples"
+                lines.append(f"warning: {label} is {name} for only {count} {what}; {split.folds} folds cannot all have one")
+    return lines
 
 
-def _digest(path: Path) -> bytes:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+def _reported(table: SampleTable, spec: DataSpec) -> Iterator[tuple[str, list[str], np.ndarray]]:
+    """Label, names of its classes, and the class of every sample (-1 unknown), for the labels that the table has."""
+    for label, names in spec.classes.items():
+        if label in table.names:
+            yield label, names, reported(table.numbers(label), spec, label)

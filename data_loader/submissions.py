@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from base.base_reader import SUBMISSIONS, BaseSubmission
 from base.contracts import DataSpec
-from base.labels import combined_class
+from base.labels import combined_class, unknown_label
 from base.predictions import Predictions
-from base.table import some
+from base.table import SampleTable, some
 from data_loader.readers.csv_reader import read_csv
 from utils import files
 from utils.config import did_you_mean
 from utils.errors import UserError
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][^/\\\x00]*$")]  # without folders
 
 
 @SUBMISSIONS.register("attributes")
@@ -43,23 +47,33 @@ class CombinedClassSubmission(BaseSubmission):
         id_column: str,
         answer_column: str,
         labels: Annotated[list[str], Field(min_length=1)] | None = None,
-        file: str = "submission.csv",
+        file: FileName = "submission.csv",
     ) -> None:
         self.spec, self.sample, self.id_column, self.answer_column, self.file = spec, sample, id_column, answer_column, file
         self.labels = labels or list(spec.classes)
+
+    @classmethod
+    def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
+        """Labels that the data do not have."""
+        for index, label in enumerate(args.labels or []):
+            if label not in spec.classes:
+                yield f"labels[{index}]", unknown_label(label, spec)
 
     @property
     def file_name(self) -> str:
         """The name of the file in the output folder."""
         return self.file
 
-    def write(self, predictions: Predictions, data_dir: Path, path: Path) -> int:
+    def write(
+        self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path, path: Path
+    ) -> int:
         """Write the sample file with the answers filled in. Raises UserError where its rows are not those predicted."""
         sample = data_dir / self.sample
         names, rows, _ = read_csv(sample)
         for wanted in (self.id_column, self.answer_column):
             if wanted not in names:
-                raise UserError(f"{sample}: line 1: no column {wanted}{did_you_mean(wanted, names)}; there are: {', '.join(names)}")
+                near = did_you_mean(wanted, names)
+                raise UserError(f"{sample}: line 1: no column {wanted}{near}; there are: {', '.join(names)}")
         answers = self._answers(predictions)
         ids = [row[names.index(self.id_column)] for row in rows]
         _require_same(ids, answers, sample)
@@ -82,7 +96,7 @@ class CombinedClassSubmission(BaseSubmission):
 
 
 def _require_same(ids: list[str], answers: dict[str, int], sample: Path) -> None:
-    twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
+    twice = sorted(name for name, times in Counter(ids).items() if times > 1)
     missing, extra = [name for name in ids if name not in answers], sorted(set(answers) - set(ids))
     for names, what in ((twice, "listed twice"), (missing, "not predicted"), (extra, "predicted, but not asked for")):
         if names:

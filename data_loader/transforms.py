@@ -5,35 +5,38 @@ albumentations 2.0.8 is the last release under the MIT licence; everything that 
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import os
+import random
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from base.registry import Part, Registry, part_model, union_of
+from utils.errors import UserError
 from utils.validate import Settings
-
-if TYPE_CHECKING:
-    import albumentations as A
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer release when imported
 
 ALLOWED = (
     "Affine AdditiveNoise AutoContrast Blur CLAHE CenterCrop ChannelDropout ChannelShuffle CoarseDropout ColorJitter "
-    "ConstrainedCoarseDropout Crop CropAndPad Defocus Downscale ElasticTransform Emboss Equalize Erasing FancyPCA GaussNoise "
-    "GaussianBlur GlassBlur GridDistortion GridDropout HorizontalFlip HueSaturationValue ISONoise Illumination "
+    "Crop CropAndPad Defocus Downscale ElasticTransform Emboss Equalize Erasing FancyPCA GaussNoise GaussianBlur GlassBlur "
+    "GridDistortion GridDropout HorizontalFlip HueSaturationValue ISONoise Illumination "
     "ImageCompression InvertImg LongestMaxSize MedianBlur MotionBlur MultiplicativeNoise NoOp OpticalDistortion Pad "
     "PadIfNeeded Perspective PiecewiseAffine PlanckianJitter PlasmaBrightnessContrast PlasmaShadow Posterize RGBShift "
     "RandomBrightnessContrast RandomCrop RandomGamma RandomResizedCrop RandomRotate90 RandomScale RandomShadow RandomSizedCrop "
     "RandomSunFlare RandomToneCurve Resize RingingOvershoot Rotate SafeRotate SaltAndPepper Sharpen ShiftScaleRotate ShotNoise "
-    "SmallestMaxSize Solarize SquareSymmetry Superpixels ThinPlateSpline ToGray ToSepia Transpose UnsharpMask VerticalFlip ZoomBlur"
+    "SmallestMaxSize Solarize SquareSymmetry Superpixels ThinPlateSpline ToGray ToSepia Transpose UnsharpMask VerticalFlip "
+    "ZoomBlur"
 ).split()
 
-DETERMINISTIC = frozenset("CLAHE CenterCrop Crop Equalize LongestMaxSize NoOp Pad PadIfNeeded Resize SmallestMaxSize ToGray".split())
+DETERMINISTIC = frozenset(  # with p=1 and no argument that leaves a choice
+    "AutoContrast CLAHE CenterCrop Crop Equalize LongestMaxSize NoOp Pad PadIfNeeded Resize SmallestMaxSize ToGray".split()
+)
 
 _Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -50,8 +53,9 @@ class TransformRegistry(Registry[BaseTransform]):
         """A model per allowed transform, from albumentations' own argument schemas, and the compositions of them."""
         import albumentations as A
 
-        leaves = {name: part_model(name, getattr(A, name), _arguments(getattr(A, name))) for name in ALLOWED if hasattr(A, name)}
-        several = (list[union_of(leaves.values())], Field(min_length=1))  # type: ignore[misc]
+        leaves = {name: part_model(name, getattr(A, name), _arguments(getattr(A, name))) for name in ALLOWED}
+        one = union_of(leaves.values())
+        several = (Annotated[list[one], Field(min_length=1), AfterValidator(_some_possible)], ...)  # type: ignore[valid-type]
         compositions = {
             "OneOf": {"transforms": several, "p": (_Probability, 0.5)},
             "SomeOf": {"transforms": several, "n": (int, Field(ge=1)), "replace": (bool, False), "p": (_Probability, 1.0)},
@@ -66,6 +70,12 @@ class TransformRegistry(Registry[BaseTransform]):
 TRANSFORMS = TransformRegistry("transform", BaseTransform)
 
 
+def _some_possible(steps: list[Part]) -> list[Part]:
+    if all(step.args.p == 0 for step in steps):
+        raise ValueError("transforms of which at least one has p above 0")
+    return steps
+
+
 class _NoOthers(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -78,37 +88,73 @@ def _arguments(cls: Any) -> type[BaseModel]:
     for name, field in schema.model_fields.items():
         default = defaults.get(name, False if name == "strict" else inspect.Parameter.empty)
         annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-        fields[name] = (annotation, ... if default is inspect.Parameter.empty else Field(default=default, exclude=name == "strict"))
+        optional = Field(default=default, exclude=name == "strict")
+        fields[name] = (annotation, ... if default is inspect.Parameter.empty else optional)
     return create_model(f"{cls.__name__}Args", __base__=(schema, _NoOthers), **fields)
 
 
 class Pipeline:
-    """Transforms in their order, with random numbers that depend on nothing but the seed given with each picture."""
+    """Transforms in their order, with random numbers that depend on nothing but the seed given with each picture.
 
-    def __init__(self, transforms: Sequence[A.BasicTransform]) -> None:
-        import albumentations as A
+    transforms: albumentations' objects. key: of the config, for messages.
+    """
 
-        self.compose = A.Compose(list(transforms)) if transforms else None
+    def __init__(self, transforms: Sequence[Any], key: str = "train_transforms") -> None:
+        self.steps, self.key = list(transforms), key
+        # One source of random numbers for all: were each step seeded by itself with the same number, as albumentations'
+        # Compose does, they would draw the same numbers, and a rare step only ever come together with all others.
+        self._numbers, self._python = np.random.Generator(np.random.PCG64()), random.Random()
+        for step in self.steps:
+            step.set_random_state(self._numbers, self._python)
 
     def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
-        """image: (H, W, 3) uint8 RGB -> the same, of the size that the pipeline gives."""
-        if self.compose is None:
-            return image
-        self.compose.set_random_seed(seed % 2**32)
-        result: np.ndarray = self.compose(image=image)["image"]
-        return result
+        """image: (H, W, 3) uint8 RGB -> the same, of the size that the pipeline gives. seed: any number below 2**63.
+
+        Raises UserError where a step cannot treat the picture.
+        """
+        if self.steps:
+            self._seed(seed)
+        for step in self.steps:
+            try:
+                image = step(image=image)["image"]
+            except Exception as error:  # whatever OpenCV and albumentations raise: the arguments do not suit the picture
+                reason = " ".join(str(error).split()) or type(error).__name__
+                place = f"data_loader.args.{self.key}: {type(step).__name__}"
+                raise UserError(f"{place} fails on a picture of {image.shape[0]} x {image.shape[1]} pixels ({reason})") from None
+        return image
+
+    def _seed(self, seed: int) -> None:
+        """Start both generators anew, in place: making new ones for every picture would take ten times as long."""
+        state = {"state": seed, "inc": 1}  # of PCG64: a linear congruential step, then a hash; any state is as good as another
+        self._numbers.bit_generator.state = {"bit_generator": "PCG64", "state": state, "has_uint32": 0, "uinteger": 0}
+        self._python.seed(seed)
 
     def as_json(self) -> dict[str, Any]:
         """The pipeline with all its arguments and albumentations' version, as it is saved with a run."""
+        if not self.steps:
+            return {}
         import albumentations as A
 
-        return {} if self.compose is None else dict(A.to_dict(self.compose))
+        return dict(A.to_dict(A.Compose(copy.deepcopy(self.steps))))  # a Compose takes hold of its steps' random numbers
 
 
 def random_steps(transforms: Sequence[Part]) -> Iterable[tuple[str, str]]:
     """(key, message) for every step of an evaluation pipeline that could treat two runs differently."""
     for index, step in enumerate(transforms):
-        if step.type not in DETERMINISTIC or step.args.p != 1:
-            found = step.type if step.type not in DETERMINISTIC else f"{step.type} with p={step.args.p}"
+        choice = _choice(step)
+        if choice is not None:
             allowed = ", ".join(sorted(DETERMINISTIC))
-            yield f"eval_transforms[{index}]", f"found {found}, which is random; allowed, with p=1: {allowed}"
+            yield f"eval_transforms[{index}]", f"found {step.type}{choice}, which is random; allowed, with p=1: {allowed}"
+
+
+def _choice(step: Part) -> str | None:
+    """What is left to chance in a step, as text to put behind its name; None if nothing is."""
+    if step.type not in DETERMINISTIC:
+        return ""
+    if step.args.p != 1:
+        return f" with p={step.args.p}"
+    if getattr(step.args, "position", None) == "random":
+        return ' with position="random"'
+    limit = getattr(step.args, "clip_limit", (0, 0))
+    low, high = limit if isinstance(limit, tuple) else (1, limit)  # as albumentations reads a number
+    return f" with a clip_limit from {low:g} to {high:g}" if low != high else None

@@ -22,7 +22,7 @@ def show() -> None:
     if run.epochs.empty:
         st.info("This run has not finished an epoch yet.")
         return
-    scores = [name for name in run.epochs if "/" in name]
+    scores = [str(name) for name in run.epochs if "/" in str(name)]
     chosen = st.multiselect("Scores", scores, default=[name for name in scores if name.count("/") == 1])
     if chosen:
         st.line_chart(run.epochs, x="epoch", y=chosen, x_label="epoch", y_label="score")

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from torch import Tensor
 
@@ -25,7 +25,7 @@ class ConsoleLogger(BaseCallback):
 
     def __init__(self, verbosity: int) -> None:
         self.verbosity = verbosity
-        self.bar: tqdm[None] | None = None
+        self.bar: tqdm[NoReturn] | None = None
         self.columns: list[str] = []
         self.text: TextIO | None = None
 
@@ -58,11 +58,13 @@ class ConsoleLogger(BaseCallback):
     def on_epoch_end(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
         """A row of the table; its columns are those scores whose names have no third part (`val/f1`, not `val/f1/age`)."""
         self._close_bar()
-        if not self.columns:
-            self.columns = [name for name in log if name.count("/") == 1]
+        found = [name for name in log if name.count("/") == 1]
+        if not set(found) <= set(self.columns):  # at first, and when the first validation adds its scores
+            self.columns = found
             self.say(" ".join(["epoch", *(f"{name:>14}" for name in self.columns)]))
         cells = [_cell(log.get(name)) for name in self.columns]
-        self.say(" ".join([f"{trainer.progress.epoch + 1:>5}", *(f"{cell:>14}" for cell in cells), "  *" if improved else ""]).rstrip())
+        row = " ".join([f"{trainer.progress.epoch + 1:>5}", *(f"{cell:>14}" for cell in cells)])
+        self.say(row + ("   *" if improved else ""))
 
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
         """The best score, and what to do next."""
@@ -90,8 +92,8 @@ class ConsoleLogger(BaseCallback):
 
         self._close_bar()
         if self.verbosity > 1:
-            every = None if sys.stderr.isatty() else 10.0  # a log file wants few lines
-            self.bar = tqdm(total=total, initial=done, desc=label, leave=False, dynamic_ncols=True, mininterval=every or 0.2)
+            every = 0.2 if sys.stderr.isatty() else 10.0  # seconds; a log file wants few lines
+            self.bar = tqdm(total=total, initial=done, desc=label, leave=False, dynamic_ncols=True, mininterval=every)
 
     def _close_bar(self) -> None:
         if self.bar is not None:

@@ -26,10 +26,13 @@ class JsonlLogger(BaseCallback):
 
     main_only = True
 
+    def __init__(self) -> None:
+        self.path: Path | None = None
+
     def on_fit_start(self, trainer: BaseTrainer) -> None:
         """Forget what was logged after the checkpoint."""
         self.path = trainer.folder.log / "log.jsonl"
-        kept = [line for line, entry in read_lines(self.path) if _is_before(entry, trainer)]
+        kept = [f"{line}\n" for line, entry in read_lines(self.path) if _is_before(entry, trainer)]
         files.write_bytes(self.path, "".join(kept).encode())
 
     def on_step(self, trainer: BaseTrainer, losses: Mapping[str, Tensor]) -> None:
@@ -50,20 +53,22 @@ class JsonlLogger(BaseCallback):
 
     def _write(self, entry: dict[str, Any]) -> None:
         plain = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in entry.items()}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(plain) + "\n")
+        if self.path is not None:  # else the run ended before it began
+            files.append_line(self.path, json.dumps(plain))
 
 
 def read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Every whole line of a log and what it says; a line cut off by a kill is passed over."""
+    """Every whole line of a log, without its end, and what it says; what a kill or a crash cut off is passed over."""
     if not path.exists():
         return []
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            found.append((line, json.loads(line)))
+            entry = json.loads(line)
         except json.JSONDecodeError:
             continue
+        if isinstance(entry, dict) and "kind" in entry:
+            found.append((line, entry))
     return found
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from base.base_callback import CALLBACKS, BaseCallback
-from logger.figures import figures
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -47,7 +46,7 @@ class TensorBoardLogger(BaseCallback):
             return
         for name, value in log.items():
             self.writer.add_scalar(name, value, trainer.progress.step)
-        for name, figure in figures(trainer).items() if improved else ():
+        for name, figure in trainer.figures().items() if improved else ():
             self.writer.add_figure(name, figure, trainer.progress.step)
         self.writer.flush()
 

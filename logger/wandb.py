@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from base.base_callback import CALLBACKS, BaseCallback
-from logger.figures import figures
 
 if TYPE_CHECKING:
     from base.base_trainer import BaseTrainer
@@ -24,34 +23,43 @@ class WandbLogger(BaseCallback):
 
     def on_fit_start(self, trainer: BaseTrainer) -> None:
         """Begin, or go on with, the run of the same name."""
-        import wandb
-
-        folder = trainer.folder
-        mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
-        settings = wandb.Settings(silent=True, init_timeout=20, x_disable_stats=True, console="off")
-        config = trainer.metadata["config"]
-        try:
-            self.run = wandb.init(
-                project=config["name"], id=folder.models.name, resume="allow", dir=str(folder.log), mode=mode, config=config, settings=settings  # type: ignore[arg-type]
-            )  # fmt: skip
-        except Exception as error:  # a service that is down is no reason to stop a training
-            print(f"warning: W&B is off for this run ({type(error).__name__}: {str(error).splitlines()[0]})", flush=True)
+        self._guarded(lambda: self._begin(trainer))
 
     def on_epoch_end(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
         """Scores; figures if this epoch is the best so far."""
-        if self.run is None:
-            return
-        import wandb
-
-        pictures = {name: wandb.Image(figure) for name, figure in figures(trainer).items()} if improved else {}
-        rates = {f"lr/{name}": rate for name, rate in trainer.learning_rates().items()}
-        self.run.log({**log, **rates, **pictures, "epoch": trainer.progress.epoch + 1}, step=trainer.progress.step)
+        if self.run is not None:
+            self._guarded(lambda: self._log(trainer, log, improved))
 
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
         """Close the run."""
         if self.run is not None:
-            self.run.finish(quiet=True)
+            self._guarded(lambda: self.run.finish(quiet=True))
             self.run = None
+
+    def _begin(self, trainer: BaseTrainer) -> None:
+        import wandb
+
+        folder, config = trainer.folder, trainer.metadata["config"]
+        mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+        settings = wandb.Settings(silent=True, init_timeout=20, finish_timeout=30, x_disable_stats=True, console="off")
+        self.run = wandb.init(
+            project=config["name"], id=folder.models.name, resume="allow", dir=str(folder.log), mode=mode, config=config, settings=settings  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def _log(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
+        import wandb
+
+        pictures = {name: wandb.Image(figure) for name, figure in trainer.figures().items()} if improved else {}
+        rates = {f"lr/{name}": rate for name, rate in trainer.learning_rates().items()}
+        self.run.log({**log, **rates, **pictures, "epoch": trainer.progress.epoch + 1}, step=trainer.progress.step)
+
+    def _guarded(self, action: Callable[[], object]) -> None:
+        """Do it; if anything goes wrong, say so once and log no more: a service that is down stops no training."""
+        try:
+            action()
+        except Exception as error:  # whatever the client raises
+            self.run = None
+            print(f"warning: W&B is off for the rest of this run ({type(error).__name__}: {str(error)[:120]})", flush=True)
 
 
 def _logged_in() -> bool:

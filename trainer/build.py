@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, create_model
@@ -20,10 +21,11 @@ from base.base_reader import SUBMISSIONS, BaseSubmission
 from base.base_trainer import TRAINERS, BaseTrainer
 from base.contracts import DataSpec, RunContext
 from base.monitor import Monitor
-from base.registry import Part, Registry, import_all
+from base.registry import Part, Registry, import_all, union_of
 from base.run_folder import RunFolder
 from logger.console import ConsoleLogger
 from logger.jsonl import JsonlLogger
+from trainer.conflicts import conflicts, same_scores
 from trainer.optim import OPTIMIZERS, SCHEDULERS
 from trainer.supervised import SupervisedTrainer
 from utils import checkpoint, config, files, seed
@@ -31,9 +33,6 @@ from utils.config import ConfigError, Problem, RawConfig
 from utils.device import autocast
 from utils.errors import UserError
 from utils.validate import Settings, validate
-
-if TYPE_CHECKING:
-    from base.settings import TrainerSettings
 
 PACKAGES = ("data_loader", "model", "logger", "trainer")
 LOGGERS = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger"}
@@ -65,8 +64,16 @@ REPLACED = {
     "resume": "use --resume",
 }
 # What may differ when a run goes on: how long, how fast and where, but not what is learned from what.
-MAY_CHANGE = ("trainer.", "data_loader.args.num_workers", "data_loader.args.cache_mb", "data_loader.args.worker_timeout",
-              "data_loader.args.data_dir", "submission")  # fmt: skip
+_TRAINER_MAY_CHANGE = (
+    "epochs", "early_stop", "validate_every", "save_dir", "save_period", "keep", "save_steps", "nonfinite", "max_skips",
+    "compile", "channels_last", "deterministic", "log_every", "tensorboard", "wandb", "verbosity",
+)  # fmt: skip
+_LOADER_MAY_CHANGE = ("num_workers", "cache_mb", "worker_timeout", "data_dir")
+MAY_CHANGE = {
+    *(f"trainer.{key}" for key in _TRAINER_MAY_CHANGE),
+    *(f"data_loader.args.{key}" for key in _LOADER_MAY_CHANGE),
+    "submission",
+}
 
 
 @dataclass(frozen=True)
@@ -92,24 +99,25 @@ def config_model() -> type[Settings]:
             Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")],
             Field(description="of the experiment: letters, digits, . _ - ; names its folders"),
         ),
-        "seed": (Annotated[int, Field(ge=0, lt=2**63)], Field(default=0, description="of order, augmentation, dropout and weights")),
+        "seed": (
+            Annotated[int, Field(ge=0, lt=2**63)],
+            Field(default=0, description="of order, augmentation, dropout and weights"),
+        ),
         "arch": (MODELS.annotation, Field(description="the model")),
         "data_loader": (LOADERS.annotation, Field(description="from files to batches")),
         "loss": (LOSSES.annotation, Field(description="what is minimised")),
-        "metrics": (list[METRICS.annotation], Field(default=[], description="scores on validation and test")),
+        "metrics": (_list_of(METRICS), Field(default=[], description="scores on validation and test")),
         "optimizer": (OPTIMIZERS.annotation, Field(description="what moves the weights")),
         "lr_scheduler": (SCHEDULERS.annotation | None, Field(default=None, description="what moves the learning rate")),
-        "trainer": (_one_of(settings), Field(description="how long, what to watch, when to save")),
-        "callbacks": (list[CALLBACKS.annotation] if CALLBACKS.classes else list[Part], Field(default=[], description="beside training")),
+        "trainer": (union_of(settings), Field(description="how long, what to watch, when to save")),
+        "callbacks": (_list_of(CALLBACKS), Field(default=[], description="beside training")),
         "submission": (SUBMISSIONS.annotation | None, Field(default=None, description="the file that test.py writes")),
     }
     return create_model("Config", __base__=Settings, **fields)
 
 
-def _one_of(settings: list[type[TrainerSettings]]) -> Any:
-    from typing import Union
-
-    return settings[0] if len(settings) == 1 else Annotated[Union[tuple(settings)], Field(discriminator="type")]
+def _list_of(registry: Registry[Any]) -> Any:
+    return list[registry.annotation] if registry.classes else list[Part]  # type: ignore[name-defined]
 
 
 # Checking -----------------------------------------------------------------------------------------------------------
@@ -122,9 +130,9 @@ def check(raw: RawConfig) -> Experiment:
     if isinstance(trainer, dict):
         trainer.setdefault("type", SupervisedTrainer.__name__)
     checked = validate(model, raw, REPLACED)
-    problems = [*_mixed_tasks(raw, checked), *_inner_problems(raw, checked)]
+    problems = [*_mixed_tasks(raw, checked), *_inner_problems(raw, checked), *_conflicts(raw, checked)]
     if not problems:
-        problems = [*_unknown_monitor(raw, checked)]
+        problems = [*_wrong_scores(raw, checked)]
     if problems:
         raise ConfigError(problems)
     return Experiment(raw, checked)
@@ -149,7 +157,8 @@ def _mixed_tasks(raw: RawConfig, checked: Any) -> Iterator[Problem]:
     for name, key, part in _placed_parts(checked):
         serves = registries[name].tasks(part.type)
         if tasks and serves and not tasks & serves:
-            message = f"{part.type} serves {', '.join(sorted(serves))}, but {checked.data_loader.type} gives {', '.join(sorted(tasks))}"
+            given = f"{checked.data_loader.type} gives {', '.join(sorted(tasks))}"
+            message = f"{part.type} serves {', '.join(sorted(serves))}, but {given}"
             yield Problem(raw.origin((*key, "type")), config.key_text((*key, "type")), message)
 
 
@@ -158,15 +167,24 @@ def _inner_problems(raw: RawConfig, checked: Any) -> Iterator[Problem]:
     spec = declared_spec(checked)
     for _, key, part in _placed_parts(checked):
         for below, message in getattr(part.cls, "check")(part.args, spec):  # noqa: B009 - every base class has it
-            yield Problem(raw.origin((*key, "args")), f"{config.key_text(key)}.args.{below}", message)
+            place = (*key, "args", *config.key_path(below))
+            yield Problem(raw.origin(place), config.key_text(place), message)
 
 
-def _unknown_monitor(raw: RawConfig, checked: Any) -> Iterator[Problem]:
-    """A monitored score that nothing will compute."""
+def _conflicts(raw: RawConfig, checked: Any) -> Iterator[Problem]:
+    logs = [name for switch, name in LOGGERS.items() if getattr(checked.trainer, switch)]
+    for key, message in conflicts(checked, logs):
+        yield Problem(raw.origin(key), config.key_text(key), message)
+
+
+def _wrong_scores(raw: RawConfig, checked: Any) -> Iterator[Problem]:
+    """Scores that two metrics compute, and a monitored score that nothing will compute."""
     spec = declared_spec(checked)
     try:
-        names = score_names([part.build(spec) for part in checked.metrics], spec)
-        Monitor(checked.trainer.monitor).require(names)
+        metrics = [part.build(spec) for part in checked.metrics]
+        for key, message in same_scores(metrics):
+            yield Problem(raw.origin(key), config.key_text(key), message)
+        Monitor(checked.trainer.monitor).require(score_names(metrics, spec))
     except UserError as error:
         text = str(error).removeprefix("trainer.monitor: ")
         yield Problem(raw.origin(("trainer", "monitor")), "trainer.monitor", text)
@@ -186,10 +204,10 @@ def score_names(metrics: list[BaseMetric], spec: DataSpec) -> list[str]:
 def require_resumable(stored: Mapping[str, Any], wanted: Mapping[str, Any], file: str) -> None:
     """Raise ConfigError where a checkpoint's config differs from the one to go on with, in more than how to run it."""
     problems = [
-        Problem(file, config.key_text(key), f"the checkpoint was trained with {config.show(old)}, this config says {config.show(new)}; "
-                "resume with the same value, or start a new run without -r")
+        Problem(file, config.key_text(key), f"the checkpoint was trained with {config.show(old)}, this config says "
+                f"{config.show(new)}; resume with the same value, or start a new run without -r")
         for key, old, new in config.differences(stored, wanted)
-        if not config.key_text(key).startswith(MAY_CHANGE)
+        if not any(config.key_text(key[:length]) in MAY_CHANGE for length in range(1, len(key) + 1))
     ]  # fmt: skip
     if problems:
         raise ConfigError(problems)
@@ -226,8 +244,7 @@ def build_submission(experiment: Experiment, spec: DataSpec) -> BaseSubmission |
 def build_trainer(experiment: Experiment, loader: BaseDataLoader, folder: RunFolder, device: torch.device) -> BaseTrainer:
     """Everything that trains."""
     settings = experiment.config.trainer
-    if settings.deterministic:
-        torch.use_deterministic_algorithms(True)
+    set_deterministic(settings.deterministic)
     spec = loader.spec
     metadata = {
         "config": experiment.raw.values,
@@ -240,8 +257,16 @@ def build_trainer(experiment: Experiment, loader: BaseDataLoader, folder: RunFol
     return TRAINERS[settings.type](
         settings=settings, run_seed=experiment.config.seed, loader=loader, folder=folder, device=device, metadata=metadata,
         callbacks=build_callbacks(experiment), model=model, loss=loss, metrics=build_metrics(experiment, spec),
-        optimizer=experiment.config.optimizer.build(), scheduler=experiment.config.lr_scheduler and experiment.config.lr_scheduler.build(),
+        optimizer=experiment.config.optimizer.build(),
+        scheduler=experiment.config.lr_scheduler and experiment.config.lr_scheduler.build(),
     )  # type: ignore[call-arg]  # fmt: skip
+
+
+def set_deterministic(wanted: bool) -> None:
+    """Refuse operations that are not reproducible, or allow them again; for the whole process."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not reproducible, and torch refuses
+    torch.use_deterministic_algorithms(wanted)
 
 
 def build_callbacks(experiment: Experiment) -> list[BaseCallback]:

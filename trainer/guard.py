@@ -39,6 +39,14 @@ class FiniteGuard:
         step = int(self._first_bad.item()) if not self.at_once else -1
         return step if step >= 0 else None
 
+    def state_dict(self) -> dict[str, int]:
+        """How many steps in a row were skipped."""
+        return {"in_a_row": self.in_a_row}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """What `state_dict` gave."""
+        self.in_a_row = state["in_a_row"]
+
     def may_skip(self) -> bool:
         """Whether the bad step just seen may be left out."""
         return self.skips and self.in_a_row <= self.max_skips

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from base.run_folder import RunFolder, runs
 from trainer import build
 from utils import checkpoint, config, device, distributed, files
@@ -29,62 +31,71 @@ def check_only(args: argparse.Namespace) -> int:
 
 def launch(args: argparse.Namespace) -> int:
     """Train, or go on training. Returns the exit status."""
-    folder, state, warnings = _resumed(args)
-    raw = _config(args, state, folder)
-    experiment = build.check(raw)
-    if state is not None and folder is not None:
-        build.require_resumable(state["config"], raw.values, raw.file)
+    raw = read_config(args) if args.config else None
+    if raw is not None:
+        build.check(raw)
     chosen = device.select(args.device)
     distributed.initialise(chosen.type)
     try:
-        loader = build.build_loader(experiment, chosen)
-        _say(experiment, [*warnings, *loader.report()])
-        if state is not None:
-            _require_same_split(state, loader.split_hash, raw.file)
-        new = folder is None
-        folder = folder or RunFolder.create(Path(experiment.config.trainer.save_dir), experiment.config.name)
-        trainer = build.build_trainer(experiment, loader, folder, chosen)
-        if distributed.is_main():
-            files.write_json(folder.models / "config.json", raw.values)
-            files.write_json(folder.models / SOURCE, loader.source())
-        if state is not None and not new:
-            trainer.load_state_dict(state)
-        return trainer.fit()
+        return _train(args, raw, chosen)
     finally:
         distributed.finish()
 
 
-def _config(args: argparse.Namespace, state: dict[str, Any] | None, folder: RunFolder | None) -> RawConfig:
-    """From the file given; without one, from the checkpoint."""
-    if args.config:
-        return read_config(args)
-    assert state is not None and folder is not None
-    shortcuts = [f"{config.SHORTCUTS[name]}={value}" for name in ("lr", "bs") if (value := getattr(args, name)) is not None]
-    return config.from_values(state["config"], str(folder.models), [*shortcuts, *args.set])
+def _train(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.device) -> int:
+    path = distributed.on_main(lambda: _to_resume(args.resume, raw))
+    folder, state, warnings = _load(path) if path else (None, {}, [])
+    raw = raw or _stored_config(args, state, str(path))
+    experiment = build.check(raw)
+    loader = build.build_loader(experiment, chosen)
+    if folder is not None:
+        build.require_resumable(state["config"], raw.values, raw.file)
+        _require_same_split(state, loader.split_hash, raw.file)
+        folder.claim()
+    _say(experiment, [*warnings, *loader.report()])
+    settings = experiment.config.trainer
+    folder = folder or RunFolder.create(Path(settings.save_dir), experiment.config.name)
+    trainer = build.build_trainer(experiment, loader, folder, chosen)
+    if distributed.is_main():
+        files.write_json(folder.models / "config.json", raw.values)
+        files.write_json(folder.models / SOURCE, loader.source())
+    if state:
+        trainer.load_state_dict(state)
+    return trainer.fit()
 
 
-def _resumed(args: argparse.Namespace) -> tuple[RunFolder | None, dict[str, Any] | None, list[str]]:
-    """The run to go on with, its newest whole checkpoint, and warnings about damaged ones; nothing for a new run."""
-    if args.resume is None:
-        return None, None, []
-    if args.resume not in ("auto", "last"):
-        return _from_path(Path(args.resume))
-    raw = read_config(args) if args.config else None
-    save_dir = Path(raw.values.get("trainer", {}).get("save_dir", "saved")) if raw else Path("saved")
+# Going on -----------------------------------------------------------------------------------------------------------
+
+
+def _to_resume(given: str | None, raw: RawConfig | None) -> Path | None:
+    """The run's folder or the checkpoint to go on with, None for a new run. Raises UserError."""
+    if given is None:
+        return None
+    if given not in ("auto", "last"):
+        return _not_busy(Path(given))
+    save_dir = Path(str(raw.values.get("trainer", {}).get("save_dir", "saved"))) if raw else Path("saved")
     found = runs(save_dir, str(raw.values.get("name")) if raw else None)
-    if args.resume == "auto":
-        found = [folder for folder in found if RunFolder.at(folder).status not in ("finished", "early stop")]
-        assert raw is not None
-        found = [folder for folder in found if _same_run(folder, raw.values)]
-        if not found:
-            return None, None, []
-    elif not found:
+    if given == "last" and not found:
         raise UserError(f"-r last: there is no run with a checkpoint in {save_dir / 'models'}")
-    return _from_path(found[-1])
+    if given == "last":
+        return _not_busy(found[-1])
+    assert raw is not None
+    return next((folder for folder in reversed(found) if _unfinished(folder, raw.values)), None)
 
 
-def _same_run(folder: Path, values: dict[str, Any]) -> bool:
-    """Whether a run's config is this one, but for how it is run."""
+def _not_busy(path: Path) -> Path:
+    if not path.exists():
+        raise UserError(f"{path}: there is no such checkpoint")
+    if _run_of(path).busy:
+        raise UserError(f"{path}: another process is training this run; stop it first, or start a new run without -r")
+    return path
+
+
+def _unfinished(folder: Path, values: dict[str, Any]) -> bool:
+    """Whether a run has not come to its end, is nobody's, and is of this config but for how it is run."""
+    run = RunFolder.at(folder)
+    if run.status in ("finished", "early stop") or run.busy:
+        return False
     try:
         build.require_resumable(config.read(folder / "config.json").values, values, "")
     except UserError:
@@ -92,15 +103,23 @@ def _same_run(folder: Path, values: dict[str, Any]) -> bool:
     return True
 
 
-def _from_path(path: Path) -> tuple[RunFolder, dict[str, Any], list[str]]:
-    if path.is_dir():
-        folder = RunFolder.at(path)
-        _, state, warnings = folder.checkpoints.load_newest()
-        return folder, state, warnings
-    if not path.exists():
-        raise UserError(f"{path}: there is no such checkpoint")
-    folder = RunFolder.at(path.parent)
-    return folder, folder.checkpoints.load(path.name), []
+def _run_of(path: Path) -> RunFolder:
+    return RunFolder.at(path if path.is_dir() else path.parent)
+
+
+def _load(path: Path) -> tuple[RunFolder, dict[str, Any], list[str]]:
+    """The run, the checkpoint named or the newest whole one, and a warning where others are damaged."""
+    folder = _run_of(path)
+    if not path.is_dir():
+        return folder, folder.checkpoints.load(path.name), []
+    _, state, warnings = folder.checkpoints.load_newest()
+    return folder, state, warnings
+
+
+def _stored_config(args: argparse.Namespace, state: dict[str, Any], file: str) -> RawConfig:
+    """The checkpoint's config with the command line's overrides, where no file is given."""
+    shortcuts = [f"{config.SHORTCUTS[name]}={value}" for name in ("lr", "bs") if (value := getattr(args, name)) is not None]
+    return config.from_values(state["config"], file, [*shortcuts, *args.set])
 
 
 def _require_same_split(state: dict[str, Any], split_hash: str, file: str) -> None:
@@ -117,4 +136,4 @@ def _say(experiment: build.Experiment, lines: list[str]) -> None:
             print(line, flush=True)
 
 
-__all__ = ["check_only", "checkpoint", "launch"]
+

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 from torch.optim import lr_scheduler as torch_schedulers
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -17,6 +18,9 @@ from base.base_loss import BaseLoss
 from base.base_model import BaseModel
 from base.registry import Registry
 from utils.validate import Settings
+
+# torch takes the first call after a resume, or after steps that were skipped, for a call in the wrong order.
+warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)` before")
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -75,7 +79,13 @@ class SGD(BaseOptimizer):
     """Stochastic gradient descent (torch.optim.SGD)."""
 
     momentum: Fraction = 0.0
-    nesterov: bool = False
+    nesterov: bool = Field(default=False, description="look ahead; needs momentum")
+
+    @model_validator(mode="after")
+    def _has_momentum(self) -> SGD:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov with a momentum above 0")
+        return self
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         return torch.optim.SGD(groups, **self.options())
@@ -230,6 +240,8 @@ class OneCycleLR(BaseScheduler):
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
         peaks = [group["lr"] for group in optimizer.param_groups]
         options = self.model_dump(exclude={"warmup", "interval"})
+        if self.pct_start * (steps + 1) == 1:  # torch would divide by the length of the rise, which is 0
+            options["pct_start"] *= 1.001
         # One more than the steps: the scheduler is stepped after the last one too.
         return torch_schedulers.OneCycleLR(optimizer, peaks, total_steps=steps + 1, **options)
 
@@ -249,6 +261,10 @@ class PlateauLR(BaseScheduler):
         return ReduceLROnPlateau(optimizer, **self.model_dump(exclude={"warmup", "interval"}))
 
 
+# All that changes in torch's schedulers as they are stepped.
+_MOVING = {"last_epoch", "_step_count", "_last_lr", "T_cur", "T_i", "best", "num_bad_epochs", "cooldown_counter"}
+
+
 class Schedule:
     """A scheduler and its warm-up, moved once a step and once an epoch.
 
@@ -264,6 +280,7 @@ class Schedule:
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.mode = "max" if mode == "max" else "min"
             self.scheduler._init_is_better(self.scheduler.mode, self.scheduler.threshold, self.scheduler.threshold_mode)
+            self.scheduler.best = self.scheduler.mode_worse
         self.steps = 0
         self.undamped = self.rates()
         self._dampen()
@@ -304,21 +321,16 @@ class Schedule:
                 group["lr"] *= (self.steps + 1) / (self.warmup_steps + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers only: what else torch's schedulers hold is made anew from the config."""
+        """Where the scheduler stands; what it is comes from the config, which may want more epochs than it did."""
         state = self.scheduler.state_dict() if self.scheduler is not None else {}
-        return {"steps": self.steps, "undamped": self.undamped, "scheduler": dict(_plain(state.items()))}
+        moving = {name: value for name, value in state.items() if name in _MOVING}
+        return {"steps": self.steps, "undamped": self.undamped, "scheduler": moving}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """What `state_dict` gave."""
         self.steps, self.undamped = state["steps"], list(state["undamped"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict({**self.scheduler.state_dict(), **state["scheduler"]})
-
-
-def _plain(items: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
-    for name, value in items:
-        if isinstance(value, int | float | str | list) or value is None:
-            yield name, value
 
 
 def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+import pyarrow as pa
 import torch
 from torch import nn
 
@@ -16,21 +18,22 @@ from base.predictions import Predictions
 from utils import distributed
 from utils.device import autocast, to_device, to_float32
 
-BatchLosses = dict[int, dict[str, tuple[float, float]]]  # batch number -> term -> (total, count)
+BatchLosses = dict[int, dict[str, tuple[float, float]]]  # batch number -> term -> (total, weight)
 
 
 @contextmanager
 def evaluating(*modules: nn.Module | None) -> Iterator[None]:
-    """The modules in evaluation mode without gradients; afterwards in the mode they were in, whatever happens."""
-    modes = [(module, module.training) for module in modules if module is not None]
+    """The modules in evaluation mode without gradients; afterwards every part of them in the mode it was in."""
+    given = [module for module in modules if module is not None]
+    modes = [(part, part.training) for module in given for part in module.modules()]
     try:
-        for module, _ in modes:
+        for module in given:
             module.eval()
         with torch.inference_mode():
             yield
     finally:
-        for module, training in modes:
-            module.train(training)
+        for part, training in modes:
+            part.training = training
 
 
 def predict(
@@ -60,15 +63,27 @@ def predict(
                 with autocast(device, precision):
                     outputs = model(batch["image"].to(device, non_blocking=True))
                 outputs = to_float32(outputs)
-                prediction = model.decode(outputs)
-                if loss is not None:
+                prediction = loader.restore(model.decode(outputs), batch)
+                if loss is not None and batch["target"]:
+                    # Waits for the device, as the predictions below do: evaluation needs the values, not only their sum.
                     terms = loss.terms(outputs, to_device(batch["target"], device))
-                    losses[number] = {name: (term.total.item(), float(term.count)) for name, term in terms.items()}
+                    losses[number] = {name: (term.total.item(), float(term.weight)) for name, term in terms.items()}
             ids = [table.id(int(row)) for row in batch["index"]]
             pieces.append(Predictions.of(ids, prediction, batch.get("error")))
         if on_batch is not None:
             on_batch(done + 1, rounds)
     return _gather(pieces), _means(losses)
+
+
+def not_finite(predictions: Predictions) -> list[str]:
+    """Ids of the samples that have a prediction which is not finite, though their pictures could be read."""
+    failed, ids, bad = predictions.failed(), predictions.ids(), np.zeros(len(predictions), dtype=bool)
+    for name in predictions.names:
+        if pa.types.is_list(predictions.columns[name].type):
+            bad |= np.array([not np.isfinite(row).all() for row in predictions.lists(name)], dtype=bool)
+        else:
+            bad |= ~np.isfinite(predictions.array(name)).reshape(len(bad), -1).all(axis=1)
+    return [ids[row] for row in np.flatnonzero(bad) if ids[row] not in failed]
 
 
 def _gather(pieces: list[Predictions]) -> Predictions | None:
@@ -84,8 +99,8 @@ def _means(losses: BatchLosses) -> dict[str, float]:
         merged |= some
     sums: dict[str, list[float]] = {}
     for number in sorted(merged):
-        for name, (total, count) in merged[number].items():
+        for name, (total, weight) in merged[number].items():
             old = sums.setdefault(name, [0.0, 0.0])
-            old[0], old[1] = old[0] + total, old[1] + count
-    means = {f"loss/{name}": total / count if count else 0.0 for name, (total, count) in sums.items()}
+            old[0], old[1] = old[0] + total, old[1] + weight
+    means = {f"loss/{name}": total / weight for name, (total, weight) in sums.items() if weight}  # none where nothing counts
     return {"loss": sum(means.values()), **means} if means else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,13 +22,15 @@ from base.table import some
 from trainer.ema import Ema
 from trainer.guard import FiniteGuard, NotFinite
 from trainer.optim import BaseOptimizer, BaseScheduler, Schedule, trainable
-from trainer.predict import evaluating, predict
+from trainer.predict import evaluating, not_finite, predict
 from utils import distributed
 from utils.batch import cut, pieces
 from utils.device import autocast, to_float32
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MIN_SCALE = 2.0**-10  # the scaler begins at 2 ** 16 and halves at each overflow; real gradients are in range long before
 
 
 class SupervisedSettings(TrainerSettings):
@@ -81,6 +84,7 @@ class SupervisedTrainer(BaseTrainer):
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
         self.guard = FiniteGuard(self.settings.nonfinite, self.settings.max_skips, self.device)
         self.predictions: Predictions | None = None  # of the last validation; main process only
+        self._figures: dict[str, Figure] = {}
         self._fitted: dict[str, Any] = {}
 
     # The step -----------------------------------------------------------------------------------------------------
@@ -88,10 +92,11 @@ class SupervisedTrainer(BaseTrainer):
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Forward and backward, a piece of the batch at a time; then one step of the optimiser."""
         self.objective.train()
-        buffers = list(self.model.buffers()) if self.guard.skips else []
+        buffers = [*self.model.buffers(), *self.loss.buffers()] if self.guard.at_once else []
         before = [buffer.clone() for buffer in buffers]
         totals: dict[str, Tensor] = {}
-        parts = list(pieces(batch, len(batch["index"]), self.settings.accumulate))
+        sizes = distributed.shares(len(self.batches[self.progress.batch]))
+        parts = list(pieces(batch, sizes, distributed.rank(), self.settings.accumulate))
         for number, (piece, share) in enumerate(parts, 1):
             with self._synchronising(number == len(parts)):
                 terms = self.objective(piece["image"], piece["target"])
@@ -99,13 +104,15 @@ class SupervisedTrainer(BaseTrainer):
             for name, value in terms.items():
                 totals[name] = totals.get(name, 0.0) + share * value.detach()
         loss = torch.stack(list(totals.values())).sum()
-        if not self._update(loss, batch):
+        if not self._update(loss):
             for buffer, value in zip(buffers, before, strict=True):
                 buffer.copy_(value)
+            if not self.guard.may_skip():
+                raise NotFinite(self._complaint(self.progress.batch, self._culprits(batch)))
             return {}
         return {"loss": loss, **{f"loss/{name}": value for name, value in totals.items()}}
 
-    def _update(self, loss: Tensor, batch: Batch) -> bool:
+    def _update(self, loss: Tensor) -> bool:
         """Move the weights by the gradient, unless something is not finite; whether they were moved."""
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm or float("inf"))
@@ -113,9 +120,7 @@ class SupervisedTrainer(BaseTrainer):
         moved = self.guard.passes(loss, loss if self.scaler.is_enabled() else norm, self.progress.step)
         if moved:
             self.scaler.step(self.optimizer)
-            self.scaler.update()
-        elif not self.guard.may_skip():
-            raise NotFinite(self._complaint(self.progress.batch, self._culprits(batch)))
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule.after_step()
         if moved and self.ema is not None:
@@ -131,20 +136,30 @@ class SupervisedTrainer(BaseTrainer):
 
     def evaluate(self) -> dict[str, float]:
         """Losses and metrics over all validation samples; what metrics fit is fitted here and nowhere else."""
+        distributed.same_everywhere(self.evaluated.buffers())  # batch-norm statistics are those of a process's own samples
         predictions, losses = predict(
             self.evaluated, self.loader, "valid", self.device, self.settings.precision, self.loss, self._after_batch
         )
-        scores = dict(losses)
-        if predictions is not None and distributed.is_main():
-            table = self.loader.table("valid")
-            predictions.require_ids(table)
-            self.predictions = predictions
-            self._fitted = {type(metric).__name__: metric.fit(predictions, table) for metric in self.metrics}
-            for metric in self.metrics:
-                metric.use(self._fitted[type(metric).__name__])
-                scores |= metric.compute(predictions, table)
-        scores, self._fitted = distributed.broadcast_object((scores, self._fitted))
-        return {f"val/{name}": float(value) for name, value in scores.items()}
+        judged, self._fitted = distributed.on_main(lambda: self._judge(predictions))
+        return {f"val/{name}": float(value) for name, value in (losses | judged).items()}
+
+    def _judge(self, predictions: Predictions | None) -> tuple[dict[str, float], dict[str, Any]]:
+        """Scores by name, and what the metrics fitted. Raises NotFinite where the config says so."""
+        table = self.loader.table("valid")
+        assert predictions is not None
+        predictions.require_ids(table)
+        bad = not_finite(predictions)
+        if bad and not self.guard.skips:
+            raise NotFinite(f"epoch {self.progress.epoch + 1}: the predictions for {some(bad)} are not finite; {self._advice()}")
+        if bad:  # such an epoch is never the best
+            return {name: math.nan for metric in self.metrics for name in metric.names}, self._fitted
+        self.predictions, self._figures = predictions, {}
+        scores: dict[str, float] = {}
+        fitted = {type(metric).__name__: metric.fit(predictions, table) for metric in self.metrics}
+        for metric in self.metrics:
+            metric.use(fitted[type(metric).__name__])
+            scores |= metric.compute(predictions, table)
+        return scores, fitted
 
     def end_epoch(self, scores: Mapping[str, float]) -> None:
         """Move the schedule."""
@@ -158,6 +173,8 @@ class SupervisedTrainer(BaseTrainer):
         if distributed.any_rank(step is not None):
             batch = self.progress.batch - (self.progress.step - (step if step is not None else self.progress.step))
             raise NotFinite(self._complaint(batch, self._names(batch)))
+        if self.scaler.is_enabled() and self.scaler.get_scale() < MIN_SCALE:
+            raise NotFinite('trainer.precision: in "fp16" the gradients overflow at any scale; use "bf16" or "fp32"')
 
     def stateful(self) -> dict[str, Stateful]:
         """Everything with a state of its own."""
@@ -167,8 +184,13 @@ class SupervisedTrainer(BaseTrainer):
             "optimizer": self.optimizer,
             "schedule": self.schedule,
             "scaler": self.scaler,
+            "guard": self.guard,
         }
         return parts | ({"ema": self.ema} if self.ema is not None else {})
+
+    def growth(self) -> int:
+        """Two moments for every weight, as Adam has, before the first step; nothing later."""
+        return 0 if self.optimizer.state else 2 * sum(p.numel() * p.element_size() for p in self.parameters)
 
     def fitted(self) -> dict[str, Any]:
         """By metric, what was fitted at the last validation."""
@@ -179,13 +201,12 @@ class SupervisedTrainer(BaseTrainer):
         return {group["name"]: float(group["lr"]) for group in self.optimizer.param_groups}
 
     def figures(self) -> dict[str, Figure]:
-        """Every metric's plots of the last validation."""
-        if self.predictions is None:
-            return {}
-        table, drawn = self.loader.table("valid"), {}
-        for metric in self.metrics:
-            drawn |= metric.figures(self.predictions, table, lambda row: self.loader.picture("valid", row))
-        return drawn
+        """Every metric's plots of the last validation, drawn once however many logs ask for them."""
+        if self.predictions is not None and not self._figures:
+            table = self.loader.table("valid")
+            for metric in self.metrics:
+                self._figures |= metric.figures(self.predictions, table, lambda row: self.loader.picture("valid", row))
+        return self._figures
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state` was saved."""
@@ -214,9 +235,12 @@ class SupervisedTrainer(BaseTrainer):
         self.poll()
 
     def _complaint(self, batch: int, samples: Sequence[str]) -> str:
+        place = f"epoch {self.progress.epoch + 1}, batch {batch}"
+        return f"{place}: the loss or its gradient is not finite, for {some(samples)}; {self._advice()}"
+
+    def _advice(self) -> str:
         return (
-            f"epoch {self.progress.epoch + 1}, batch {batch}: the loss or its gradient is not finite, for {some(samples)}; "
-            f'lower optimizer.args.lr, set trainer.clip_norm or trainer.nonfinite="skip", or look at these samples; '
+            'lower optimizer.args.lr, set trainer.clip_norm or trainer.nonfinite="skip", or look at these samples; '
             f"the last checkpoint in {self.folder.models} is from before"
         )
 
@@ -225,13 +249,13 @@ class SupervisedTrainer(BaseTrainer):
         return [table.id(int(row)) for row in self.batches[batch]] if 0 <= batch < len(self.batches) else []
 
     def _culprits(self, batch: Batch) -> list[str]:
-        """The samples whose own loss is not finite; all of the batch where none can be singled out."""
-        bad = []
+        """The samples whose own loss is not finite, on any process; all of the batch where none can be singled out."""
+        table, bad = self.loader.table("train"), []
         with evaluating(self.model, self.loss):
             for row in range(len(batch["index"])):
                 sample = cut(batch, row, row + 1)
                 terms = self.loss.terms(to_float32(self.model(sample["image"])), sample["target"])
                 if not all(bool(torch.isfinite(term.total)) for term in terms.values()):
-                    bad.append(row)
-        table = self.loader.table("train")
-        return [table.id(int(batch["index"][row])) for row in bad or range(len(batch["index"]))]
+                    bad.append(table.id(int(batch["index"][row])))
+        everyone = distributed.broadcast_object(distributed.gather_objects(bad))
+        return [name for names in everyone for name in names] or self._names(self.progress.batch)

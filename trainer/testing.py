@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from base.table import some
 from trainer import build
 from trainer.build import Loaded
 from trainer.predict import predict
-from utils import config, device, files
+from utils import device, files
 from utils.errors import UserError
 
 
@@ -37,41 +38,55 @@ def run_test(args: argparse.Namespace) -> int:
     chosen = device.select(args.device)
     models = [build.load_model(path, chosen, tuple(args.set)) for path in _paths(args)]
     _require_compatible(models)
-    loader = build.build_loader(models[0].experiment, chosen)
+    loaders = _loaders(models, chosen)
     try:
-        split = args.split or ("test" if _has_test(models[0]) else "valid")
+        split = args.split or ("test" if "test" in loaders[0].splits else "valid")
         if split == "valid":
-            _require_same_split(models, loader)
+            _require_same_split(models, loaders)
         folder = _output_folder(args, models, split)
-        tested = evaluate(models, loader, split, chosen, args.verbosity)
-        _write(folder, tested, models[0], loader, split)
+        tested = evaluate(models, loaders, split, chosen, args.verbosity)
+        _write(folder, tested, models[0], loaders[0], split)
     finally:
-        loader.close()
+        for loader in loaders:
+            loader.close()
     return 0
 
 
-def evaluate(models: list[Loaded], loader: BaseDataLoader, split: str, chosen: torch.device, verbosity: int = 0) -> Tested:
-    """Predictions of one checkpoint, or the average of several, and their scores where the split has labels."""
-    first = models[0]
-    labelled = split != "test"
-    several, losses = [], {}
+def _loaders(models: list[Loaded], chosen: torch.device) -> list[BaseDataLoader]:
+    """A loader for each model, so that each sees pictures as it was trained on; one for all that read alike."""
+    built: dict[str, BaseDataLoader] = {}
     for model in models:
-        loss: BaseLoss | None = model.experiment.config.loss.build(model.spec) if labelled and len(models) == 1 else None
-        if loss is not None:
-            loss.load_state_dict(model.state["loss"])
-            loss.to(chosen)
+        key = files.hash_json(model.experiment.raw.values["data_loader"])
+        if key not in built:
+            built[key] = build.build_loader(model.experiment, chosen)
+    return [built[files.hash_json(model.experiment.raw.values["data_loader"])] for model in models]
+
+
+def evaluate(models: list[Loaded], loaders: list[BaseDataLoader], split: str, chosen: torch.device, verbosity: int = 0) -> Tested:
+    """Predictions of one checkpoint, or the average of several, and their scores where the split has labels."""
+    first, loader = models[0], loaders[0]
+    alone = len(models) == 1 and loader.labelled(split)
+    several: list[Predictions] = []
+    losses: dict[str, float] = {}
+    for model, its_loader in zip(models, loaders, strict=True):
+        loss = _loss(model, chosen) if alone else None
+        build.set_deterministic(model.experiment.config.trainer.deterministic)
         precision = model.experiment.config.trainer.precision
-        with _bar(f"{model.path.parent.name}/{model.path.name}", verbosity) as progress:
-            predictions, losses = predict(model.model, loader, split, chosen, precision, loss, progress)
+        with _Bar(f"{model.path.parent.name}/{model.path.name}", verbosity) as progress:
+            predictions, losses = predict(model.model, its_loader, split, chosen, precision, loss, progress)
         assert predictions is not None
         several.append(predictions)
     predictions = several[0] if len(several) == 1 else average(several)
-    table = loader.table(split)
-    predictions.require_ids(table)
+    predictions.require_ids(loader.table(split))
     metrics = build.build_metrics(first.experiment, first.spec)
-    scored = labelled or all(name in table.names for name in first.spec.classes)
-    scores = dict(losses) | (_scores(metrics, predictions, loader, split, first.fitted) if scored else {})
+    scores = dict(losses) | (_scores(metrics, predictions, loader, split, first.fitted) if loader.labelled(split) else {})
     return Tested(predictions, scores, _manifest(models, split, loader))
+
+
+def _loss(model: Loaded, chosen: torch.device) -> BaseLoss:
+    loss: BaseLoss = model.experiment.config.loss.build(model.spec)
+    loss.load_state_dict(model.state["loss"])
+    return loss.to(chosen)
 
 
 def _scores(
@@ -90,7 +105,7 @@ def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader) -> dict[
     return {
         "split": split,
         "checkpoints": [{"path": str(model.path), "sha256": model.digest, "run": model.path.parent.name} for model in models],
-        "config_hash": first.experiment.hash,
+        "config_hash": first.state["config_hash"],
         "split_hash": first.state["split_hash"],
         "classes": first.spec.classes,
         "fitted": first.fitted,
@@ -121,18 +136,14 @@ def _require_compatible(models: list[Loaded]) -> None:
             raise UserError(f"{other.path}: has other classes than {models[0].path}; their predictions cannot be averaged")
 
 
-def _require_same_split(models: list[Loaded], loader: BaseDataLoader) -> None:
+def _require_same_split(models: list[Loaded], loaders: list[BaseDataLoader]) -> None:
     """Validation samples must be those that no checkpoint was trained on."""
-    for model in models:
+    for model, loader in zip(models, loaders, strict=True):
         if model.state["split_hash"] != loader.split_hash:
             raise UserError(
                 f"{model.path}: was trained on another split ({model.state['split_hash'][:8]}) than the validation samples here "
-                f"({loader.split_hash[:8]}), so some of them may be its training samples; use --split test, or the same data and split"
+                f"({loader.split_hash[:8]}), so it may have been trained on some of them; use --split test, or the same data"
             )
-
-
-def _has_test(model: Loaded) -> bool:
-    return getattr(model.experiment.config.data_loader.args, "test_reader", None) is not None
 
 
 def _output_folder(args: argparse.Namespace, models: list[Loaded], split: str) -> Path:
@@ -147,7 +158,7 @@ def _output_folder(args: argparse.Namespace, models: list[Loaded], split: str) -
     return folder
 
 
-class _bar:
+class _Bar:
     """A progress bar over batches, as a context that gives predict's callback."""
 
     def __init__(self, label: str, verbosity: int) -> None:
@@ -176,13 +187,14 @@ def _write(folder: Path, tested: Tested, first: Loaded, loader: BaseDataLoader, 
     if failed:
         print(f"warning: {len(failed)} images could not be read ({some(failed)}); their rows hold the reason")
     if tested.scores:
-        files.write_json(folder / "metrics.json", tested.scores)
+        scores = {name: value if math.isfinite(value) else None for name, value in tested.scores.items()}
+        files.write_json(folder / "metrics.json", scores)
         _plots(folder, tested, first, loader, split)
         print("\n".join(f"{name:>24}  {value:.6f}" for name, value in tested.scores.items()))
     submission = build.build_submission(first.experiment, first.spec)
     if submission is not None and split == "test":
         path = folder / submission.file_name
-        rows = submission.write(tested.predictions, loader.data_dir, path)
+        rows = submission.write(tested.predictions, loader.table(split), first.fitted, loader.data_dir, path)
         print(f"submission: {path} ({rows:,} rows)")
     print(f"predictions: {folder / 'predictions.parquet'} ({len(tested.predictions):,} samples)")
 
@@ -193,6 +205,3 @@ def _plots(folder: Path, tested: Tested, first: Loaded, loader: BaseDataLoader, 
         drawn = metric.figures(tested.predictions, loader.table(split), lambda row: loader.picture(split, row))
         for name, figure in drawn.items():
             files.write_atomically(folder / f"{name.replace('/', '-')}.png", lambda file, f=figure: f.savefig(file, dpi=120))  # type: ignore[misc]
-
-
-__all__ = ["Tested", "config", "evaluate", "run_test"]

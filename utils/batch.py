@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -17,9 +17,14 @@ def cut(value: Any, start: int, stop: int) -> Any:
     raise TypeError(f"a batch holds tensors, lists and dictionaries; found {type(value).__name__}")
 
 
-def pieces(batch: Any, size: int, number: int) -> Iterator[tuple[Any, float]]:
-    """The batch of `size` samples in at most `number` nearly equal pieces, each with its share of the samples."""
-    number = max(1, min(number, size))
-    borders = [size * index // number for index in range(number + 1)]
-    for start, stop in zip(borders, borders[1:], strict=False):
-        yield (batch if number == 1 else cut(batch, start, stop)), (stop - start) / size
+def pieces(batch: Any, sizes: Sequence[int], own: int, number: int) -> Iterator[tuple[Any, float]]:
+    """A process's part of a global batch in at most `number` nearly equal pieces, each with its share of the samples.
+
+    sizes: samples that each process has of the batch; `own` is this one's place in it. There are as many pieces on every
+    process, and a share is that of a piece on all of them together.
+    """
+    number = min(number, *sizes)
+    for index in range(number):
+        spans = [(size * index // number, size * (index + 1) // number) for size in sizes]
+        share = sum(stop - start for start, stop in spans) / sum(sizes)
+        yield (batch if number == 1 else cut(batch, *spans[own])), share

@@ -13,7 +13,7 @@ import json
 import pickletools
 import shutil
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,27 @@ from torch import Tensor
 
 from utils import files
 from utils.config import show
-from utils.errors import RunError, UserError
+from utils.errors import UserError
 
 MANIFEST = "manifest.json"
 LAST, BEST = "last.pth", "best.pth"
 FORMAT = 1
+NEEDED = ("config", "progress")  # without which nothing can be made of a checkpoint
+
+# What pickling dictionaries, lists, plain values and tensors needs, and nothing else: no classes, no calls of anything
+# but the two functions, no state laid over an object.
 _GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
     f"torch {kind}Storage"
     for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 }
-_CALLS = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"}
+_OPCODES = set(
+    "PROTO STOP MARK GLOBAL REDUCE BINPERSID BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE "
+    "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS "
+    "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3".split()
+)
+MAX_PICKLE = 2**24  # bytes; 10,000 tensors take about 2 MB
+MAX_DEPTH = 100
+_SHARING = 16  # how often, on average, a checkpoint may use again what it holds once
 
 
 class CheckpointError(UserError):
@@ -55,63 +66,83 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._written: dict[str, str] = {}  # file name -> digest of what this object wrote there
 
     def save(self, state: dict[str, Any], names: Sequence[str]) -> None:
-        """Write `state` under each of the names. Raises RunError (disk full, folder read-only); what was there stays."""
+        """Write `state` under each of the names, of which `last` should be the last: it is what a run goes on from.
+
+        Raises WriteError (disk full, folder read-only), and what was there stays; TypeError for a value that is neither a
+        tensor nor plain, since no `load` would accept it.
+        """
         buffer = io.BytesIO()
-        torch.save({"format": FORMAT, **state}, buffer)
+        torch.save({"format": FORMAT, **_plain(state, ())}, buffer)
         content = buffer.getbuffer()
         digest = hashlib.sha256(content).hexdigest()
         try:
+            self._announce(names, digest, state["progress"])
             for name in names:
-                self._announce(name, digest, state["progress"])
                 files.write_bytes(self.folder / name, content)  # type: ignore[arg-type]
-        except OSError as error:
-            raise RunError(
-                f"{self.folder / name}: cannot be saved ({error.strerror}); the checkpoints there are as they were. "
-                "Make room and continue with: train.py -r last"
-            ) from error
+                self._written[name] = digest
+        except files.WriteError as error:
+            again = f"the checkpoints there are as they were; continue with -r {self.folder}"
+            raise files.WriteError(f"{error}; {again}") from error
 
     def prune(self, keep: int) -> None:
-        """Remove all but the newest `keep` checkpoints that are named by their epoch."""
+        """Remove all but the newest `keep` checkpoints that are named by their epoch. Raises WriteError."""
         numbered = sorted((e, p) for p in self.folder.glob("*.pth") if (e := epoch_of(p.name)) is not None)
+        superfluous = [path for _, path in numbered[: max(0, len(numbered) - keep)]]
+        if not superfluous:
+            return
         manifest = self.manifest()
-        for _, path in numbered[: max(0, len(numbered) - keep)]:
-            path.unlink()
+        for path in superfluous:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise files.WriteError(f"{path}: cannot be removed ({error.strerror})") from error
             manifest["files"].pop(path.name, None)
         files.write_json(self.folder / MANIFEST, manifest)
 
-    def require_space(self, copies: int) -> None:
-        """Raise UserError where the disk has no room for `copies` more checkpoints like the last one."""
+    def require_space(self, copies: int, growth: int = 0) -> None:
+        """Raise UserError where the disk has no room for `copies` checkpoints beside the last one, counting those there are.
+
+        growth: bytes by which later checkpoints will be larger than the last one.
+        """
         size = (self.folder / LAST).stat().st_size
+        there = [path.stat().st_size for path in self.folder.glob("*.pth")]
+        wanted = (copies + 1) * (size + growth) - sum(there)
         free = shutil.disk_usage(self.folder).free
-        if free < copies * size:
+        if free < wanted:
             raise UserError(
-                f"{self.folder}: {free / 1e6:,.0f} MB are free, and this run needs {copies * size / 1e6:,.0f} MB "
+                f"{self.folder}: {free / 1e6:,.0f} MB are free, and this run needs {wanted / 1e6:,.0f} MB more "
                 f"({copies} checkpoints); make room, or set trainer.save_dir or trainer.keep"
             )
 
     def manifest(self) -> dict[str, Any]:
-        """What is known of the files; empty where the manifest is missing or damaged."""
+        """What is known of the files; nothing of those whose entry is damaged, as where the manifest is missing."""
         try:
-            manifest = json.loads((self.folder / MANIFEST).read_text())
-            return manifest if isinstance(manifest["files"], dict) else {"files": {}}
-        except (OSError, ValueError, KeyError, TypeError):
+            entries = json.loads((self.folder / MANIFEST).read_text())["files"]
+            return {"files": {name: entry for name, entry in entries.items() if _is_entry(entry)}}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {"files": {}}
+
+    def digests(self, name: str) -> list[str] | None:
+        """SHA-256 values of which the file must have one; None where the manifest does not know it."""
+        entry = self.manifest()["files"].get(name)
+        return list(entry["sha256"]) if entry else None
 
     def load(self, name: str) -> dict[str, Any]:
         """One checkpoint. Raises CheckpointError where it is missing, damaged or dangerous."""
-        entry = self.manifest()["files"].get(name)
-        return load(self.folder / name, entry["sha256"] if entry else None)
+        return load(self.folder / name, self.digests(name))
 
     def load_newest(self) -> tuple[str, dict[str, Any], list[str]]:
-        """The newest checkpoint that is whole: its name, its state, and a warning where newer ones are damaged.
+        """`last`, or the newest checkpoint that is whole: its name, its state, and a warning where others are damaged.
 
-        Raises CheckpointError where there is none.
+        `last` is written last, so that the others of its moment are there too; one of them that is newer was written in a
+        save that was killed before its end. Raises CheckpointError where there is none.
         """
         entries = self.manifest()["files"]
         present = [path.name for path in self.folder.glob("*.pth")]
-        order = sorted(present, key=lambda name: (entries.get(name, {}).get("step", -1), name == LAST), reverse=True)
+        order = sorted(present, key=lambda name: (name == LAST, entries.get(name, {}).get("step", -1)), reverse=True)
         damaged: list[str] = []
         for name in order:
             try:
@@ -124,16 +155,48 @@ class CheckpointFolder:
             return name, state, [f"{'; '.join(damaged)}; {place}"] if damaged else []
         raise CheckpointError("; ".join(damaged) or f"{self.folder}: holds no checkpoint")
 
-    def _announce(self, name: str, digest: str, progress: dict[str, int]) -> None:
-        """Let the manifest vouch for the new content before it is there, and still for the old."""
+    def _announce(self, names: Sequence[str], digest: str, progress: Mapping[str, int]) -> None:
+        """Let the manifest vouch for the new content before it is there, and still for what is there.
+
+        What is there is what this object wrote; before it wrote any, or when it failed to, it is one of those that the
+        manifest names, since a save may have ended on either side of its renaming.
+        """
         manifest = self.manifest()
-        old = manifest["files"].get(name, {}).get("sha256", [])
         saved = datetime.now(UTC).isoformat(timespec="seconds")
-        manifest["files"][name] = {"sha256": [digest, *old[:1]], "step": progress["step"], "saved": saved}
+        for name in names:
+            own, known = self._written.pop(name, None), manifest["files"].get(name, {}).get("sha256", [])
+            vouched = [digest, own] if own else [digest, *known]
+            manifest["files"][name] = {"sha256": list(dict.fromkeys(vouched)), "step": progress["step"], "saved": saved}
         files.write_json(self.folder / MANIFEST, manifest)
 
 
-def load(path: Path, digests: Iterable[str] | None = None) -> dict[str, Any]:
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("step"), int)
+        and isinstance(entry.get("sha256"), list)
+        and all(isinstance(digest, str) for digest in entry["sha256"])
+    )
+
+
+def _plain(value: Any, key: tuple[Any, ...]) -> Any:
+    """The value as dictionaries, lists, plain values and tensors that hold no more memory than they show."""
+    if isinstance(value, Tensor):
+        value = value.detach()
+        return value if value.untyped_storage().nbytes() == value.numel() * value.element_size() else value.clone()
+    if isinstance(value, Mapping):
+        return {_plain(name, (*key, name)): _plain(item, (*key, name)) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, (*key, index)) for index, item in enumerate(value)]
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):  # NumPy's float64 is a float and pickled as something else
+            return kind(value)
+    raise TypeError(f"{'.'.join(map(str, key))}: {type(value).__name__} cannot be in a checkpoint; tensors and plain values can")
+
+
+def load(path: Path, digests: Collection[str] | None = None) -> dict[str, Any]:
     """The checkpoint at `path` on the CPU, checked before anything in it is used.
 
     digests: SHA-256 values of which the file must have one; without them the zip's own checksums are verified.
@@ -145,62 +208,80 @@ def load(path: Path, digests: Iterable[str] | None = None) -> dict[str, Any]:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
     if digests is not None and hashlib.sha256(content).hexdigest() not in digests:
         raise CheckpointError(f"{path}: is damaged (its SHA-256 is not the one in {MANIFEST})")
-    _inspect(path, content, verify=digests is None)
+    program = _inspect(path, content, verify=digests is None)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a malformed file; none of them may pass as a traceback
-        raise CheckpointError(f"{path}: is no checkpoint of this project ({str(error).splitlines()[0][:120]})") from None
-    _check_state(path, state, len(content))
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise CheckpointError(f"{path}: is no checkpoint of this project ({reason})") from None
+    _check_state(path, state, len(program))
     return dict(state)
 
 
-def _inspect(path: Path, content: bytes, verify: bool) -> None:
-    """Refuse, before allocating anything, what no save of ours contains: compression, overlaps, foreign calls."""
+def _inspect(path: Path, content: bytes, verify: bool) -> bytes:
+    """The pickle in the file. Refuses, before allocating anything, what no save of ours contains."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                raise CheckpointError(f"{path}: holds compressed data, which no checkpoint does")
+                raise CheckpointError(f"{path}: refused, it holds compressed data, which no checkpoint does")
             if sum(entry.file_size for entry in entries) > len(content):
-                raise CheckpointError(f"{path}: claims more data than the file has")
+                raise CheckpointError(f"{path}: refused, it claims more data than the file has")
             if verify and archive.testzip() is not None:
                 raise CheckpointError(f"{path}: is damaged (a checksum in it is wrong)")
             pickles = [entry for entry in entries if entry.filename.endswith(".pkl")]
-            if len(pickles) != 1:
+            if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE:
                 raise CheckpointError(f"{path}: is no checkpoint of this project")
-            _check_pickle(path, archive.read(pickles[0]))
-    except (zipfile.BadZipFile, EOFError, ValueError, IndexError, KeyError, NotImplementedError, OSError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+            program = archive.read(pickles[0])
+            _check_pickle(path, program)
+            return program
+    except CheckpointError:
+        raise
+    except (zipfile.BadZipFile, EOFError, ValueError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError) as error:
         raise CheckpointError(f"{path}: is damaged, or no checkpoint ({str(error)[:80]})") from None
 
 
 def _check_pickle(path: Path, program: bytes) -> None:
-    """Every name that the pickle would look up must be one that saving tensors and plain values needs."""
+    """Every step of the pickle must be one that saving tensors and plain values needs.
+
+    A tuple may not be used twice: the hash of nested ones that are takes for ever. No tuple of ours is.
+    """
+    tuples: set[Any] = set()
+    text, before = None, ""
     for opcode, argument, _ in pickletools.genops(program):
-        if opcode.name in _CALLS and (opcode.name != "GLOBAL" or argument not in _GLOBALS):
-            raise CheckpointError(f"{path}: refused, it would call {show(argument)}; nothing in it was executed")
+        if opcode.name not in _OPCODES or (opcode.name == "GLOBAL" and argument not in _GLOBALS):
+            wanted = argument if opcode.name in ("GLOBAL", "INST") else text if opcode.name == "STACK_GLOBAL" else opcode.name
+            raise CheckpointError(f"{path}: refused, it asks for {show(wanted)}; nothing in it was executed")
+        if opcode.name.endswith("BINPUT") and before.startswith("TUPLE"):
+            tuples.add(argument)
+            continue  # the tuple is still what a next BINPUT would name
+        if opcode.name.endswith("BINGET") and argument in tuples:
+            raise CheckpointError(f"{path}: refused, it uses a tuple twice, which no checkpoint does")
+        text, before = argument if isinstance(argument, str) else text, opcode.name
 
 
-def _check_state(path: Path, state: Any, size: int) -> None:
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+def _check_state(path: Path, state: Any, pickled: int) -> None:
+    """pickled: bytes of the pickle, which bounds what there can be if nothing is used again and again."""
+    ours = isinstance(state, dict) and state.get("format") == FORMAT
+    if not ours or not all(isinstance(state.get(key), dict) for key in NEEDED):
         raise CheckpointError(f"{path}: is no checkpoint of this project (format {FORMAT})")
-    for tensor in _tensors(state):
-        if tensor.numel() * tensor.element_size() > min(size, tensor.untyped_storage().nbytes()):
-            raise CheckpointError(f"{path}: refused, a tensor claims the shape {tuple(tensor.shape)}, more than the file holds")
+    room = _SHARING * pickled
+    for depth, value in _walk(state):
+        room -= 1 + (len(value) if isinstance(value, str) else 0)
+        if room < 0 or depth > MAX_DEPTH:
+            raise CheckpointError(f"{path}: refused, it unfolds to far more than the file holds")
+        if isinstance(value, Tensor) and value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise CheckpointError(f"{path}: refused, a tensor claims the shape {tuple(value.shape)}, more than the file holds")
 
 
-def _tensors(value: Any, seen: set[int] | None = None) -> Iterable[Tensor]:
-    """Every tensor once, however often a shared list is reached."""
-    seen = set() if seen is None else seen
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    if isinstance(value, Tensor):
-        yield value
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
-        if isinstance(item, Tensor | dict | list | tuple):
-            yield from _tensors(item, seen)
+def _walk(state: Any) -> Iterator[tuple[int, Any]]:
+    """Everything in the state with its depth, as often as it is reached."""
+    waiting = [(0, state)]
+    while waiting:
+        depth, value = waiting.pop()
+        yield depth, value
+        items = (*value.keys(), *value.values()) if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        waiting += [(depth + 1, item) for item in items]
 
 
 def weights_hash(state: dict[str, Any]) -> str:

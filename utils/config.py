@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import os
@@ -24,6 +23,7 @@ SHORTCUTS = {"lr": "optimizer.args.lr", "bs": "data_loader.args.batch_size"}
 # quote would take hours on a large file.
 _COMMENT = re.compile(r'"(?:\\.|[^"\\])*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _BAD_TEXT = re.compile("[\\0\ud800-\udfff]")  # no path and no UTF-8 text can hold these
+_GOOD_TEXT = "text without NUL and without halves of characters"
 
 
 class Problem(NamedTuple):
@@ -75,6 +75,8 @@ def read(path: Path | str, overrides: Iterable[str] = (), lr: float | None = Non
     config = _read_with_parents(Path(path), ())
     for name, value in (("lr", lr), ("bs", bs)):
         if value is not None:
+            if not math.isfinite(value):
+                raise ConfigError([Problem(f"--{name}", SHORTCUTS[name], f"found {value}; allowed: finite numbers")])
             _override(config, SHORTCUTS[name], value, f"--{name}")
     _override_all(config, overrides)
     return config
@@ -91,27 +93,35 @@ def key_text(key: KeyPath) -> str:
     """`trainer.epochs`, `metrics[0].type`."""
     text = ""
     for part in key:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
 
 
+def key_path(text: str) -> KeyPath:
+    """What `key_text` gave, as a key: names between dots, numbers in brackets."""
+    return tuple(int(part) if re.fullmatch("[0-9]{1,9}", part) else part for part in _steps(text))
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean "x"?)` for the nearest known word, or nothing where none is near."""
-    nearest = suggest(word, known)
-    return f' (did you mean "{nearest}"?)' if nearest else ""
+    """` (did you mean "x"?)` for the nearest known words, or nothing where none is near."""
+    nearest = [f'"{candidate}"' for candidate in suggestions(word, known)]
+    return f" (did you mean {' or '.join(nearest)}?)" if nearest else ""
 
 
-def suggest(word: str, known: Iterable[str]) -> str | None:
-    """The known word with the fewest edits from `word`, if that is at most a third of its letters (at least 2)."""
-    scored = []
+def suggestions(word: str, known: Iterable[str]) -> list[str]:
+    """The known word with the fewest edits from `word`, if these are at most a third of its letters (or 2, but not all).
+
+    Of several as near, the one that begins most alike, then one of the same length: most typos change or swap letters
+    within a word. Where a single edit leads to several, up to three.
+    """
+    limit = min(max(2, len(word) // 3), len(word) - 1)
+    near = []
     for candidate in known:
-        edits = edit_distance(word.lower(), candidate.lower())
-        similarity = difflib.SequenceMatcher(None, word.lower(), candidate.lower()).ratio()
-        scored.append((edits, -similarity, candidate))
-    if not scored:
-        return None
-    edits, _, candidate = min(scored)
-    return candidate if edits <= max(2, len(word) // 3) and edits < len(word) else None
+        if abs(len(candidate) - len(word)) <= limit and (edits := edit_distance(word.lower(), candidate.lower())) <= limit:
+            alike = len(os.path.commonprefix([word, candidate]))  # noqa: RUF071 - of letters
+            near.append((edits, -alike, len(word) != len(candidate), candidate))
+    near.sort()
+    return [candidate for edits, *_, candidate in near[:3] if edits == 1 or candidate == near[0][-1]]
 
 
 def edit_distance(a: str, b: str) -> int:
@@ -221,9 +231,7 @@ def _parse(source: str, text: str) -> Any:
         raise ConfigError([Problem(source, "", "is empty")])
     try:
         blanked = _COMMENT.sub(_blank, text)
-        return json.loads(
-            blanked, object_pairs_hook=_object, parse_constant=_NotANumber, parse_float=_finite, parse_int=_integer
-        )
+        return json.loads(blanked, object_pairs_hook=_object, parse_constant=_NotANumber, parse_float=_finite, parse_int=_integer)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise ConfigError([Problem(source, place, f"is not JSON: {error.msg.lower()}")]) from None
@@ -254,7 +262,7 @@ def _finite(text: str) -> float | _NotANumber:
 
 
 def _integer(text: str) -> int | _NotANumber:
-    return int(text) if len(text) <= MAX_DIGITS else _NotANumber(text[:20] + "…")
+    return int(text) if len(text.removeprefix("-")) <= MAX_DIGITS else _NotANumber(text[:20] + "…")
 
 
 def _forbidden(source: str, value: Any, key: KeyPath) -> Iterator[Problem]:
@@ -262,17 +270,24 @@ def _forbidden(source: str, value: Any, key: KeyPath) -> Iterator[Problem]:
         yield Problem(source, key_text(key[:3]), f"is nested more than {MAX_DEPTH} deep")
         return
     if isinstance(value, _NotANumber):
-        yield Problem(source, key_text(key), f"found {value}; allowed: finite numbers, whole ones with at most {MAX_DIGITS} digits")
+        allowed = f"finite numbers, whole ones with at most {MAX_DIGITS} digits"
+        yield Problem(source, key_text(key), f"found {value}; allowed: {allowed}")
     if isinstance(value, str) and _BAD_TEXT.search(value):
-        yield Problem(source, key_text(key), f"found {show(value)}; allowed: text without NUL and without halves of characters")
-    if isinstance(value, _Twice):
-        for name in value.keys_twice:
-            yield Problem(source, key_text((*key, name)), "is given twice; keep one")
-    for name in value if isinstance(value, dict) else ():
-        if _BAD_TEXT.search(name):
-            yield Problem(source, key_text(key), f"has the key {show(name)}; allowed: keys without NUL and without halves of characters")
-    for name, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from _forbidden(source, item, (*key, name))
+        yield Problem(source, key_text(key), f"found {show(value)}; allowed: {_GOOD_TEXT}")
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _forbidden(source, item, (*key, index))
+    if isinstance(value, dict):
+        yield from _forbidden_keys(source, value, key)
+        for name, item in value.items():
+            yield from _forbidden(source, item, (*key, name))
+
+
+def _forbidden_keys(source: str, value: dict[str, Any], key: KeyPath) -> Iterator[Problem]:
+    for name in value.keys_twice if isinstance(value, _Twice) else ():
+        yield Problem(source, key_text((*key, name)), "is given twice; keep one")
+    for name in filter(_BAD_TEXT.search, value):
+        yield Problem(source, key_text(key), f"has the key {show(name)}; allowed: {_GOOD_TEXT}")
 
 
 def show(value: Any) -> str:

@@ -6,13 +6,17 @@ Losses are defined over the *global* batch, so that the number of processes chan
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from utils.errors import RunError, UserError
+
+T = TypeVar("T")
 TIMEOUT = timedelta(minutes=10)
 
 
@@ -48,6 +52,12 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def shares(samples: int) -> list[int]:
+    """How many of a global batch's samples each process has, as `numpy.array_split` deals them."""
+    each, rest = divmod(samples, world_size())
+    return [each + (number < rest) for number in range(world_size())]
+
+
 def any_rank(flag: bool) -> bool:
     """Whether `flag` holds on any process. Goes over the CPU's group, so it does not wait for the device."""
     if world_size() == 1:
@@ -75,6 +85,40 @@ def broadcast_object(value: Any) -> Any:
     return values[0]
 
 
+def on_main(make: Callable[[], T]) -> T:
+    """What `make` gives on the main process, on every process. A UserError that it raises there is raised on all."""
+    if world_size() == 1:
+        return make()
+    value: Any = None
+    problem: UserError | None = None
+    if is_main():
+        try:
+            value = make()
+        except UserError as error:
+            problem = error
+    value, status, text = broadcast_object((value, problem and problem.status, str(problem)))
+    if status is not None:
+        raise problem or (RunError if status == RunError.status else UserError)(text)
+    result: T = value
+    return result
+
+
+def same_everywhere(tensors: Iterable[Tensor]) -> None:
+    """Give the tensors the values that they have on rank 0."""
+    if world_size() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)
+
+
+def gather(value: Tensor) -> Tensor:
+    """The tensors of all processes, which have one shape, stacked in order of rank: (R, …), on every process."""
+    if world_size() == 1:
+        return value[None]
+    values = [torch.empty_like(value) for _ in range(world_size())]
+    dist.all_gather(values, value)
+    return torch.stack(values)
+
+
 def sum_over_ranks(value: Tensor) -> Tensor:
     """Sum of a tensor of any shape over all processes, without gradient."""
     if world_size() == 1:
@@ -88,9 +132,10 @@ def differentiable_sum(value: Tensor) -> Tensor:
     """Sum over all processes through which gradients flow, for statistics of the whole global batch.
 
     Its backward sums the gradients of every process; DistributedDataParallel then averages, which leaves the gradient
-    of one process that holds the whole batch.
+    of one process that holds the whole batch. Without gradients it is the value alone: evaluation deals whole batches
+    to the processes, which then do not meet.
     """
-    if world_size() == 1:
+    if world_size() == 1 or not torch.is_grad_enabled():
         return value
     from torch.distributed.nn.functional import all_reduce
 

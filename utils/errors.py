@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from utils import signals
+
 
 class UserError(ValueError):
     """What the user gave cannot be used: config, data, checkpoint or command line.
@@ -22,13 +24,12 @@ class RunError(UserError):
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a script's `main` and exit: 0 or what it returns, 2 for bad input, 130 for Ctrl-C."""
+    """Run a script's `main` and exit: 0 or what it returns, 2 for bad input, 75 for SIGTERM, 130 for Ctrl-C."""
+    signals.exit_at_once()
     try:
         status = main() or 0
     except UserError as error:
         print(error, file=sys.stderr)
         status = error.status
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        status = 130
+    signals.ignore()
     sys.exit(status)

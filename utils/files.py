@@ -7,22 +7,46 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from utils.errors import UserError
+from utils.errors import RunError, UserError
 
 TEMPORARY = ".tmp-"
+
+
+class WriteError(RunError):
+    """A file that cannot be written: disk full, read-only folder."""
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place of `path`.
 
     The bytes reach the disk before the name does, and the name before this returns: at every moment `path` holds the
-    old content or the new. Raises OSError (disk full, read-only folder), leaving the old file and no temporary one.
+    old content or the new. Raises WriteError, leaving the old file and no temporary one.
     """
+    with _explaining(path):
+        _write_and_rename(path, write)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line of text to a log. Raises WriteError."""
+    with _explaining(path), path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+@contextmanager
+def _explaining(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error}); make room, or choose another folder") from error
+
+
+def _write_and_rename(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
     temporary = Path(name)
     try:
@@ -65,6 +89,26 @@ def remove_temporaries(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def lock(path: Path) -> IO[bytes] | None:
+    """The file at `path`, locked for this process until it is closed or the process ends; None where another has it.
+
+    POSIX record locks: worker processes do not inherit them, so that the death of this process alone sets them free.
+    Where there are none (other systems, some network disks), everybody gets one.
+    """
+    file = path.open("ab")
+    if os.name == "posix":
+        import fcntl
+
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.close()
+            return None
+        except OSError:
+            pass
+    return file
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of the file's bytes."""
     with path.open("rb") as file:
@@ -95,8 +139,8 @@ def make_run_id(parent: Path) -> str:
         try:
             (parent / run_id).mkdir(parents=True)
         except FileExistsError:
-            if parent.exists() and not parent.is_dir():
-                raise UserError(f"{parent}: is a file, and runs need a folder there; set trainer.save_dir") from None
+            if not parent.is_dir():  # else the folder of another run that started in this second
+                raise UserError(f"{parent}: is no folder, and runs need one there; set trainer.save_dir") from None
             continue
         except OSError as error:
             raise UserError(f"{parent}: cannot make a run folder ({error.strerror}); set trainer.save_dir") from error

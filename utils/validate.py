@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from utils.config import ConfigError, KeyPath, Problem, RawConfig, did_you_mean, key_text, show, suggest
+from utils.config import ConfigError, KeyPath, Problem, RawConfig, did_you_mean, key_text, show, suggestions
 
 Model = TypeVar("Model", bound=BaseModel)
 _WORDS = (
-    (r"^Input should be (an? )?", ""),
+    (r"^Input should be (an? )?(valid )?", ""),
+    (r", unable to parse .*", ""),
+    (r"^array$", "list"),
+    (r"^string$", "text"),
     (r"^(Value error|Assertion failed), ", ""),
     (r"^String should match pattern ", "text that matches "),
     (r"^(String|List|Tuple|Dictionary) should have ", lambda match: f"a {match[1].lower()} with "),
@@ -40,26 +43,30 @@ def validate(model: type[Model], raw: RawConfig, replaced: Mapping[str, str]) ->
         raise ConfigError(list(_problems(model, raw, error, replaced))) from None
 
 
-def _problems(
-    model: type[BaseModel], raw: RawConfig, error: ValidationError, replaced: Mapping[str, str]
-) -> Iterator[Problem]:
+def _problems(model: type[BaseModel], raw: RawConfig, error: ValidationError, replaced: Mapping[str, str]) -> Iterator[Problem]:
     by_key: dict[KeyPath, list[ErrorDetails]] = defaultdict(list)
     for detail in error.errors(include_url=False):
         by_key[_key(raw.values, detail)].append(detail)
     for key, details in by_key.items():
+        if _other_choice(key, details, by_key):
+            continue
         if "union_tag_not_found" in {detail["type"] for detail in details}:
             key = _meant_type(raw.values, key)
         message = _message(model, raw.values, key, details, replaced)
         yield Problem(raw.origin(key), key_text(key), message)
 
 
+def _other_choice(key: KeyPath, details: list[ErrorDetails], keys: Iterable[KeyPath]) -> bool:
+    """Whether these only say that a list or object is not something else, while the problem is within it."""
+    within = any(other[: len(key)] == key != other for other in keys)
+    return within and all(detail["type"].endswith("_type") or detail["type"] == "literal_error" for detail in details)
+
+
 def _key(values: Any, detail: ErrorDetails) -> KeyPath:
     """The place in the config, without the names of types that pydantic puts in between."""
     key: list[str | int] = []
     for index, part in enumerate(detail["loc"]):
-        if (isinstance(values, dict) and part in values) or (
-            isinstance(values, list) and isinstance(part, int) and part < len(values)
-        ):
+        if _has(values, part):
             values = values[part]
             key.append(part)
         elif detail["type"] == "missing" and (index == len(detail["loc"]) - 1 or part == "args"):
@@ -70,35 +77,47 @@ def _key(values: Any, detail: ErrorDetails) -> KeyPath:
     return tuple(key)
 
 
+def _has(values: Any, part: str | int) -> bool:
+    if isinstance(values, list):
+        return isinstance(part, int) and part < len(values)
+    return isinstance(values, dict) and part in values
+
+
 def _meant_type(values: Any, key: KeyPath) -> KeyPath:
     """Where a part has no `type`: the key that was meant to be it, if there is one."""
-    near = [name for name in _at(values, key[:-1]) if name != "args" and suggest(name, ["type"])]
+    near = [name for name in _at(values, key[:-1]) if name != "args" and suggestions(name, ["type"])]
     return (*key[:-1], near[0]) if near else key
 
 
-def _message(
-    model: type[BaseModel], values: Any, key: KeyPath, details: list[ErrorDetails], replaced: Mapping[str, str]
-) -> str:
+def _message(model: type[BaseModel], values: Any, key: KeyPath, details: list[ErrorDetails], replaced: Mapping[str, str]) -> str:
     name = str(key[-1]) if key else ""
     kinds = {detail["type"] for detail in details}
     if "extra_forbidden" in kinds:
         if name in replaced:
             return f"is a key of older templates; {replaced[name]}"
-        known = sorted({field for found in models_at(model, values, key[:-1]) for field in found.model_fields})
-        return f"unknown key{did_you_mean(name, known) or '; allowed: ' + ', '.join(known)}"
+        return f"unknown key{_known_keys(model, values, key)}"
     if "union_tag_not_found" in kinds and name != "type":
-        return f'unknown key{did_you_mean(name, ["type"])}'
+        return f"unknown key{did_you_mean(name, ['type'])}"
     if kinds & {"missing", "union_tag_not_found"}:
         return "is missing, and has no default" if name != "type" else f"is missing; allowed: {_types(model, values, key)}"
     found = details[0]["input"] if name != "type" else _at(values, key)
     if name == "type":
         names = _type_names(model, values, key)
-        near = did_you_mean(str(found), names)
+        near = did_you_mean(found, names) if isinstance(found, str) else ""
         return f"unknown type {show(found)}{near}; allowed: {', '.join(names)}"
     allowed = list(dict.fromkeys(_allowed(detail) + _described(model, values, key, detail) for detail in details))
     words = [word for detail in details for word in _literals(detail)]
     near = did_you_mean(found, words) if isinstance(found, str) else ""
     return f"found {show(found)}{near}; allowed: {', or '.join(allowed)}"
+
+
+def _known_keys(model: type[BaseModel], values: Any, key: KeyPath) -> str:
+    """The key that was meant in place of the last one, rather one that is not given as well; else all there are."""
+    found = list(models_at(model, values, key[:-1])) or list(models_at(model, values, key[:-1], any_type=True))
+    known = sorted({name for each in found for name in each.model_fields})
+    given = _at(values, key[:-1])
+    near = did_you_mean(str(key[-1]), [name for name in known if name not in given]) or did_you_mean(str(key[-1]), known)
+    return near or f"; allowed: {', '.join(known)}"
 
 
 def _allowed(detail: ErrorDetails) -> str:
@@ -122,7 +141,7 @@ def _literals(detail: ErrorDetails) -> list[str]:
 
 def _at(values: Any, key: KeyPath) -> Any:
     for part in key:
-        values = values[part]
+        values = values[part]  # type: ignore[index, unused-ignore]
     return values
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
+from pydantic import Field
 
 from base.base_reader import READERS, BaseReader
 from base.table import SampleTable, some
@@ -23,11 +26,17 @@ class CsvReader(BaseReader):
         root: folder of the images below the data folder.
         suffix: text to add to every path, e.g. `.jpg` where the file has bare names.
         id_column: column with a unique id; default: the path.
-        delimiter: between columns.
+        delimiter: the character between columns.
     """
 
     def __init__(
-        self, file: str, path_column: str, root: str = ".", suffix: str = "", id_column: str | None = None, delimiter: str = ","
+        self,
+        file: str,
+        path_column: str,
+        root: str = ".",
+        suffix: str = "",
+        id_column: str | None = None,
+        delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ",",
     ) -> None:
         self.file, self.path_column, self.root, self.suffix = file, path_column, root, suffix
         self.id_column, self.delimiter = id_column, delimiter
@@ -38,54 +47,61 @@ class CsvReader(BaseReader):
         names, rows, lines = read_csv(path, self.delimiter)
         for wanted in filter(None, (self.path_column, self.id_column)):
             if wanted not in names:
-                raise UserError(f"{path}: line 1: no column {wanted}{did_you_mean(wanted, names)}; there are: {', '.join(names)}")
+                raise UserError(f"{path}: line 1: no column {wanted}{did_you_mean(wanted, names)}; there are: {_shown(names)}")
         columns = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+        empty = [f"line {line}" for name, line in zip(columns[self.path_column], lines, strict=True) if not name]
+        if empty:
+            raise UserError(f"{path}: {some(empty)}: {self.path_column} is empty; every row needs the path of its image")
         paths = [name + self.suffix for name in columns[self.path_column]]
-        ids = columns[self.id_column] if self.id_column else paths
-        _require_once(path, ids, lines)
         outside = [f"line {line} ({name})" for name, line in zip(paths, lines, strict=True) if _leaves(name)]
         if outside:
             raise UserError(f"{path}: {some(outside)}: paths must stay below the data folder")
+        ids = columns[self.id_column] if self.id_column else paths
+        _require_once(path, ids, lines)
         columns = {f"raw:{name}" if name in ("id", "path") else name: values for name, values in columns.items()}
         table = {"id": pa.array(ids, pa.string()), "path": pa.array(paths, pa.string())}
         return SampleTable(data_dir / self.root, pa.table({**table, **{n: pa.array(v, pa.string()) for n, v in columns.items()}}))
 
 
-def read_csv(path: Path, delimiter: str = ",") -> tuple[list[str], list[list[str]], list[int]]:
+def read_csv(path: Path, delimiter: str = ",", may_be_empty: bool = False) -> tuple[list[str], list[list[str]], list[int]]:
     """Header, rows and the line each row ends on. Raises UserError naming every line with too many or too few fields."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             names = next(reader, [])
-            rows, lines = [], []
-            for row in reader:
-                if row:
-                    rows.append(row)
-                    lines.append(reader.line_num)
-    except FileNotFoundError:
-        raise UserError(f"{path}: is not there; set data_loader.args.data_dir to the folder that holds it") from None
+            numbered = [(reader.line_num, row) for row in reader if row]
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        advice = "; a data set's files are looked for in data_loader.args.data_dir" if isinstance(error, FileNotFoundError) else ""
+        raise UserError(f"{path}: cannot be read ({error.strerror}){advice}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from None
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.line_num}: is no CSV ({error})") from None
-    if len(set(names)) < len(names) or not all(names):
-        raise UserError(f"{path}: line 1: found {','.join(names) or 'nothing'}; every column needs a name of its own")
-    odd = [f"line {line} has {len(row)}" for row, line in zip(rows, lines, strict=True) if len(row) != len(names)]
+    if len(set(names)) < len(names) or not names or not all(names):
+        raise UserError(f"{path}: line 1: found {_shown(names)}; every column needs a name of its own")
+    odd = [f"line {line} has {len(row)}" for line, row in numbered if len(row) != len(names)]
     if odd:
-        raise UserError(f"{path}: {some(odd)} fields; the header has {len(names)} ({', '.join(names)})")
-    if not rows:
+        raise UserError(f"{path}: {some(odd)} fields; the header has {len(names)} ({_shown(names)})")
+    if not numbered and not may_be_empty:
         raise UserError(f"{path}: has a header and no rows")
-    return names, rows, lines
+    return names, [row for _, row in numbered], [line for line, _ in numbered]
+
+
+def _shown(names: list[str]) -> str:
+    return some([name or '""' for name in names], 20) or "nothing"
 
 
 def _require_once(path: Path, ids: list[str], lines: list[int]) -> None:
+    """Raise UserError naming the lines with an id that an earlier line has."""
     first: dict[str, int] = {}
-    twice = [f"line {line} ({name}, also line {first[name]})" for name, line in zip(ids, lines, strict=True) if name in first or first.setdefault(name, line) != line]
+    twice = []
+    for name, line in zip(ids, lines, strict=True):
+        if first.setdefault(name, line) != line:
+            twice.append(f"line {line} ({name}, also line {first[name]})")
     if twice:
         raise UserError(f"{path}: {some(twice)}: every image may be listed once")
 
 
 def _leaves(name: str) -> bool:
-    return name.startswith(("/", "\\")) or ".." in Path(name).parts or "\0" in name
+    """Whether a path could lead out of the folder that it is joined to, on any system."""
+    return name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or "\0" in name

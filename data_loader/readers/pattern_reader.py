@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +22,8 @@ def _regular_expression(text: str) -> str:
         groups = re.compile(text).groupindex
     except re.error as error:
         raise ValueError(f"a regular expression ({error})") from None
-    for taken in ("path",):
-        if taken in groups:
-            raise ValueError(f"a pattern without a group called {taken}, which is a column of its own")
+    if "path" in groups:
+        raise ValueError("a pattern without a group called path, which is a column of its own")
     return text
 
 
@@ -68,11 +68,30 @@ class PatternReader(BaseReader):
 
 
 def find_images(folder: Path) -> list[str]:
-    """Paths of all images below a folder, with / between names, sorted. Raises UserError where there are none."""
+    """Paths of all images below a folder, with / between names, sorted; links to folders are followed, hidden names are not.
+
+    Raises UserError where there are none, a folder cannot be listed, or a name is no text.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: is no folder; set data_loader.args.data_dir to where the images are")
-    paths = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    paths = [path for path in paths if not any(part.startswith(".") for part in path.split("/"))]
+    paths: list[str] = []
+    for parent, folders, names in os.walk(folder, onerror=_cannot_list, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_ancestor(os.path.join(parent, name))]
+        below = "" if (relative := os.path.relpath(parent, folder)) == "." else f"{relative}/"
+        images = [name for name in names if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
+        paths += [below.replace(os.sep, "/") + name for name in images]
     if not paths:
         raise UserError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return paths
+    no_text = [path for path in paths if path.encode(errors="ignore").decode() != path]
+    if no_text:
+        raise UserError(f"{folder}: {some(no_text)}: the names of {len(no_text)} images are not UTF-8 text; rename them")
+    return sorted(paths)
+
+
+def _cannot_list(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be listed ({error.strerror})")
+
+
+def _is_ancestor(path: str) -> bool:
+    """Whether a link leads back to a folder that it lies in, so that following it would never end."""
+    return os.path.islink(path) and f"{os.path.realpath(os.path.dirname(path))}/".startswith(f"{os.path.realpath(path)}/")

@@ -81,6 +81,6 @@ class SyntheticReader(BaseReader):
         try:
             found = json.loads((data_dir / MARKER).read_text())
         except (OSError, ValueError):
-            raise UserError(f"{data_dir}: holds data that are not synthetic; choose a new folder for data_loader.args.data_dir") from None
+            raise UserError(f"{data_dir}: holds data that are not synthetic; choose a new data_loader.args.data_dir") from None
         if found != self.recipe:
-            raise UserError(f"{data_dir}: holds synthetic data drawn as {found}, wanted {self.recipe}; remove it or choose another folder")
+            raise UserError(f"{data_dir}: holds data drawn as {found}, wanted {self.recipe}; remove it or choose another folder")

@@ -45,7 +45,11 @@ def test_each_example_is_about_ten_lines_of_code() -> None:
 def test_the_readmes_reader_model_loss_metric_and_trainer_train_together(project: Path) -> None:
     images = project / "data/mine/train/images"
     names = {"mask1": "worn", "incorrect_mask": "incorrect", "normal": "bare"}
-    lines = [f"{p.relative_to(project / 'data/mine')} {names[p.stem]} {p.parent.name}" for p in sorted(images.rglob("*.jpg")) if p.stem in names]
+    lines = [
+        f"{p.relative_to(project / 'data/mine')} {names[p.stem]} {p.parent.name}"
+        for p in sorted(images.rglob("*.jpg"))
+        if p.stem in names
+    ]
     (project / "data/mine/list.txt").write_text("\n".join(lines))
     config = {
         "name": "readme",
@@ -65,7 +69,13 @@ def test_the_readmes_reader_model_loss_metric_and_trainer_train_together(project
         "loss": {"type": "SquaredLoss"},
         "metrics": [{"type": "MeanConfidence", "args": {"label": "mask"}}],
         "optimizer": {"type": "SGD", "args": {"lr": 0.1}},
-        "trainer": {"type": "NoisyTrainer", "noise": 0.001, "epochs": 1, "monitor": "max val/confidence/mask", "tensorboard": False},
+        "trainer": {
+            "type": "NoisyTrainer",
+            "noise": 0.001,
+            "epochs": 1,
+            "monitor": "max val/confidence/mask",
+            "tensorboard": False,
+        },
     }
     (project / "configs/readme.json").write_text(json.dumps(config))
     done = run(project, "train.py", "-c", "configs/readme.json", "-d", "cpu")

@@ -53,7 +53,7 @@ def ids(term):
 
 def value(term, logits, labels):
     found = term.bind(SPEC, "mask")(logits, labels)
-    return float(found.total / found.count)
+    return float(found.total / found.weight)
 
 
 # Formulas -----------------------------------------------------------------------------------------------------------
@@ -194,8 +194,8 @@ def test_any_batches_total_to_the_loss_over_everything(term, cuts):
     parts = [term(logits[a:b], labels[a:b]) for a, b in itertools.pairwise(borders)]
     whole = term(logits, labels)
 
-    assert float(sum(p.total for p in parts) / sum(p.count for p in parts)) == pytest.approx(
-        float(whole.total / whole.count), rel=1e-6
+    assert float(sum(p.total for p in parts) / sum(p.weight for p in parts)) == pytest.approx(
+        float(whole.total / whole.weight), rel=1e-6
     )
 
 
@@ -247,7 +247,7 @@ def test_extreme_logits_have_finite_values_and_gradients(term):
 def test_counts_have_no_gradient(term):
     logits, labels = batch()
 
-    assert not term.bind(SPEC, "mask")(logits.requires_grad_(), labels).count.requires_grad
+    assert not term.bind(SPEC, "mask")(logits.requires_grad_(), labels).weight.requires_grad
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,21 @@
+"""Every benchmark, one after the other: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+MODULES = ("startup", "trainer", "loader", "memory", "mutations", "kills")
+
+
+def main() -> int:
+    """Run all; the exit status is that of the first that failed."""
+    status = 0
+    for name in MODULES:
+        print(f"== benchmarks.{name}", flush=True)
+        status = status or subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

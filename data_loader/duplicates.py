@@ -1,0 +1,95 @@
+"""Files with the same bytes under different names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
+import numpy as np
+
+from base.table import SampleTable, some
+from utils.errors import UserError
+
+TAIL = 4096
+
+
+def identical_files(table: SampleTable) -> list[list[int]]:
+    """The sets of rows whose files have the same bytes, in order of their first row.
+
+    Sizes are compared first, then the last bytes, then all of them: hardly a file is read whole that has no twin. Empty
+    files and files that cannot be read are in no set.
+    """
+    paths = [os.path.join(table.root, path) for path in table.paths()]
+    groups: list[list[int]] = [list(range(len(table)))]
+    for key in (_size, _tail, _digest):
+        groups = [part for group in groups for part in _parts(group, paths, key)]
+    return sorted(groups)
+
+
+def refuse_shared_bytes(table: SampleTable, groups: Sequence[Sequence[int]], train: np.ndarray, valid: np.ndarray) -> None:
+    """Raise UserError naming the files of the validation side that are also on the training side."""
+    pairs = across(groups, train, valid)
+    if pairs:
+        named = some([f"{table.id(a)} = {table.id(b)}" for a, b in pairs])
+        raise UserError(
+            f"split: {len(pairs)} files of the validation side are also on the training side ({named}); exclude one of each with "
+            "data_loader.args.corrections, or allow it with data_loader.args.split.check_bytes=false"
+        )
+
+
+def across(groups: Sequence[Sequence[int]], train: np.ndarray, valid: np.ndarray) -> list[tuple[int, int]]:
+    """(training row, validation row) for each file of the validation side that is also on the training side."""
+    ours, theirs = set(train.tolist()), set(valid.tolist())
+    pairs = []
+    for group in groups:
+        twin = next((row for row in group if row in ours), None)
+        pairs += [(twin, row) for row in group if row in theirs] if twin is not None else []
+    return sorted(pairs, key=lambda pair: pair[1])
+
+
+def contradictions(table: SampleTable, groups: Iterable[Sequence[int]], column: str) -> list[tuple[int, int]]:
+    """(row, other row) with the same bytes and different values in a column; -1 and empty text contradict nothing."""
+    found = []
+    for group in groups:
+        known = [(row, value) for row in group if (value := table.values(column, row)) not in (-1, "", None)]
+        found += [(known[0][0], row) for row, value in known if value != known[0][1]]
+    return found
+
+
+def contradiction(table: SampleTable, groups: Iterable[Sequence[int]], column: str) -> list[str]:
+    """A warning that names the files with the same bytes and different values in a column; none if there are none."""
+    pairs = contradictions(table, groups, column)
+    named = some([f"{table.id(a)} = {table.id(b)}" for a, b in pairs])
+    return [f"warning: {len(pairs)} files with the same bytes as another differ from it in {column} ({named})"] if pairs else []
+
+
+def _parts(rows: Iterable[int], paths: Sequence[str], key: Callable[[str], Hashable]) -> list[list[int]]:
+    """The rows that agree in the key with another one, together with those."""
+    parts: dict[Hashable, list[int]] = defaultdict(list)
+    for row in rows:
+        try:
+            parts[key(paths[row])].append(row)
+        except OSError:
+            continue  # cannot be read: that is for others to report
+    return [part for found, part in parts.items() if len(part) > 1 and found]
+
+
+def _size(path: str) -> int:
+    return os.stat(path).st_size
+
+
+def _tail(path: str) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+        return _hash(file.read(TAIL))
+
+
+def _digest(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return _hash(file.read())
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()

@@ -1,0 +1,197 @@
+"""What can be known of a data set before training: its files, labels, people, and the split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from base.contracts import DataSpec
+from base.labels import reported
+from base.table import SampleTable, some
+from data_loader import duplicates, scan, splits
+from data_loader.decode import Size
+from data_loader.image_loader import ImageLoader
+from utils.errors import UserError
+
+T = TypeVar("T")
+Sides = tuple[np.ndarray, np.ndarray]  # rows for training, for validation
+SIDES = ("train", "valid")
+UNKNOWN = "(unknown)"
+SHOWN = 20  # lines of a kind in the text; the JSON report has all
+PERSON_WORDS = ("person", "people", "identity", "subject", "face_id", "patient", "driver")
+
+
+@dataclass
+class Report:
+    """What was found. `errors` are what training refuses, `warnings` what it accepts but somebody should look at."""
+
+    data_dir: str
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    samples: dict[str, int] = field(default_factory=dict)  # part -> number: all, train, valid, test
+    people: dict[str, Any] = field(default_factory=dict)  # column, train, valid
+    sizes: dict[str, Any] = field(default_factory=dict)  # smallest, largest, frequent
+    labels: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)  # label -> class -> side -> samples
+    unreadable: dict[str, str] = field(default_factory=dict)  # path -> reason
+    identical: list[list[str]] = field(default_factory=list)  # sets of ids
+
+    @property
+    def usable(self) -> bool:
+        """Whether training would start."""
+        return not self.errors
+
+    def attempt(self, step: Callable[[], T]) -> T | None:
+        """The step's result; None where it refuses the data, which is noted."""
+        try:
+            return step()
+        except UserError as error:
+            self.errors += str(error).splitlines()
+            return None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"usable": self.usable, **asdict(self)}
+
+    def text(self) -> str:
+        """For people to read."""
+        lines = [self.data_dir, *(f"  {name:<10} {text}" for name, text in self._summary())]
+        for label, classes in self.labels.items():
+            lines += ["", *_label_lines(label, classes)]
+        for title, found in (("errors", self.errors), ("warnings", self.warnings)):
+            more = [f"  … and {len(found) - SHOWN:,} more; -o FILE writes all"] if len(found) > SHOWN else []
+            lines += ["", f"{title} ({len(found)})", *(f"  {line}" for line in found[:SHOWN]), *more] if found else []
+        return "\n".join([*lines, "", "training would start" if self.usable else "training would refuse these data"])
+
+    def _summary(self) -> Iterable[tuple[str, str]]:
+        yield from (("note", note) for note in self.notes)
+        counts = {"all": "in all", "train": "to train", "valid": "to validate", "test": "to predict"}
+        yield "samples", ", ".join(f"{number:,} {counts[part]}" for part, number in self.samples.items())
+        if self.people:
+            yield "people", f"{self.people['train']:,} to train, {self.people['valid']:,} to validate ({self.people['column']})"
+        if self.sizes:
+            frequent = ", ".join(f"{number:,} of {size}" for size, number in self.sizes["frequent"].items())
+            yield "sizes", f"{self.sizes['smallest']} to {self.sizes['largest']} (height x width), most frequent {frequent}"
+        twins = sum(map(len, self.identical))
+        yield "files", f"{len(self.unreadable):,} cannot be read, {twins:,} have the same bytes as another"
+
+
+def examine(loader: ImageLoader) -> Report:
+    """Look at everything; a problem of one kind does not hide those of another."""
+    report = Report(str(loader.data_dir))
+    read = report.attempt(loader.samples)
+    if read is None:
+        return report
+    table, report.notes = read
+    report.samples["all"] = len(table)
+    table = _look_at_files(loader, table, report)
+    labelled = report.attempt(lambda: loader.label(table, str(loader.data_dir), required=True))
+    table = table if labelled is None else labelled
+    groups = duplicates.identical_files(table)
+    report.identical = [[table.id(row) for row in group] for group in groups]
+    spec = loader.declared_spec() if labelled is not None else DataSpec()
+    for column in (*spec.classes, *([loader.split.group] if loader.split.group in table.names else [])):
+        report.warnings += _plain(duplicates.contradiction(table, groups, column))
+    sides = report.attempt(lambda: splits.split_rows(table, loader.split))
+    if sides is not None:
+        _look_at_split(loader, table, spec, sides, groups, report)
+    if loader.test_reader is not None:
+        _look_at_test(loader, report)
+    return report
+
+
+def _look_at_files(loader: ImageLoader, table: SampleTable, report: Report) -> SampleTable:
+    """Decode every file; returns the samples that can be read."""
+    found = list(tqdm(scan.survey(table), total=len(table), desc="decoding", unit="image", disable=None, leave=False))
+    failures = {table.id(row): reason for row, reason in enumerate(found) if isinstance(reason, str)}
+    paths = dict(zip(table.ids(), table.paths(), strict=True))
+    report.unreadable = {f"{table.root}/{paths[name]}": reason for name, reason in failures.items()}
+    lines = [f"{path}: {reason}" for path, reason in report.unreadable.items()]
+    if loader.unreadable == "error" or len(failures) == len(table):
+        report.errors += lines
+    else:
+        report.warnings += lines
+    sizes = [size for size in found if not isinstance(size, str)]
+    if sizes:
+        report.sizes = _sizes(sizes)
+        small = sum(height < loader.image_size[0] or width < loader.image_size[1] for height, width in sizes)
+        if small:
+            wanted = "{} x {}".format(*loader.image_size)
+            report.warnings.append(f"{small:,} pictures are smaller than data_loader.args.image_size ({wanted}) and are enlarged")
+    return table.drop(failures)
+
+
+def _sizes(sizes: list[Size]) -> dict[str, Any]:
+    by_area = sorted(set(sizes), key=lambda size: size[0] * size[1])
+    frequent = {"{} x {}".format(*size): count for size, count in Counter(sizes).most_common(3)}
+    return {"smallest": "{} x {}".format(*by_area[0]), "largest": "{} x {}".format(*by_area[-1]), "frequent": frequent}
+
+
+def _look_at_split(
+    loader: ImageLoader, table: SampleTable, spec: DataSpec, sides: Sides, groups: list[list[int]], report: Report
+) -> None:
+    train, valid = sides
+    report.samples |= {"train": len(train), "valid": len(valid)}
+    report.labels = _label_counts(table, spec, sides)
+    report.warnings += _plain(splits.coverage(table, valid, train, spec) + splits.few_people(table, loader.split, spec))
+    for label, classes in report.labels.items():
+        if unknown := sum(classes[UNKNOWN].values()):
+            report.warnings.append(f"{label} is not known for {unknown:,} samples")
+    if loader.split.check_bytes:
+        report.attempt(lambda: duplicates.refuse_shared_bytes(table, groups, train, valid))
+    elif shared := duplicates.across(groups, train, valid):
+        named = some([f"{table.id(a)} = {table.id(b)}" for a, b in shared])
+        report.warnings.append(f"split: {len(shared)} files of the validation side are also on the training side ({named})")
+    _look_at_people(table, loader.split.group, sides, report)
+
+
+def _look_at_people(table: SampleTable, group: str | None, sides: Sides, report: Report) -> None:
+    """Count them; where the split does not name the column, warn if one that seems to name people is on both sides."""
+    for column in [group] if group else filter(_names_people, table.names):
+        train, valid = (set(table.take(rows).strings(column)) for rows in sides)
+        report.people = {"column": column, "train": len(train), "valid": len(valid)}
+        if both := sorted(train & valid):
+            advice = f'set data_loader.args.split.group="{column}" if it says who is in the picture'
+            report.warnings.append(f"split: {len(both):,} values of {column} are on both sides ({some(both)}); {advice}")
+
+
+def _names_people(column: str) -> bool:
+    return any(word in column.lower() for word in PERSON_WORDS)
+
+
+def _label_counts(table: SampleTable, spec: DataSpec, sides: Sides) -> dict[str, dict[str, dict[str, int]]]:
+    """Label -> class, as it is reported, or UNKNOWN -> side -> samples."""
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    for label, names in spec.classes.items():
+        values = [reported(table.numbers(label)[rows], spec, label) for rows in sides]
+        counts[label] = {
+            name: {side: int((column == number).sum()) for side, column in zip(SIDES, values, strict=True)}
+            for number, name in [*enumerate(names), (-1, UNKNOWN)]
+        }
+    return counts
+
+
+def _look_at_test(loader: ImageLoader, report: Report) -> None:
+    table = report.attempt(lambda: loader.table("test"))
+    if table is None:
+        return
+    report.samples["test"] = len(table)
+    failures = scan.unreadable(table, loader.image_size)
+    for name, reason in failures.items():
+        report.warnings.append(f"to predict: {name}: {reason}")
+
+
+def _label_lines(label: str, classes: dict[str, dict[str, int]]) -> list[str]:
+    width = max(map(len, (*classes, label)))
+    rows = [(name, sides) for name, sides in classes.items() if name != UNKNOWN or any(sides.values())]
+    counts = [f"  {name:<{width}} {sides['train']:>10,} {sides['valid']:>10,}" for name, sides in rows]
+    return [f"  {label:<{width}} {'train':>10} {'valid':>10}", *counts]
+
+
+def _plain(lines: Iterable[str]) -> list[str]:
+    return [line.removeprefix("warning: ") for line in lines]

@@ -1,0 +1,64 @@
+"""Nothing is registered that no shipped config uses; the configs of configs/examples are there for what others leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from base.base_trainer import TRAINERS
+from base.registry import registries
+from tests.shipped import CONFIGS, name
+from trainer import build
+from utils import config
+
+
+@cache
+def checked(path: Path) -> Any:
+    return build.check(config.read(path)).config
+
+
+@cache
+def used() -> frozenset[object]:
+    """Every class that some shipped config names, or uses by default."""
+    logs = {build.LOGGERS[key] for path in CONFIGS for key in build.LOGGERS if getattr(checked(path).trainer, key)}
+    return frozenset(cls for path in CONFIGS for cls in classes(checked(path))) | {build.CALLBACKS.classes[log] for log in logs}
+
+
+def classes(value: Any) -> Iterator[object]:
+    """What a part builds, the class of a default instance, and those below."""
+    yield getattr(value, "cls", type(value))
+    if isinstance(value, BaseModel):
+        for field in type(value).model_fields:
+            yield from classes(getattr(value, field))
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        yield from classes(item)
+
+
+def registered() -> list[Any]:
+    build.config_model()
+    return [pytest.param(cls, id=f"{r.noun} {cls.__name__}") for r in registries() for cls in r.classes.values()]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_a_shipped_config_holds(path: Path) -> None:
+    assert checked(path).name
+
+
+@pytest.mark.parametrize("cls", registered())
+def test_a_registered_class_is_used_by_a_shipped_config(cls: type) -> None:
+    assert cls in used()
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_kind_of_trainer_is_used_by_a_shipped_config(trainer: str) -> None:
+    assert trainer in {checked(path).trainer.type for path in CONFIGS}
+
+
+def test_shipped_configs_have_names_of_their_own() -> None:
+    names = [checked(path).name for path in CONFIGS]
+    assert len(set(names)) == len(names)

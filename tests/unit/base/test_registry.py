@@ -1,0 +1,265 @@
+"""Registering: what is refused when a class is defined, how arguments are described, checked and built."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import Field, ValidationError
+
+from base import registry as registry_module
+from base.contracts import DataSpec, RunContext
+from base.registry import Registry, argument_docs, arguments_of, import_all, registries, union_of
+from utils.validate import Settings
+
+
+class Base(ABC):
+    """What every thing does."""
+
+    @abstractmethod
+    def act(self) -> str:
+        """Something."""
+
+
+class Tool:
+    """A thing within things."""
+
+
+class Acting(Base):
+    """A whole thing."""
+
+    def act(self) -> str:
+        return "acts"
+
+
+@pytest.fixture
+def things(monkeypatch: pytest.MonkeyPatch) -> Registry[Any]:
+    """A registry of things, and one of tools, for this test alone."""
+    monkeypatch.setattr(registry_module, "_by_base", dict(registry_module._by_base))
+    tools: Registry[Any] = Registry("tool", Tool)
+    tools.register()(Hammer)
+    tools.register()(Saw)
+    return Registry("thing", Base)
+
+
+class Hammer(Tool):
+    """Hits."""
+
+    def __init__(self, weight: Annotated[float, Field(gt=0)] = 1.0) -> None:
+        self.weight = weight
+
+
+class Saw(Tool):
+    """Cuts."""
+
+
+class Worker(Acting):
+    """Works with tools.
+
+    Longer words on it.
+
+    Args:
+        hours: how long,
+            in hours.
+        tool: what with
+        spare (Tool, optional): what else.
+        crew: who.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        hours: int,
+        tool: Tool = Saw(),  # noqa: B008
+        spare: Tool | None = None,
+        crew: dict[str, list[Tool]] = {},  # noqa: B006
+        pair: tuple[Tool, Tool] | None = None,
+        context: RunContext = RunContext(seed=5),  # noqa: B008
+        mode: Literal["a", "b"] = "a",
+    ) -> None:
+        self.spec, self.hours, self.tool, self.spare, self.crew, self.pair = spec, hours, tool, spare, crew, pair
+        self.context, self.mode = context, mode
+
+
+def made(registry: Registry[Any], args: dict[str, Any]) -> Any:
+    return registry.parts["Worker"](type="Worker", args=args).build(DataSpec(), RunContext(seed=7))
+
+
+# What is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_a_name_taken_twice_is_refused_with_both_modules(things: Registry[Any]) -> None:
+    things.register()(Acting)
+    twin = type("Acting", (Acting,), {"__module__": "elsewhere"})
+    with pytest.raises(TypeError, match=rf"^thing Acting is registered twice: in {__name__}, elsewhere$"):
+        things.register()(twin)
+    assert things.classes["Acting"] is Acting
+
+
+def test_a_class_of_a_foreign_base_is_refused(things: Registry[Any]) -> None:
+    with pytest.raises(TypeError, match=r"^thing Hammer must derive from Base$"):
+        things.register()(Hammer)
+
+
+def test_a_class_that_leaves_a_method_abstract_is_refused(things: Registry[Any]) -> None:
+    with pytest.raises(TypeError, match=r"^thing Idle does not define act$"):
+
+        @things.register()
+        class Idle(Base):
+            pass
+
+
+@pytest.mark.parametrize("parameters", ["**kwargs", "*args", "a: int, *args: int", "a: int = 1, **kwargs: int"])
+def test_a_constructor_that_takes_anything_is_refused(things: Registry[Any], parameters: str) -> None:
+    scope: dict[str, Any] = {}
+    exec(f"def __init__(self, {parameters}): pass", scope)
+    with pytest.raises(TypeError, match=r"^Greedy: a registered constructor names its arguments; found \*"):
+        things.register()(type("Greedy", (Acting,), {"__init__": scope["__init__"]}))
+
+
+def test_an_argument_without_a_type_is_refused(things: Registry[Any]) -> None:
+    def constructor(self: Any, a: int, b=2) -> None:  # type: ignore[no-untyped-def]
+        pass
+
+    with pytest.raises(TypeError, match=r"^Vague: argument b needs a type$"):
+        things.register()(type("Vague", (Acting,), {"__init__": constructor}))
+
+
+def test_what_is_refused_is_not_registered(things: Registry[Any]) -> None:
+    with pytest.raises(TypeError):
+        things.register()(Hammer)
+    assert things.classes == {}
+
+
+# What is described --------------------------------------------------------------------------------------------------
+
+
+def test_arguments_have_the_words_of_the_docstring() -> None:
+    assert argument_docs(Worker) == {"hours": "how long, in hours.", "tool": "what with", "spare": "what else.", "crew": "who."}
+
+
+def test_a_docstring_without_arguments_describes_none() -> None:
+    assert argument_docs(Acting) == {}
+
+
+def test_what_the_run_gives_is_no_argument_of_the_config(things: Registry[Any]) -> None:
+    fields = arguments_of(Worker).model_fields
+    assert list(fields) == ["hours", "tool", "spare", "crew", "pair", "mode"]
+    assert fields["hours"].is_required() and fields["hours"].description == "how long, in hours."
+
+
+def test_a_part_carries_the_first_paragraph_of_its_class(things: Registry[Any]) -> None:
+    things.register()(Worker)
+    assert things.parts["Worker"].__doc__ == "Works with tools."
+
+
+def test_registries_are_listed_by_noun(things: Registry[Any]) -> None:
+    nouns = [registry.noun for registry in registries()]
+    assert nouns == sorted(nouns) and {"thing", "tool", "model", "loss", "metric"} <= set(nouns)
+
+
+def test_a_class_registered_later_is_a_part_too(things: Registry[Any]) -> None:
+    things.register()(Acting)
+    assert list(things.parts) == ["Acting"]
+    things.register()(Worker)
+    assert list(things.parts) == ["Acting", "Worker"]
+
+
+def test_tasks_are_those_given_and_none_mean_all(things: Registry[Any]) -> None:
+    things.register("one", "two")(Worker)
+    things.register()(Acting)
+    assert (things.tasks("Worker"), things.tasks("Acting"), things.tasks("Nobody")) == ({"one", "two"}, set(), set())
+
+
+def test_one_model_alone_needs_no_type_to_tell_it_apart() -> None:
+    assert union_of([Settings]) is Settings
+
+
+# What is checked and built ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {}, {"hours": "3"}, {"hours": 1, "hour": 2}, {"hours": 1, "mode": "c"}, {"hours": 1, "spec": {}},
+        {"hours": 1, "tool": {}},
+        {"hours": 1, "tool": {"type": "Axe"}}, {"hours": 1, "tool": {"type": "Hammer", "args": {"weight": 0}}},
+        {"hours": 1, "tool": None}, {"hours": 1, "crew": {"a": {"type": "Saw"}}}, {"hours": 1, "context": {}},
+    ],
+)  # fmt: skip
+def test_arguments_that_the_constructor_would_not_take_are_refused(things: Registry[Any], args: dict[str, Any]) -> None:
+    things.register()(Worker)
+    with pytest.raises(ValidationError):
+        made(things, args)
+
+
+def test_parts_within_parts_are_built_wherever_they_stand(things: Registry[Any]) -> None:
+    things.register()(Worker)
+    hammer = {"type": "Hammer", "args": {"weight": 2.0}}
+    worker = made(
+        things,
+        {
+            "hours": 1,
+            "tool": hammer,
+            "spare": {"type": "Saw"},
+            "crew": {"a": [hammer, {"type": "Saw"}]},
+            "pair": (hammer, hammer),
+        },
+    )
+    assert worker.tool.weight == 2.0 and isinstance(worker.spare, Saw)
+    assert [type(tool) for tool in (*worker.crew["a"], *worker.pair)] == [Hammer, Saw, Hammer, Hammer]
+
+
+def test_what_the_run_gives_is_given_by_type(things: Registry[Any]) -> None:
+    things.register()(Worker)
+    worker = made(things, {"hours": 1})
+    assert worker.spec == DataSpec() and worker.context.seed == 7
+
+
+def test_defaults_are_those_of_the_constructor(things: Registry[Any]) -> None:
+    things.register()(Worker)
+    worker = made(things, {"hours": 1})
+    assert (type(worker.tool), worker.spare, worker.crew, worker.mode) == (Saw, None, {}, "a")
+
+
+def test_a_class_without_a_constructor_takes_nothing(things: Registry[Any]) -> None:
+    things.register()(Acting)
+    part = things.parts["Acting"]
+    assert part(type="Acting").build().act() == "acts"
+    with pytest.raises(ValidationError):
+        part(type="Acting", args={"a": 1})
+
+
+def test_settings_are_their_own_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rates(Settings):
+        lr: float = 1.0
+
+    monkeypatch.setattr(registry_module, "_by_base", dict(registry_module._by_base))
+    rates: Registry[Any] = Registry("rates", Rates)
+    rates.register()(type("Own", (Rates,), {"__doc__": "Rates of one's own."}))
+    assert rates.parts["Own"](type="Own", args={"lr": 2.0}).build().lr == 2.0
+
+
+# What is imported ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A package with a module within a package within it, and one that is private."""
+    for name in ("garden/__init__.py", "garden/beds/__init__.py", "garden/beds/rose.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "garden" / "_shed.py").write_text("raise AssertionError('private')")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "garden"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "garden"]:
+        del sys.modules[name]
+
+
+def test_every_public_module_is_imported(package: str) -> None:
+    import_all(package)
+    assert "garden.beds.rose" in sys.modules and "garden._shed" not in sys.modules

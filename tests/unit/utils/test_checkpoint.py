@@ -1,0 +1,481 @@
+"""Checkpoints: whole or not there, known to be undamaged, and unable to do anything."""
+
+import errno
+import io
+import os
+import pickle
+import random
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers import ROOT
+from utils import checkpoint, files
+from utils.checkpoint import BEST, LAST, CheckpointError, CheckpointFolder
+
+
+def state_of(step, size=100):
+    progress = {"epoch": 0, "batch": step, "step": step}
+    weights = {"weight": torch.full((size,), float(step)), "count": torch.tensor(step)}
+    return {"config": {"name": "x"}, "progress": progress, "model": weights}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return CheckpointFolder(tmp_path)
+
+
+def flip(path, place, bit=0):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << bit
+    path.write_bytes(content)
+
+
+# What is in them ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_saved_is_loaded(folder):
+    state = {**state_of(3), "list": [1, 2.5, "x", None, True, {"a": []}], "half": torch.ones(2, dtype=torch.bfloat16)}
+    folder.save(state, [LAST])
+    loaded = folder.load(LAST)
+
+    assert loaded["list"] == state["list"]
+    assert torch.equal(loaded["half"], state["half"])
+    assert checkpoint.weights_hash(loaded["model"]) == checkpoint.weights_hash(state["model"])
+
+
+def test_a_checkpoint_can_be_read_without_this_project(folder):
+    folder.save(state_of(3), [LAST])
+
+    assert torch.load(folder.folder / LAST, weights_only=True)["progress"]["step"] == 3
+
+
+def test_the_states_of_torchs_own_parts_can_be_loaded(folder):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model(torch.ones(2, 3, 2, 2)).sum().backward()
+    optimizer.step()
+    folder.save({**state_of(1), "model": model.state_dict(), "optimizer": optimizer.state_dict()}, [LAST])
+    loaded = folder.load(LAST)
+    model.load_state_dict(loaded["model"])
+    optimizer.load_state_dict(loaded["optimizer"])
+    optimizer.step()
+
+    assert optimizer.state_dict()["state"][0]["step"] == 2
+
+
+def test_numpys_numbers_are_saved_as_plain_ones(folder):
+    folder.save({**state_of(1), "fitted": {"threshold": np.float64(0.25)}}, [LAST])
+
+    assert type(folder.load(LAST)["fitted"]["threshold"]) is float
+
+
+@pytest.mark.parametrize("value", [np.float32(1), np.zeros(2), object(), {1, 2}, SimpleNamespace()])
+def test_a_value_that_could_not_be_loaded_is_not_saved(folder, value):
+    with pytest.raises(TypeError, match=r"callbacks\.Mine\.0: .* cannot be in a checkpoint"):
+        folder.save({**state_of(1), "callbacks": {"Mine": [value]}}, [LAST])
+    assert not (folder.folder / LAST).exists()
+
+
+def test_a_view_is_saved_without_what_it_is_a_view_of(folder):
+    folder.save({**state_of(1), "row": torch.zeros(1000, 1000)[0], "expanded": torch.ones(1).expand(50)}, [LAST])
+
+    assert (folder.folder / LAST).stat().st_size < 20_000
+    assert folder.load(LAST)["expanded"].tolist() == [1.0] * 50
+
+
+@pytest.mark.parametrize(
+    "change", [{"a": torch.ones(2)}, {"b": torch.zeros(2)}, {"a": torch.zeros(1, 2)}, {"a": torch.zeros(2).int()}]
+)
+def test_the_hash_of_weights_tells_names_values_shapes_and_types_apart(change):
+    assert checkpoint.weights_hash({"a": torch.zeros(2)}) != checkpoint.weights_hash(change)
+
+
+# Killed, full, read-only --------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing after it is done by the process."""
+
+
+def killed_at(folder, monkeypatch, moment, step, name=LAST):
+    """A save that ends `before` or `after` its file is renamed, in a new process; temporary files stay, as after SIGKILL."""
+    real = files._write_and_rename
+
+    def write(path, fill):
+        if path.name != name:
+            return real(path, fill)
+        if moment == "after":
+            real(path, fill)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_write_and_rename", write)
+        with pytest.raises(Killed):
+            CheckpointFolder(folder.folder).save(state_of(step), [name])
+
+
+@pytest.mark.parametrize(("moment", "step"), [("before", 1), ("after", 2)])
+def test_a_kill_on_either_side_of_the_renaming_leaves_a_checkpoint_that_is_vouched_for(folder, monkeypatch, moment, step):
+    folder.save(state_of(1), [LAST])
+    killed_at(folder, monkeypatch, moment, 2)
+
+    assert CheckpointFolder(folder.folder).load(LAST)["progress"]["step"] == step
+
+
+@pytest.mark.parametrize("moments", [("before",) * 5, ("after", "before", "before"), ("before", "after", "before")])
+def test_kills_in_save_after_save_leave_one_that_is_vouched_for(folder, monkeypatch, moments):
+    folder.save(state_of(0), [LAST])
+    steps = [0]
+    for step, moment in enumerate(moments, 1):
+        killed_at(folder, monkeypatch, moment, step)
+        steps += [step] * (moment == "after")
+
+    assert CheckpointFolder(folder.folder).load(LAST)["progress"]["step"] == steps[-1]
+
+
+def test_a_save_that_comes_through_ends_what_kills_left_in_the_manifest(folder, monkeypatch):
+    for step in range(4):
+        killed_at(folder, monkeypatch, "before", step)
+    folder.save(state_of(5), [LAST])
+    folder.save(state_of(6), [LAST])
+
+    assert len(folder.digests(LAST)) == 2
+
+
+def test_a_run_killed_between_two_names_goes_on_from_the_last(folder, monkeypatch):
+    folder.save(state_of(1), [BEST, LAST])
+    killed_at(folder, monkeypatch, "before", 2, BEST)
+    killed_at(folder, monkeypatch, "after", 2, BEST)
+    name, state, warnings = folder.load_newest()
+
+    assert (name, state["progress"]["step"], warnings) == (LAST, 1, [])
+
+
+@pytest.mark.parametrize("name", [LAST, "manifest.json"])
+@pytest.mark.parametrize("offset", [0, 1, 100, 1000, 2000])
+def test_a_full_disk_leaves_the_last_checkpoint(folder, monkeypatch, name, offset):
+    folder.save(state_of(1), [LAST])
+    real = files._write_and_rename
+
+    def full(path, fill):
+        def fill_up(file):
+            content = io.BytesIO()
+            fill(content)
+            file.write(content.getvalue()[:offset])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        real(path, fill_up if path.name == name else fill)
+
+    monkeypatch.setattr(files, "_write_and_rename", full)
+    with pytest.raises(files.WriteError, match=r"No space left on device.*continue with -r") as error:
+        folder.save(state_of(2), [LAST])
+    monkeypatch.undo()
+    assert "\n" not in str(error.value)
+    assert folder.load(LAST)["progress"]["step"] == 1
+    folder.save(state_of(3), [LAST])
+    assert folder.load(LAST)["progress"]["step"] == 3
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from utils.checkpoint import CheckpointFolder
+from utils.files import WriteError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = CheckpointFolder(Path(sys.argv[1]))
+state = {"config": {}, "progress": {"epoch": 0, "batch": 0, "step": 2}, "weights": torch.zeros(10_000)}
+for limit in (0, 2048, 30_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, -1))
+    try:
+        folder.save(state, ["last.pth"])
+    except WriteError as error:
+        print(error)
+"""
+
+
+def test_the_systems_own_limit_of_a_files_size_leaves_the_last_checkpoint(folder):
+    folder.save(state_of(1, 10_000), [LAST])
+    ended = subprocess.run([sys.executable, "-c", LIMITED, folder.folder], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert [line.count("File too large") for line in ended.stdout.splitlines()] == [1, 1, 1], ended.stderr
+    assert sorted(p.name for p in folder.folder.iterdir()) == [LAST, "manifest.json"]
+    assert CheckpointFolder(folder.folder).load(LAST)["progress"]["step"] == 1
+
+
+def test_too_little_space_is_refused(folder, monkeypatch):
+    folder.save(state_of(1, 250_000), [LAST])  # 1 MB
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000_000))
+    folder.require_space(copies=4, growth=1_000_000)
+
+    with pytest.raises(checkpoint.UserError, match=r"10 MB are free, and this run needs 14 MB more \(4 checkpoints\)"):
+        folder.require_space(copies=4, growth=2_000_000)
+
+
+def test_checkpoints_that_are_there_already_need_no_more_space(folder, monkeypatch):
+    folder.save(state_of(1, 250_000), [BEST, *(checkpoint.epoch_name(epoch) for epoch in (1, 2)), LAST])
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_100_000))
+
+    folder.require_space(copies=4)
+
+
+# Damaged ------------------------------------------------------------------------------------------------------------
+
+
+def damage(path, chance):
+    """Cut the file off, flip a bit, or blank a page; whether anything was changed."""
+    before = path.read_bytes()
+    kind = chance.randrange(3)
+    if kind == 0:
+        after = before[: chance.randrange(len(before))]
+    elif kind == 1:
+        after = bytearray(before)
+        after[chance.randrange(len(before))] ^= 1 << chance.randrange(8)
+    else:
+        start = chance.randrange(0, len(before), 4096)
+        after = before[:start] + bytes(min(4096, len(before) - start)) + before[start + 4096 :]
+    path.write_bytes(after)
+    return bytes(after) != before
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_damaged_checkpoint_is_passed_over_in_one_line_that_names_both(folder, seed):
+    folder.save(state_of(1, 5000), [BEST])
+    folder.save(state_of(2, 5000), [LAST])
+    assert damage(folder.folder / LAST, random.Random(seed))
+    name, state, warnings = folder.load_newest()
+
+    assert (name, state["progress"]["step"]) == (BEST, 1)
+    assert len(warnings) == 1
+    assert "\n" not in warnings[0]
+    assert f"{folder.folder / LAST}: is damaged" in warnings[0]
+    assert f"using {folder.folder / BEST} (epoch 1, step 1) instead" in warnings[0]
+
+
+def test_the_newest_of_those_that_are_whole_is_taken(folder):
+    for step, name in enumerate([checkpoint.epoch_name(1), BEST, checkpoint.epoch_name(2), LAST]):
+        folder.save(state_of(step), [name])
+    for name in (LAST, checkpoint.epoch_name(2)):
+        flip(folder.folder / name, 700)
+
+    assert folder.load_newest()[0] == BEST
+
+
+def test_nothing_whole_is_an_error_that_names_all(folder):
+    folder.save(state_of(1), [BEST, LAST])
+    for name in (BEST, LAST):
+        flip(folder.folder / name, 700)
+
+    with pytest.raises(CheckpointError, match=r"last\.pth: is damaged.*best\.pth: is damaged"):
+        folder.load_newest()
+
+
+def test_an_empty_folder_holds_no_checkpoint(folder):
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+        folder.load_newest()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"files": []}', b'{"files": {"last.pth": {"sha256": 1}}}', b"\xff"])
+def test_without_its_manifest_a_checkpoint_is_verified_by_its_own_checksums(folder, content):
+    folder.save(state_of(1, 5000), [LAST])
+    (folder.folder / "manifest.json").write_bytes(content)
+    assert folder.load(LAST)["progress"]["step"] == 1
+
+    flip(folder.folder / LAST, 15_000)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        folder.load(LAST)
+
+
+# Kept ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_numbered_checkpoints_are_kept_and_no_others(folder):
+    for epoch in (1, 2, 9, 10):
+        folder.save(state_of(epoch), [checkpoint.epoch_name(epoch), BEST, LAST])
+        folder.prune(keep=2)
+    (folder.folder / "checkpoint-epochx.pth").write_bytes(b"someone else's")
+    folder.prune(keep=2)
+
+    assert {p.name for p in folder.folder.glob("*.pth")} == {
+        LAST, BEST, "checkpoint-epoch9.pth", "checkpoint-epoch10.pth", "checkpoint-epochx.pth",
+    }  # fmt: skip
+    assert "checkpoint-epoch1.pth" not in folder.manifest()["files"]
+
+
+# Pickles that would do something ------------------------------------------------------------------------------------
+
+
+class Calls:
+    """Pickled as a call of `function` with `arguments`."""
+
+    def __init__(self, function, *arguments, state=None):
+        self.call = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.call
+
+
+def payloads(marker):
+    touch = f"touch {marker}"
+    code = f"open({str(marker)!r}, 'w').close()"
+    line = f"cos\nsystem\n(S'{touch}'\ntR.".encode()
+    return {
+        "os.system, protocol 2": pickle.dumps(Calls(os.system, touch), 2),
+        "os.system, protocol 4 (STACK_GLOBAL)": pickle.dumps(Calls(os.system, touch), 4),
+        "os.system, protocol 0 (GLOBAL)": pickle.dumps(Calls(os.system, touch), 0),
+        "os.system written by hand": line,
+        "INST": f"(S'{touch}'\nios\nsystem\n.".encode(),
+        "OBJ": f"(cos\nsystem\nS'{touch}'\no.".encode(),
+        "builtins.eval": pickle.dumps(Calls(eval, code), 2),
+        "builtins.exec, deep in a state": pickle.dumps({**state_of(1), "model": {"weight": [{"x": (Calls(exec, code),)}]}}, 2),
+        "subprocess.Popen": pickle.dumps(Calls(subprocess.Popen, ["touch", str(marker)]), 2),
+        "as a key": pickle.dumps({Calls(os.system, touch): 1}, 2),
+        "as a state (BUILD)": pickle.dumps(Calls(OrderedDict, state={"x": Calls(os.system, touch)}), 2),
+        "by way of torch": pickle.dumps(Calls(torch.load, io.BytesIO(line)), 2),
+        "by way of getattr": f"cbuiltins\ngetattr\n(cos\nenviron\nS'clear'\ntR(S'{touch}'\ntR.".encode(),
+    }
+
+
+def archive(path, program, records=(), compression=zipfile.ZIP_STORED):
+    """A file as torch.save writes it, with this pickle in it."""
+    with zipfile.ZipFile(path, "w", compression) as written:
+        written.writestr("archive/data.pkl", program)
+        for name, content in {"version": b"3\n", "byteorder": b"little", **dict(records)}.items():
+            written.writestr(f"archive/{name}", content)
+
+
+@pytest.mark.parametrize("kind", sorted(payloads("x")))
+@pytest.mark.parametrize("wrapped", ["in torch's zip", "as it is"])
+def test_a_pickle_that_calls_something_is_refused_and_nothing_executed(tmp_path, kind, wrapped):
+    marker, path = tmp_path / "executed", tmp_path / LAST
+    program = payloads(marker)[kind]
+    archive(path, program) if wrapped == "in torch's zip" else path.write_bytes(program)
+
+    with pytest.raises(CheckpointError) as error:
+        CheckpointFolder(tmp_path).load(LAST)
+    assert ("refused, it asks for" in str(error.value)) == (wrapped == "in torch's zip")
+    assert "\n" not in str(error.value)
+    assert not marker.exists()
+
+
+def test_a_refusal_says_what_the_pickle_asked_for(tmp_path):
+    archive(tmp_path / LAST, pickle.dumps(Calls(os.system, "true"), 2))
+
+    with pytest.raises(CheckpointError, match=r'last\.pth: refused, it asks for "posix system"; nothing in it was executed'):
+        checkpoint.load(tmp_path / LAST)
+
+
+def test_a_whole_module_is_refused(tmp_path):
+    torch.save({**state_of(1), "format": 1, "model": torch.nn.Linear(2, 2)}, tmp_path / LAST)
+
+    with pytest.raises(CheckpointError, match=r'it asks for "torch.nn.modules.linear Linear"'):
+        checkpoint.load(tmp_path / LAST)
+
+
+@pytest.mark.parametrize("state", [{}, [1], {"format": 1}, {"format": 2, **state_of(1)}, {"format": 1, "config": {}}])
+def test_a_file_of_another_program_is_refused(tmp_path, state):
+    torch.save(state, tmp_path / LAST)
+
+    with pytest.raises(CheckpointError, match="is no checkpoint of this project"):
+        checkpoint.load(tmp_path / LAST)
+
+
+# Bombs --------------------------------------------------------------------------------------------------------------
+
+
+def bombs(folder):
+    """Name -> a small file that would unfold to gigabytes."""
+    good, zeros = folder / "good", bytes(2**28)
+    CheckpointFolder(folder).save(state_of(1, 1000), ["good"])
+    with zipfile.ZipFile(good) as read:
+        contents = {entry.filename: read.read(entry) for entry in read.infolist()}
+    program = contents["archive/data.pkl"]
+    records = {name.removeprefix("archive/"): content for name, content in contents.items() if not name.endswith(".pkl")}
+    size = b"M\xe8\x03"  # 1000
+    assert program.count(size) >= 2
+
+    def path(name):
+        return folder / f"{name}.pth"
+
+    archive(path("deflated"), program, {**records, "data/0": zeros}, zipfile.ZIP_DEFLATED)
+    overlapping(path("overlapping"), program, records)
+    archive(path("shape"), program.replace(size, b"J\x00\xca\x9a\x3b"), records)  # 1,000,000,000
+    archive(path("storage"), program.replace(size, b"J\x00\xca\x9a\x3b", 1), records)
+    torch.save({"format": 1, **state_of(1), "x": torch.zeros(1).expand(2**30)}, path("expanded"))
+    shared = ["x" * 1000]
+    for _ in range(12):
+        shared = [shared] * 10
+    torch.save({"format": 1, **state_of(1), "config": {"name": shared}}, path("laughs"))
+    circle = []
+    circle.append(circle)
+    torch.save({"format": 1, **state_of(1), "config": {"name": circle}}, path("circle"))
+    deep = b"]" * 100_000 + b"a" * 99_999
+    plain = b"}q\x00(X\x06\x00\x00\x00formatK\x01X\x06\x00\x00\x00config}X\x08\x00\x00\x00progress}X\x01\x00\x00\x00x%bu."
+    archive(path("deep"), b"\x80\x02" + plain % deep)
+    pair = b"K\x00" + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(1, 60))
+    archive(path("hash"), b"\x80\x02" + plain % (b"}" + pair + b"K\x01s"))
+    archive(path("program"), b"\x80\x02" + plain % (b"](" + b"}" * 2**24 + b"e"))
+    good.unlink()
+    return sorted(p for p in folder.glob("*.pth"))
+
+
+def overlapping(path, program, records):
+    """A zip in which a hundred names stand for the same bytes."""
+    archive(path, program, {**records, **{f"data/{number}": b"" for number in range(100, 200)}})
+    content = bytearray(path.read_bytes())
+    for place in [place for place in range(len(content)) if content[place : place + 4] == b"PK\x01\x02"]:
+        name = content[place + 46 : place + 46 + int.from_bytes(content[place + 28 : place + 30], "little")]
+        if name.startswith(b"archive/data/1") and len(name) == len(b"archive/data/100"):
+            content[place + 20 : place + 28] = (2**16).to_bytes(4, "little") * 2  # both sizes
+            content[place + 42 : place + 46] = bytes(4)  # where it begins
+    path.write_bytes(content)
+
+
+MEASURE = """
+import re, sys, time
+from pathlib import Path
+from utils import checkpoint
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = peak()
+for path in sorted(Path(sys.argv[1]).glob("*.pth")):
+    start = time.monotonic()
+    try:
+        checkpoint.load(path)
+        text = "LOADED"
+    except checkpoint.CheckpointError as error:
+        text = str(error)
+    grown = (peak() - before) // 1024
+    print(f"{path.stem}|{grown}|{time.monotonic() - start:.1f}|{text}", flush=True)
+"""
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of a process's memory is read from /proc")
+
+
+@linux
+def test_bombs_are_refused_before_they_take_memory(tmp_path):
+    assert len(bombs(tmp_path)) == 10
+    done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    found = [line.split("|") for line in done.stdout.splitlines()]
+
+    assert [name for name, *_ in found] == sorted(p.stem for p in tmp_path.glob("*.pth")), done.stderr
+    assert [(name, text) for name, _, _, text in found if "refused" not in text and "no checkpoint" not in text] == []
+    assert [(name, megabytes) for name, megabytes, _, _ in found if int(megabytes) > 200] == []
+    assert [(name, seconds) for name, _, seconds, _ in found if float(seconds) > 5] == []
+
+
+@linux
+def test_this_test_could_see_memory_being_taken(tmp_path):
+    torch.save({"format": 1, **state_of(1, 2**26)}, tmp_path / "large.pth")  # 256 MB
+    done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=100)
+
+    assert int(done.stdout.split("|")[1]) > 200
+    assert done.stdout.strip().endswith("LOADED")

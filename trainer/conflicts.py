@@ -1,0 +1,47 @@
+"""Settings that are right one by one, and cannot be meant together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from base.base_metric import BaseMetric
+from utils.config import KeyPath
+
+Conflict = tuple[KeyPath, str]
+
+
+def conflicts(checked: Any, logs: Sequence[str]) -> Iterator[Conflict]:
+    """(key, message) pairs. checked: a validated config. logs: callbacks that its `trainer` switches on."""
+    yield from _unwatched(checked)
+    yield from _pieces(checked)
+    named: list[str] = [part.type for part in checked.callbacks]
+    for index, name in enumerate(named):
+        if name in (*logs, *named[:index]):
+            yield ("callbacks", index, "type"), f"{name} is switched on already; keep one"
+
+
+def _unwatched(checked: Any) -> Iterator[Conflict]:
+    """What waits for a score that nobody watches."""
+    if checked.trainer.monitor != "off":
+        return
+    if checked.trainer.early_stop is not None:
+        yield ("trainer", "early_stop"), 'waits for a better score, but trainer.monitor is "off"'
+    if checked.lr_scheduler is not None and checked.lr_scheduler.type == "PlateauLR":
+        yield ("lr_scheduler", "type"), 'PlateauLR waits for a better score, but trainer.monitor is "off"'
+
+
+def _pieces(checked: Any) -> Iterator[Conflict]:
+    """More pieces than there are samples to put into them."""
+    size, pieces = getattr(checked.data_loader.args, "batch_size", None), checked.trainer.accumulate
+    if size is not None and pieces > size:
+        yield ("trainer", "accumulate"), f"found {pieces}; allowed: at most {size}, which is data_loader.args.batch_size"
+
+
+def same_scores(metrics: Sequence[BaseMetric]) -> Iterator[Conflict]:
+    """Metrics that compute scores of the same name."""
+    first: dict[str, int] = {}
+    for index, metric in enumerate(metrics):
+        shared = [name for name in metric.names if first.setdefault(name, index) != index]
+        if shared:
+            yield ("metrics", index, "type"), f"computes {shared[0]}, which metrics[{first[shared[0]]}] computes already"
