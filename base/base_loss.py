@@ -19,6 +19,9 @@ class BaseLoss(nn.Module, Checked, ABC):
     any batches, and several processes minimise what one process would.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+
     @abstractmethod
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
         """Named, weighted terms; the sum of `total / weight` over the terms is what training minimises.

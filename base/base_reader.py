@@ -22,6 +22,11 @@ class BaseReader(ABC):
         Raises UserError naming the file and line of everything that cannot be read.
         """
 
+    @classmethod
+    def columns(cls, args: Any) -> set[str] | None:
+        """The columns that the table will have, where the arguments alone say so; None where only the files do."""
+        return None
+
 
 class BaseSubmission(Checked, ABC):
     """Writes predictions for unlabelled samples in one competition's format."""

@@ -142,8 +142,9 @@ class BaseTrainer(ABC):
             try:
                 reason = self._fit()
             except BaseException as error:
+                cause = distributed.explained(error)
                 with suppress(WriteError):  # a full disk is no reason to hide why the run ended
-                    self._end(f"{type(error).__name__}: {error}")
+                    self._end(f"{type(cause).__name__}: {cause}")
                 raise
             self._end(reason)
         return 0 if self.done else self.stop.exit_status

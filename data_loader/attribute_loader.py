@@ -20,6 +20,7 @@ from data_loader.labels import Label, add_labels
 from data_loader.samplers import ShuffleSampler
 from data_loader.splits import Split
 from data_loader.transforms import BaseTransform, random_steps
+from utils.config import did_you_mean
 
 Count = Annotated[int, Field(ge=1)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
@@ -63,7 +64,7 @@ class AttributeLoader(ImageLoader):
         corrections: str | None = None,
         unreadable: Literal["error", "skip"] = "error",
         num_workers: Annotated[int, Field(ge=0, le=256)] = 2,
-        worker_timeout: Annotated[float, Field(gt=0)] = 45.0,
+        worker_timeout: Annotated[float, Field(gt=0, le=86400)] = 45.0,
         cache_mb: Annotated[int, Field(ge=0)] = 2048,
     ) -> None:
         super().__init__(
@@ -83,6 +84,7 @@ class AttributeLoader(ImageLoader):
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
         """Random steps in the evaluation pipeline, and labels that the sampler or the split would not find."""
         yield from random_steps(args.eval_transforms)
+        yield from _unknown_columns(args, args.reader.cls.columns(args.reader.args))
         yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default is no part of the config
 
     def declared_spec(self) -> DataSpec:
@@ -131,3 +133,17 @@ def _unsuited(sampler: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
 
 def _counts(values: np.ndarray, classes: int) -> list[int]:
     return [int(count) for count in np.bincount(values[values >= 0], minlength=classes)]
+
+
+def _unknown_columns(args: Any, columns: set[str] | None) -> Iterable[tuple[str, str]]:
+    """Columns that the reader will not give, where the config alone says what it gives."""
+    if columns is None:
+        return
+    labels = args.labels.items()
+    wanted = [(f"labels.{name}{'.column' if label.column else ''}", label.column or name, columns) for name, label in labels]
+    with_labels = columns | set(args.labels)
+    wanted += [("split.group", args.split.group, with_labels)] if args.split.group else []
+    wanted += [(f"split.stratify[{index}]", name, with_labels) for index, name in enumerate(args.split.stratify)]
+    for key, name, known in wanted:
+        if name not in known:
+            yield key, f"the reader gives no column {name}{did_you_mean(name, known)}; it gives: {', '.join(sorted(known))}"

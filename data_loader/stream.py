@@ -111,10 +111,11 @@ class BatchStream:
         workers = getattr(self._loader._iterator, "_workers", [])
         for worker in workers:
             worker.join(0.1)
-        return None if all(worker.is_alive() for worker in workers) else _lost_because("was killed")
+        return None if all(worker.is_alive() for worker in workers) else _lost_because("died")
 
     def _started(self) -> Iterator[Any]:
-        batches = iter(self._loader)
+        with _holding_signals():
+            batches = iter(self._loader)
         if self.workers and not self._end.alive:
             self._end = weakref.finalize(self, _end_workers, batches)
             _watch_workers()
@@ -173,7 +174,7 @@ def _lost(text: str, timeout: float) -> RunError | None:
     """What to tell the user about torch's error, if it says that a worker is lost."""
     found = LOST_WORKER.search(text)
     if found:
-        cause = CAUSES.get(found["signal"], f"died ({found['signal'] or 'it ended itself'})")
+        cause = CAUSES.get(found["signal"], "died")
     elif HUNG_WORKER in text:
         cause = f"gave no batch for {timeout:g} s"
     else:

@@ -77,7 +77,7 @@ def _some_possible(steps: list[Part]) -> list[Part]:
 
 
 class _NoOthers(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def _arguments(cls: Any) -> type[BaseModel]:

@@ -37,7 +37,8 @@ def launch(args: argparse.Namespace) -> int:
     chosen = device.select(args.device)
     distributed.initialise(chosen.type)
     try:
-        return _train(args, raw, chosen)
+        with distributed.explaining():
+            return _train(args, raw, chosen)
     finally:
         distributed.finish()
 

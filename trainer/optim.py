@@ -22,8 +22,8 @@ from utils.validate import Settings
 # torch takes the first call after a resume, or after steps that were skipped, for a call in the wrong order.
 warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)` before")
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+NotNegative = Annotated[float, Field(ge=0, le=1e6)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -231,8 +231,8 @@ class OneCycleLR(BaseScheduler):
     """Up to the optimiser's rate and down to almost nothing over the run, a step at a time (Smith and Topin 2018)."""
 
     pct_start: Fraction = 0.3
-    div_factor: Positive = 25.0
-    final_div_factor: Positive = 1e4
+    div_factor: Annotated[float, Field(ge=1, le=1e6)] = 25.0
+    final_div_factor: Annotated[float, Field(ge=1, le=1e12)] = 1e4
     anneal_strategy: Literal["cos", "linear"] = "cos"
     cycle_momentum: bool = False
     interval: Literal["step"] = "step"

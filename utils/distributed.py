@@ -6,7 +6,8 @@ Losses are defined over the *global* batch, so that the number of processes chan
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -30,6 +31,29 @@ def finish() -> None:
     """Leave the group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def explained(error: BaseException) -> BaseException:
+    """The error itself, or in its place one line where it says that another process has gone."""
+    words = ("gloo", "NCCL", "TCPStore", "Connection closed by peer", "Connection reset by peer")
+    if world_size() == 1 or not isinstance(error, RuntimeError) or not any(word in str(error) for word in words):
+        return error
+    return RunError(
+        f"process {rank()}: another process of this run has ended, and says itself why; the last checkpoint is whole: "
+        "run the same command again with -r auto"
+    )
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """What is raised in here is raised as `explained` puts it."""
+    try:
+        yield
+    except RuntimeError as error:
+        cause = explained(error)
+        if cause is error:
+            raise
+        raise cause from None
 
 
 def rank() -> int:

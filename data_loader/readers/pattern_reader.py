@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import AfterValidator
@@ -47,6 +47,11 @@ class PatternReader(BaseReader):
         self.pattern = re.compile(pattern)
         self.root = root
         self.ignore = re.compile(ignore) if ignore else None
+
+    @classmethod
+    def columns(cls, args: Any) -> set[str]:
+        """The pattern's groups."""
+        return {"id", "path", *re.compile(args.pattern).groupindex}
 
     def read(self, data_dir: Path) -> SampleTable:
         """One row per image, in order of path; ids are the paths below `root`, unless a group is called `id`."""

@@ -53,6 +53,11 @@ class SyntheticReader(BaseReader):
         self.part = part
         self.recipe: dict[str, Any] = {"people": people, "eval_people": eval_people, "seed": seed, "size": list(size)}
 
+    @classmethod
+    def columns(cls, args: Any) -> set[str] | None:
+        """Those of the training pictures' names."""
+        return {"id", "path", "person", "gender", "race", "age", "shot"} if args.part == "train" else None
+
     def read(self, data_dir: Path) -> SampleTable:
         """The drawn samples. Raises UserError where the folder holds something else."""
         if not data_dir.exists():

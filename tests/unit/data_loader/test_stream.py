@@ -68,7 +68,7 @@ def test_closing_ends_the_workers_and_they_start_again_when_asked():
 
 def test_a_worker_that_is_killed_ends_the_run_within_seconds_in_one_line():
     batches, start = stream(double), time.monotonic()
-    with pytest.raises(RunError, match=r"^data_loader: a worker process was killed.*; the last .* -r last") as lost:
+    with pytest.raises(RunError, match=r"^data_loader: a worker process (was killed|died).*; the last .* -r last") as lost:
         for batch in batches.iterate(keys(1000)):
             os.kill(batch["process"], signal.SIGKILL)
     assert time.monotonic() - start < 10
@@ -78,7 +78,7 @@ def test_a_worker_that_is_killed_ends_the_run_within_seconds_in_one_line():
 def test_a_worker_that_is_killed_between_two_batches_is_our_error_too():
     batches = stream(double)
     process = next(iter(batches.iterate(keys(1))))["process"]
-    with pytest.raises(RunError, match="^data_loader: a worker process was killed"):
+    with pytest.raises(RunError, match=r"^data_loader: a worker process was killed \(out of memory\?\);"):
         os.kill(process, signal.SIGKILL)
         time.sleep(5)
     batches.close()
@@ -95,11 +95,11 @@ def test_no_worker_is_left_when_one_was_killed():
     assert len(processes) == 2 and not any(map(alive, processes))
 
 
-def test_a_worker_that_ends_itself_is_named_as_such():
+def test_a_worker_that_ends_itself_is_not_called_killed():
     def leave(key):
         os._exit(3)
 
-    with pytest.raises(RunError, match=r"a worker process died \(it ended itself\)"):
+    with pytest.raises(RunError, match="a worker process died;"):
         list(stream(leave).iterate(keys()))
 
 
