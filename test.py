@@ -13,7 +13,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("-r", "--resume", metavar="CKPT", action="append", required=True,
                         help="checkpoint, or a run's folder for its best; `last`: the newest run; repeat to average")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", help="where to write (default: a folder in the run's log)")
-    parser.add_argument("--split", choices=("valid", "test"), help="which samples (default: test where the config has a test_reader)")
+    parser.add_argument(
+        "--split", choices=("valid", "test"), help="which samples (default: test where the config has a test_reader)"
+    )
     parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value")
     parser.add_argument("--save-dir", default="saved", help="where `last` looks for runs")

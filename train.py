@@ -9,8 +9,8 @@ from utils.errors import run
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Train what a config describes.", epilog="Exit status: 0 done, 2 bad input, "
-                                     "75 stopped by SIGTERM, 130 by Ctrl-C; after 75 and 130, run again with -r auto.")  # fmt: skip
+    statuses = "Exit status: 0 done, 2 bad input, 75 stopped by SIGTERM, 130 by Ctrl-C; after 75 and 130, run again with -r auto."
+    parser = argparse.ArgumentParser(description="Train what a config describes.", epilog=statuses)
     parser.add_argument("-c", "--config", help="JSON config; not needed with -r PATH")
     parser.add_argument("-r", "--resume", metavar="CKPT", help="checkpoint or run folder to go on from; `last`: the newest run; "
                         "`auto`: the newest unfinished run of this config, or a new one")  # fmt: skip

@@ -15,8 +15,8 @@ from utils import distributed
 class BaseLoss(nn.Module, Checked, ABC):
     """Compares outputs with targets. It may own parameters (margin centres): they are optimised and saved too.
 
-    Subclasses define `terms`. Each term is a sum and the weight it is divided by, not a mean, so that validation totals it exactly over
-    any batches, and several processes minimise what one process would.
+    Subclasses define `terms`. Each term is a sum and the weight it is divided by, not a mean, so that validation totals it
+    exactly over any batches, and several processes minimise what one process would.
     """
 
     def __init__(self) -> None:

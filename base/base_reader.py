@@ -37,9 +37,7 @@ class BaseSubmission(Checked, ABC):
         """The name of the file in the output folder."""
 
     @abstractmethod
-    def write(
-        self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path, path: Path
-    ) -> int:
+    def write(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path, path: Path) -> int:
         """Write the file at `path`, atomically, and return its number of rows.
 
         table: the samples that were predicted. fitted: by metric, what was fitted on validation (a threshold).

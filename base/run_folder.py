@@ -62,6 +62,8 @@ class RunFolder:
     @property
     def busy(self) -> bool:
         """Whether another process is training this run."""
+        if not (self.models / LOCK).exists():
+            return False
         try:
             held = files.lock(self.models / LOCK)
         except OSError:

@@ -34,7 +34,8 @@ class TrainerSettings(Settings):
     )
     max_skips: Count = Field(default=20, description="steps in a row that may be skipped before the run ends all the same")
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None, description="decay per step of an exponential moving average of the weights, which is then what is evaluated"
+        default=None,
+        description="decay per step of an exponential moving average of the weights, which is then what is evaluated",
     )
     compile: bool = Field(default=False, description="torch.compile the network")
     channels_last: bool = Field(default=True, description="memory format of images and weights; faster for convolutions")

@@ -1,6 +1,6 @@
 """How long the scripts take to say something: `--help`, and `--check` over one import of torch.
 
-    python -m benchmarks.startup [--rounds 5]
+python -m benchmarks.startup [--rounds 5]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The trainer over a bare PyTorch loop: on tensors in memory, and end to end from JPEG files.
 
-    python -m benchmarks.trainer [--rounds 7] [--steps 6]
+python -m benchmarks.trainer [--rounds 7] [--steps 6]
 """
 
 from __future__ import annotations

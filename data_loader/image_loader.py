@@ -239,9 +239,11 @@ class ImageLoader(BaseDataLoader):
 
     def _explain(self, failure: Failure) -> None:
         """Something could not be read: look at everything, so that all of it is named at once."""
-        table = self.table(failure.split)
-        found = {name: text for split in ("train", "valid") for name, text in scan.unreadable(self.table(split)).items()}
-        scan.refuse_unreadable(found or {table.id(row): text for row, text in failure.reasons.items()}, table)
+        tables = self.table("train"), self.table("valid")
+        failures = {self.table(failure.split).id(row): reason for row, reason in failure.reasons.items()}
+        for table in tables:
+            failures |= scan.unreadable(table, self.image_size)
+        scan.refuse_unreadable(failures, *tables)
 
     # One picture --------------------------------------------------------------------------------------------------
 

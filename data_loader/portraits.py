@@ -79,9 +79,7 @@ def draw_driver(person: Person | None, shot: Shot, size: Size, seed: int) -> Por
     return Portrait(expose(canvas, shot.brightness, rng), boxes)
 
 
-def _seat(
-    canvas: Image, person: Person, shot: Shot, centre: Pair, scale: float, rng: np.random.Generator
-) -> tuple[Box, ...]:
+def _seat(canvas: Image, person: Person, shot: Shot, centre: Pair, scale: float, rng: np.random.Generator) -> tuple[Box, ...]:
     """Draw the person with the head at `centre`, and return the boxes."""
     roll, yaw = shot.roll + rng.normal(0, 1.5), shot.yaw + rng.normal(0, 1.5)
     head = Pen(canvas, centre, scale, roll, yaw)
@@ -92,9 +90,7 @@ def _seat(
 class _Sitter:
     """One person in one shot, drawn part by part from the back to the front."""
 
-    def __init__(
-        self, pen: Pen, body: Pen, person: Person, shot: Shot, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, pen: Pen, body: Pen, person: Person, shot: Shot, rng: np.random.Generator) -> None:
         self.pen, self.body, self.look, self.shot, self.rng = pen, body, person.look, shot, rng
         self.flatness = np.array([self.look.width**-2, _HEIGHT**-2])
         self.foreshortening = np.array([pen.cos, 1.0])
@@ -256,7 +252,7 @@ class _Sitter:
 
     def _cigarette(self, mouth: Points) -> tuple[Box, ...]:
         side, thick = self.near, np.array((0.0, 0.075))
-        start = mouth + (side * 0.08, 0.0)
+        start = (*mouth, side * 0.08, 0.0)
         reach = np.array((side * self.rng.uniform(0.38, 0.52), self.rng.uniform(0.02, 0.2)))
         for first, last, colour in (
             (0.0, 0.3, (214, 150, 84)),
@@ -373,10 +369,7 @@ class _Sitter:
         look, colour = self.look, (48.0, 40.0, 42.0)
         if look.glasses == 0:
             return
-        left, right = (
-            self._turn(oval(side * look.eye_gap, 0, 0.24, 0.2, look.glasses), 0.1)
-            for side in (-1, 1)
-        )
+        left, right = (self._turn(oval(side * look.eye_gap, 0, 0.24, 0.2, look.glasses), 0.1) for side in (-1, 1))
         for rim in (left, right):
             if np.ptp(rim[:, 0]) > 0.2:  # else seen from the side
                 self.pen.stroke(rim, colour, 0.035, closed=True)
@@ -391,7 +384,7 @@ class _Sitter:
         pen.fill(oval(x + side * 0.06, 0.3, 0.24, 0.26), skin)
         corners = np.array([(-0.16, -0.42), (0.16, -0.42), (0.16, 0.42), (-0.16, 0.42)])
         lean = side * 0.1 + self.rng.uniform(-0.1, 0.1)
-        slab = corners + (x, 0.16) - corners[:, 1:] * (lean, 0)
+        slab = (*corners, x, 0.16) - corners[:, 1:] * (lean, 0)
         pen.fill(slab, (34, 36, 42))
         for y in (0.12, 0.24, 0.36, 0.48):
             finger = np.array([(x + side * 0.22, y), (x - side * 0.04, y - 0.02)])

@@ -42,11 +42,12 @@ def missing_files(table: SampleTable) -> list[str]:
     return [table.id(row) for row, path in enumerate(table.paths()) if not os.path.isfile(os.path.join(table.root, path))]
 
 
-def refuse_unreadable(failures: dict[str, str], table: SampleTable) -> None:
-    """Raise UserError with a line for every image (of LINES) that cannot be read."""
-    if failures:
-        paths = dict(zip(table.ids(), table.paths(), strict=True))
-        lines = [f"{table.root}/{paths[name]}: {reason}" for name, reason in list(failures.items())[:LINES]]
-        more = [f"… and {len(failures) - LINES:,} more"] if len(failures) > LINES else []
-        advice = 'mend or remove them, or set data_loader.args.unreadable="skip"'
-        raise UserError("\n".join([f"{len(failures):,} of {len(table):,} images cannot be read; {advice}:", *lines, *more]))
+def refuse_unreadable(failures: dict[str, str], *tables: SampleTable) -> None:
+    """Raise UserError with a line for every image (of LINES) that cannot be read. failures: sample id -> reason."""
+    if not failures:
+        return
+    places = {name: f"{table.root}/{path}" for table in tables for name, path in zip(table.ids(), table.paths(), strict=True)}
+    lines = [f"{places[name]}: {reason}" for name, reason in list(failures.items())[:LINES]]
+    more = [f"… and {len(failures) - LINES:,} more"] if len(failures) > LINES else []
+    advice = 'mend or remove them, or set data_loader.args.unreadable="skip"'
+    raise UserError("\n".join([f"{len(failures):,} of {len(places):,} images cannot be read; {advice}:", *lines, *more]))

@@ -64,9 +64,7 @@ class CombinedClassSubmission(BaseSubmission):
         """The name of the file in the output folder."""
         return self.file
 
-    def write(
-        self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path, path: Path
-    ) -> int:
+    def write(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path, path: Path) -> int:
         """Write the sample file with the answers filled in. Raises UserError where its rows are not those predicted."""
         sample = data_dir / self.sample
         names, rows, _ = read_csv(sample)

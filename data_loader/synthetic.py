@@ -55,9 +55,7 @@ _ANGLE_IDENTITIES = 1000  # file names of the angle set hold three digits
 _EMPTY_SHARE = 8  # one driver picture in so many shows an empty seat
 
 
-def write_masks(
-    folder: Path, people: int, eval_people: int, seed: int, size: Size = (128, 96)
-) -> None:
+def write_masks(folder: Path, people: int, eval_people: int, seed: int, size: Size = (128, 96)) -> None:
     """Write pictures of people with and without masks, seven a person.
 
     `train/images/<id>_<gender>_<race>_<age>/` and `train/train.csv` (id, gender, race, age, path);
@@ -72,9 +70,7 @@ def write_masks(
         _write_mask_eval(partial / "eval", range(first, first + eval_people), seed, size)
 
 
-def write_verify(
-    folder: Path, identities: int, shots: int, pairs: int, seed: int, size: Size = (112, 112)
-) -> None:
+def write_verify(folder: Path, identities: int, shots: int, pairs: int, seed: int, size: Size = (112, 112)) -> None:
     """Write faces for verification: are two pictures of the same person?
 
     `train/` holds `identities` people with `shots` JPEG pictures each and `train_meta.csv`
@@ -87,9 +83,7 @@ def write_verify(
     _write_pair_set(folder, _VERIFY, identities, shots, pairs, seed, size)
 
 
-def write_angle(
-    folder: Path, identities: int, shots: int, pairs: int, seed: int, size: Size = (56, 56)
-) -> None:
+def write_angle(folder: Path, identities: int, shots: int, pairs: int, seed: int, size: Size = (56, 56)) -> None:
     """As `write_verify`, in PNG, with large angles and expressions.
 
     Train files are named `<id>_<E01..E03>_<C01..C11>_<k>.png`: the expression (neutral, smile,
@@ -100,9 +94,7 @@ def write_angle(
     _write_pair_set(folder, _ANGLE, identities, shots, pairs, seed, size)
 
 
-def write_drivers(
-    folder: Path, images: int, test_images: int, seed: int, size: Size = (180, 240)
-) -> None:
+def write_drivers(folder: Path, images: int, test_images: int, seed: int, size: Size = (180, 240)) -> None:
     """Write drivers in their cars, with boxes; one seat in eight is empty.
 
     `train/images/`, `train/labels.json` and the same for `test`, where the objects are withheld
@@ -148,9 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     masks.add_argument("--eval-people", type=int, default=40, help="to evaluate on")
     for name, write in (("verify", write_verify), ("angle", write_angle)):
         faces = _layout(layouts, name, write, "pairs of faces, the same person or not")
-        faces.add_argument(
-            "--people", dest="identities", metavar="N", type=int, default=200, help="to train on"
-        )
+        faces.add_argument("--people", dest="identities", metavar="N", type=int, default=200, help="to train on")
         faces.add_argument("--shots", type=int, default=12, help="pictures of each person")
         faces.add_argument("--pairs", type=int, default=400, help="to validate and to test on")
     drivers = _layout(layouts, "drivers", write_drivers, "drivers in their cars, with boxes")
@@ -159,13 +149,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _layout(
-    layouts: Any, name: str, write: Callable[..., None], help: str
-) -> argparse.ArgumentParser:
+def _layout(layouts: Any, name: str, write: Callable[..., None], help: str) -> argparse.ArgumentParser:
     """The parser of one layout, with the options that all of them share."""
-    parser: argparse.ArgumentParser = layouts.add_parser(
-        name, help=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser: argparse.ArgumentParser = layouts.add_parser(name, help=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.set_defaults(write=write)
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="must not exist yet")
     parser.add_argument("--seed", type=int, default=0, help="of the population")
@@ -199,9 +185,7 @@ def _write_mask_eval(folder: Path, indices: range, seed: int, size: Size) -> Non
     _write_csv(folder / "info.csv", ("ImageID", "ans"), [(name, 0) for name, _ in answers])
 
 
-def _mask_pictures(
-    one: Person, seed: int, size: Size
-) -> Iterator[tuple[str, MaskState, str, Image]]:
+def _mask_pictures(one: Person, seed: int, size: Size) -> Iterator[tuple[str, MaskState, str, Image]]:
     """The seven pictures of a person: name, state of the mask, digest and image."""
     for frame, mask in _FRAMES.items():
         key = _digest(seed, "masks", one.index, frame)
@@ -270,9 +254,7 @@ def _write_pair_set(
             _write_pairs(partial / split, split, _pairs(list(faces.values()), pairs, rng))
 
 
-def _write_faces(
-    folder: Path, layout: _PairLayout, indices: range, shots: int, seed: int, size: Size
-) -> dict[int, list[str]]:
+def _write_faces(folder: Path, layout: _PairLayout, indices: range, shots: int, seed: int, size: Size) -> dict[int, list[str]]:
     """Write `shots` pictures of each person; return the file names by person."""
     named: dict[int, list[str]] = {}
     for index in indices:
@@ -287,9 +269,7 @@ def _write_faces(
     return named
 
 
-def _pairs(
-    faces: list[list[str]], count: int, rng: np.random.Generator
-) -> list[tuple[str, str, int]]:
+def _pairs(faces: list[list[str]], count: int, rng: np.random.Generator) -> list[tuple[str, str, int]]:
     """`count` pairs without repetition in random order, the first half rounded down the same."""
     chosen: dict[tuple[str, str], int] = {}
     while len(chosen) < count:
@@ -316,9 +296,7 @@ def _write_pairs(folder: Path, split: str, pairs: list[tuple[str, str, int]]) ->
 # --- drivers ---
 
 
-def _write_driver_images(
-    folder: Path, indices: range, seed: int, size: Size
-) -> list[dict[str, Any]]:
+def _write_driver_images(folder: Path, indices: range, seed: int, size: Size) -> list[dict[str, Any]]:
     """Write one picture per index; return its annotation."""
     order = np.random.default_rng([seed, indices.start, 2]).permutation(indices)
     empty = set(order[: len(order) // _EMPTY_SHARE].tolist())

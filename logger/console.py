@@ -6,11 +6,13 @@ import math
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from torch import Tensor
 
 from base.base_callback import BaseCallback
+from utils import files
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -27,11 +29,11 @@ class ConsoleLogger(BaseCallback):
         self.verbosity = verbosity
         self.bar: tqdm[NoReturn] | None = None
         self.columns: list[str] = []
-        self.text: TextIO | None = None
+        self.text: Path | None = None
 
     def on_fit_start(self, trainer: BaseTrainer) -> None:
         """Say where the run is and from where it goes on."""
-        self.text = (trainer.folder.log / "log.txt").open("a", encoding="utf-8")
+        self.text = trainer.folder.log / "log.txt"
         progress = trainer.progress
         place = f", going on at epoch {progress.epoch + 1}, batch {progress.batch}, step {progress.step}" if progress.step else ""
         self.say(f"run {trainer.folder.models}{place}")
@@ -74,9 +76,6 @@ class ConsoleLogger(BaseCallback):
             self.say(f"best {monitor.name} {monitor.best:.4f} in epoch {monitor.best_epoch + 1}: {models / 'best.pth'}")
         again = "" if reason in ("finished", "early stop") else f"; go on with: python train.py -r {models}"
         self.say(f"{reason.splitlines()[0]} after {trainer.progress.epoch} epochs, {trainer.progress.step} steps{again}")
-        if self.text is not None:
-            self.text.close()
-            self.text = None
 
     def say(self, line: str) -> None:
         """One line to the terminal (unless silenced) and to the text log."""
@@ -84,8 +83,7 @@ class ConsoleLogger(BaseCallback):
             self._close_bar()
             print(line, flush=True)
         if self.text is not None:
-            self.text.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}\n")
-            self.text.flush()
+            files.append_line(self.text, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}")
 
     def _bar(self, label: str, total: int, done: int) -> None:
         from tqdm import tqdm

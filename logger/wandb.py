@@ -42,9 +42,8 @@ class WandbLogger(BaseCallback):
         folder, config = trainer.folder, trainer.metadata["config"]
         mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
         settings = wandb.Settings(silent=True, init_timeout=20, finish_timeout=30, x_disable_stats=True, console="off")
-        self.run = wandb.init(
-            project=config["name"], id=folder.models.name, resume="allow", dir=str(folder.log), mode=mode, config=config, settings=settings  # type: ignore[arg-type]
-        )  # fmt: skip
+        names: dict[str, Any] = {"project": config["name"], "id": folder.models.name, "dir": str(folder.log), "mode": mode}
+        self.run = wandb.init(**names, resume="allow", config=config, settings=settings)
 
     def _log(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
         import wandb

@@ -10,7 +10,7 @@ import torch
 
 from base.run_folder import RunFolder, runs
 from trainer import build
-from utils import checkpoint, config, device, distributed, files
+from utils import config, device, distributed, files
 from utils.config import RawConfig
 from utils.errors import UserError
 
@@ -135,6 +135,3 @@ def _say(experiment: build.Experiment, lines: list[str]) -> None:
     if distributed.is_main() and experiment.config.trainer.verbosity > 0:
         for line in lines:
             print(line, flush=True)
-
-
-

@@ -26,6 +26,7 @@ from trainer.predict import evaluating, not_finite, predict
 from utils import distributed
 from utils.batch import cut, pieces
 from utils.device import autocast, to_float32
+from utils.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -216,8 +217,10 @@ class SupervisedTrainer(BaseTrainer):
     # Details ------------------------------------------------------------------------------------------------------
 
     def _objective(self) -> nn.Module:
-        if self.settings.sync_batchnorm and distributed.world_size() > 1 and self.device.type == "cuda":
-            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[assignment]
+        if self.settings.sync_batchnorm and distributed.world_size() > 1:
+            if self.device.type != "cuda":
+                raise UserError(f"trainer.sync_batchnorm: needs GPUs, and this run is on {self.device.type}; set it to false")
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         network = torch.compile(self.model) if self.settings.compile else self.model
         objective = Objective(network, self.loss, self.device, self.settings.precision)  # type: ignore[arg-type]
         if distributed.world_size() == 1:

@@ -33,8 +33,7 @@ NEEDED = ("config", "progress")  # without which nothing can be made of a checkp
 # What pickling dictionaries, lists, plain values and tensors needs, and nothing else: no classes, no calls of anything
 # but the two functions, no state laid over an object.
 _GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
-    f"torch {kind}Storage"
-    for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+    f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 }
 _OPCODES = set(
     "PROTO STOP MARK GLOBAL REDUCE BINPERSID BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE "

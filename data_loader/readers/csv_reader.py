@@ -71,7 +71,9 @@ def read_csv(path: Path, delimiter: str = ",", may_be_empty: bool = False) -> tu
             names = next(reader, [])
             numbered = [(reader.line_num, row) for row in reader if row]
     except OSError as error:
-        advice = "; a data set's files are looked for in data_loader.args.data_dir" if isinstance(error, FileNotFoundError) else ""
+        advice = (
+            "; a data set's files are looked for in data_loader.args.data_dir" if isinstance(error, FileNotFoundError) else ""
+        )
         raise UserError(f"{path}: cannot be read ({error.strerror}){advice}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from None

@@ -26,7 +26,9 @@ def picture(height=60, width=50, seed=0):
 def encoded(pixels, form="JPEG", mode=None, **options):
     image = Image.fromarray(pixels)
     file = io.BytesIO()
-    (image.convert(mode) if mode else image).save(file, form, **({"quality": 95, "subsampling": 0} if form == "JPEG" else {}), **options)
+    (image.convert(mode) if mode else image).save(
+        file, form, **({"quality": 95, "subsampling": 0} if form == "JPEG" else {}), **options
+    )
     return file.getvalue()
 
 

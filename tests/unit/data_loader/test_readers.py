@@ -61,7 +61,9 @@ def test_ids_that_two_files_share_are_refused_by_name(tmp_path):
 
 def test_files_that_do_not_match_are_named_and_counted(tmp_path):
     files(tmp_path, "1_male/mask1.jpg", "odd.jpg", "1_male/more/mask1.jpg")
-    with pytest.raises(UserError, match=r"2 of 3 images do not match .* \(1_male/more/mask1.jpg, odd.jpg\); mend reader.args.pattern"):
+    with pytest.raises(
+        UserError, match=r"2 of 3 images do not match .* \(1_male/more/mask1.jpg, odd.jpg\); mend reader.args.pattern"
+    ):
         PatternReader(PERSON).read(tmp_path)
 
 

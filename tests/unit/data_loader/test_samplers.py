@@ -82,7 +82,9 @@ def test_balancing_over_two_labels_counts_their_combinations():
 
 def test_weights_are_those_of_one_sample_of_each_class():
     expected = np.array([8000 * 1, 1500 * 4, 0, 100 * 10])
-    assert drawn(WeightedSampler("mask", [1.0, 4.0, 0.0], missing=10.0)) == pytest.approx(10_000 * expected / expected.sum(), rel=0.1)
+    assert drawn(WeightedSampler("mask", [1.0, 4.0, 0.0], missing=10.0)) == pytest.approx(
+        10_000 * expected / expected.sum(), rel=0.1
+    )
 
 
 @pytest.mark.parametrize(

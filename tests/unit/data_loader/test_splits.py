@@ -42,7 +42,12 @@ kinds = st.one_of(
 
 
 @settings(max_examples=200, deadline=None)
-@given(found=tables, kind=kinds, group=st.sampled_from([None, "person"]), stratify=st.sampled_from([[], ["label"], ["label", "shot"]]))
+@given(
+    found=tables,
+    kind=kinds,
+    group=st.sampled_from([None, "person"]),
+    stratify=st.sampled_from([[], ["label"], ["label", "shot"]]),
+)
 def test_every_sample_is_on_one_side_and_every_person_too(found, kind, group, stratify):
     train, valid = split_rows(found, Split(group=group, stratify=stratify, **kind))
     assert sorted([*train, *valid]) == list(range(len(found)))
@@ -111,11 +116,23 @@ def test_many_samples_that_are_all_different_people_are_split_in_no_time():
     [
         ([1, 1, 2, 3], {"group": "person", "folds": 5}, "split: 5 folds need at least 5 different values of person; there are 3"),
         ([1, 2, 3], {"folds": 4}, "split: 4 folds need at least 4 samples; there are 3"),
-        ([1, 1, 1], {"group": "person", "valid": 0.2}, "to hold some out needs at least 2 different values of person; there are 1"),
+        (
+            [1, 1, 1],
+            {"group": "person", "valid": 0.2},
+            "to hold some out needs at least 2 different values of person; there are 1",
+        ),
         ([1], {"valid": 0.2}, "needs at least 2 samples; there are 1"),
         ([], {"valid": 0.2}, "needs at least 2 samples; there are 0"),
-        (["a", "", "b", ""], {"group": "person", "folds": 2}, r"2 samples have no person \(00001.jpg, 00003.jpg\); name or exclude"),
-        ([1, 2], {"group": "persn", "valid": 0.5}, r'split: no column persn \(did you mean "person"\?\); there are: id, path, person'),
+        (
+            ["a", "", "b", ""],
+            {"group": "person", "folds": 2},
+            r"2 samples have no person \(00001.jpg, 00003.jpg\); name or exclude",
+        ),
+        (
+            [1, 2],
+            {"group": "persn", "valid": 0.5},
+            r'split: no column persn \(did you mean "person"\?\); there are: id, path, person',
+        ),
         ([1, 2], {"stratify": ["gender"], "valid": 0.5}, "split: no column gender; there are"),
     ],
 )
@@ -194,7 +211,9 @@ def test_identical_files_on_both_sides_are_refused_by_name(tmp_path):
     found = filed(tmp_path, b"a", b"b", b"a", b"a", b"c")
     groups = duplicates.identical_files(found)
     duplicates.refuse_shared_bytes(found, groups, np.array([0, 2, 3]), np.array([1, 4]))
-    with pytest.raises(UserError, match=r"split: 2 files of the validation side .* \(00000.jpg = 00002.jpg, 00000.jpg = 00003.jpg\)"):
+    with pytest.raises(
+        UserError, match=r"split: 2 files of the validation side .* \(00000.jpg = 00002.jpg, 00000.jpg = 00003.jpg\)"
+    ):
         duplicates.refuse_shared_bytes(found, groups, np.array([0, 1]), np.array([2, 3, 4]))
 
 

@@ -17,6 +17,7 @@ from data_loader import synthetic
 from data_loader.people import AGE_RANGES
 from data_loader.portraits import draw_driver
 from data_loader.synthetic import Portrait, Shot, draw, person
+import itertools
 
 SIZE = (48, 40)
 WRITERS: dict[str, Callable[[Path, int], None]] = {
@@ -190,10 +191,7 @@ def test_a_writer_gives_the_same_bytes_for_the_same_arguments(layout: str, tmp_p
 def test_another_seed_gives_other_pictures(layout: str, tmp_path: Path) -> None:
     WRITERS[layout](tmp_path / "a", 1)
     WRITERS[layout](tmp_path / "b", 2)
-    first, second = (
-        {data for name, data in contents(tmp_path / folder).items() if name.endswith("g")}
-        for folder in "ab"
-    )
+    first, second = ({data for name, data in contents(tmp_path / folder).items() if name.endswith("g")} for folder in "ab")
     assert first and not first & second
 
 
@@ -207,9 +205,7 @@ def test_an_existing_folder_is_refused_by_name_and_kept(layout: str, tmp_path: P
 
 
 @pytest.mark.parametrize("layout", WRITERS)
-def test_an_interrupted_writer_leaves_nothing(
-    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_writer_leaves_nothing(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write, written = synthetic._write_image, list[Path]()
 
     def interrupted(path: Path, image: Any) -> None:
@@ -274,9 +270,7 @@ def test_info_withholds_the_answers_of_the_pictures_in_eval(masks: Path) -> None
     assert list(info[0]) == list(answers[0]) == ["ImageID", "ans"]
     assert {row["ans"] for row in info} == {"0"}
     assert [row["ImageID"] for row in info] == [row["ImageID"] for row in answers]
-    assert {row["ImageID"] for row in info} == {
-        path.name for path in (masks / "eval" / "images").iterdir()
-    }
+    assert {row["ImageID"] for row in info} == {path.name for path in (masks / "eval" / "images").iterdir()}
     assert {len(Path(row["ImageID"]).stem) for row in info} == {40}
 
 
@@ -293,7 +287,7 @@ def test_thirty_people_show_all_18_classes() -> None:
 
 def test_eval_rows_are_not_grouped_by_class(masks: Path) -> None:
     answers = [int(row["ans"]) for row in rows(masks / "eval" / "answers.csv")]
-    changes = sum(a != b for a, b in zip(answers, answers[1:], strict=False))
+    changes = sum(a != b for a, b in itertools.pairwise(answers))
     assert changes > len(answers) / 2
 
 
@@ -358,9 +352,7 @@ def test_label_0_is_a_pair_of_one_person(tmp_path: Path, monkeypatch: pytest.Mon
         assert (owner[row["image1"]] != owner[row["image2"]]) == bool(int(row["label"]))
 
 
-def test_the_three_folders_show_disjoint_people(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_three_folders_show_disjoint_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[int]] = []
     real = synthetic._write_faces
 

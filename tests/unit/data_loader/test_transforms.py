@@ -171,7 +171,9 @@ def test_steps_without_chance_are_for_evaluation():
 
 
 def test_the_config_refuses_random_steps_in_evaluation(make_loader):
-    with pytest.raises(ConfigError, match=r"masks.json: data_loader.args.eval_transforms\[0\]: found HorizontalFlip, which is random"):
+    with pytest.raises(
+        ConfigError, match=r"masks.json: data_loader.args.eval_transforms\[0\]: found HorizontalFlip, which is random"
+    ):
         make_loader(eval_transforms=[{"type": "HorizontalFlip"}])
 
 
@@ -179,7 +181,9 @@ def test_the_config_refuses_random_steps_in_evaluation(make_loader):
 
 
 def test_a_step_that_does_not_suit_the_picture_is_named():
-    with pytest.raises(UserError, match=r"data_loader.args.train_transforms: RandomCrop fails on a picture of 32 x 24 pixels \(.*100"):
+    with pytest.raises(
+        UserError, match=r"data_loader.args.train_transforms: RandomCrop fails on a picture of 32 x 24 pixels \(.*100"
+    ):
         surely("RandomCrop", height=100, width=100)(picture(), 0)
 
 

@@ -1,0 +1,94 @@
+"""Memory of a table of a million samples, alone and with workers that read all of it; beside it, a list of tuples.
+
+    python -m benchmarks.memory [--samples 1000000] [--workers 4]
+
+Forked workers share the memory of the main process until somebody writes to it. Merely reading a Python object writes its
+reference count, so that a list of samples is copied into every worker, page by page; Arrow's buffers are not.
+Linux only: /proc/self/smaps_rollup.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from base.table import SampleTable
+from data_loader.stream import BatchKey, BatchStream
+
+ROWS = 5000  # in a batch
+MEGABYTE = 2**20
+
+
+def own() -> int:
+    """Bytes that this process alone holds (USS)."""
+    return smaps("Private_Clean") + smaps("Private_Dirty")
+
+
+def smaps(field: str) -> int:
+    """Bytes of one field of this process's memory map, e.g. Pss."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def make_table(samples: int) -> SampleTable:
+    """Ids as long as those of the masks data, a person, three labels."""
+    ids = [f"{row // 7:06}_female_Asian_{row % 60 + 18}/mask{row % 7}.jpg" for row in range(samples)]
+    labels = {name: np.zeros(samples, np.int16) for name in ("mask", "gender", "age")}
+    return SampleTable.from_columns(Path("/data/train/images"), {"id": ids, "path": ids, "person": [i[:6] for i in ids], **labels})
+
+
+def make_list(samples: int) -> list[tuple[str, int]]:
+    """What torchvision's ImageFolder keeps: (path, class) tuples."""
+    return [(f"/data/train/images/{row // 7:06}_female_Asian_{row % 60 + 18}/mask{row % 7}.jpg", row % 18) for row in range(samples)]
+
+
+def main() -> None:
+    """Two lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=1_000_000)
+    parser.add_argument("--workers", type=int, default=4)
+    options = parser.parse_args()
+    compare("SampleTable", make_table, lambda table, row: (table.id(row), table.path(row)), options)
+    compare("list of (path, class)", make_list, lambda samples, row: samples[row][0].upper(), options)
+
+
+def compare(label: str, make: Callable[[int], Any], read: Callable[[Any, int], Any], options: argparse.Namespace) -> None:
+    """Print what the samples take in the main process, and what all workers together take more after reading every row."""
+    make(10)
+    gc.collect()
+    before = own()
+    samples = make(options.samples)
+    gc.collect()
+    alone = own() - before
+
+    def visit(key: BatchKey) -> dict[str, int]:
+        start = own()
+        for row in key.rows.tolist():
+            read(samples, row)
+        return {"process": os.getpid(), "start": start, "end": own()}
+
+    rows = np.array_split(np.arange(options.samples), max(1, options.samples // ROWS))
+    stream = BatchStream(visit, options.workers, timeout=300.0, pin_memory=False)
+    visits = list(stream.iterate([BatchKey("train", 0, part, part) for part in rows]))
+    stream.close()
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for found in visits:
+        first.setdefault(found["process"], found["start"])
+        last[found["process"]] = found["end"]
+    grown = sum(last[process] - first[process] for process in first)
+    print(
+        f"{label:<24} {options.samples:,} samples: {alone / MEGABYTE:6.0f} MB, and {grown / MEGABYTE:6.0f} MB more "
+        f"in {len(first)} workers that read them all",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
