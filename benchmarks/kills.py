@@ -110,8 +110,9 @@ def steps_in(log: str) -> int:
 def waits_for(run: Run, moment: str, chance: random.Random, startup: float) -> bool:
     """Until the moment to strike has come; False where the run ends before."""
     begun = steps_in(log_of(run.folder))
-    if moment == "any":  # also before the first step
-        time.sleep(chance.uniform(0.3, 1.2 * startup))
+    if moment == "any":  # also before the first step, but not so late that the run is at its end
+        limit = time.monotonic() + chance.uniform(0.3, 1.2 * startup)
+        run.reaches(lambda: time.monotonic() > limit or steps_in(log_of(run.folder)) >= begun + STEPS)
     elif moment == "save":
         for _ in range(chance.randint(1, 3)):
             if not (run.reaches(lambda: not run.is_saving) and run.reaches(lambda: run.is_saving)):

@@ -27,25 +27,26 @@ MEGABYTE = 2**20
 
 def own() -> int:
     """Bytes that this process alone holds (USS)."""
-    return smaps("Private_Clean") + smaps("Private_Dirty")
-
-
-def smaps(field: str) -> int:
-    """Bytes of one field of this process's memory map, e.g. Pss."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
+
+
+def path_of(row: int) -> str:
+    """A path as long as those of the masks data."""
+    return f"{row // 7:06}_female_Asian_{row % 60 + 18}/mask{row % 7}.jpg"
 
 
 def make_table(samples: int) -> SampleTable:
-    """Ids as long as those of the masks data, a person, three labels."""
-    ids = [f"{row // 7:06}_female_Asian_{row % 60 + 18}/mask{row % 7}.jpg" for row in range(samples)]
+    """Ids, paths, people and three labels."""
+    ids = [path_of(row) for row in range(samples)]
     labels = {name: np.zeros(samples, np.int16) for name in ("mask", "gender", "age")}
-    return SampleTable.from_columns(Path("/data/train/images"), {"id": ids, "path": ids, "person": [i[:6] for i in ids], **labels})
+    people = [name[:6] for name in ids]
+    return SampleTable.from_columns(Path("/data/train/images"), {"id": ids, "path": ids, "person": people, **labels})
 
 
 def make_list(samples: int) -> list[tuple[str, int]]:
     """What torchvision's ImageFolder keeps: (path, class) tuples."""
-    return [(f"/data/train/images/{row // 7:06}_female_Asian_{row % 60 + 18}/mask{row % 7}.jpg", row % 18) for row in range(samples)]
+    return [(f"/data/train/images/{path_of(row)}", row % 18) for row in range(samples)]
 
 
 def main() -> None:
@@ -75,17 +76,16 @@ def compare(label: str, make: Callable[[int], Any], read: Callable[[Any, int], A
 
     rows = np.array_split(np.arange(options.samples), max(1, options.samples // ROWS))
     stream = BatchStream(visit, options.workers, timeout=300.0, pin_memory=False)
-    visits = list(stream.iterate([BatchKey("train", 0, part, part) for part in rows]))
-    stream.close()
     first: dict[int, int] = {}
     last: dict[int, int] = {}
-    for found in visits:
+    for found in stream.iterate([BatchKey("train", 0, part, part) for part in rows]):
         first.setdefault(found["process"], found["start"])
         last[found["process"]] = found["end"]
+    stream.close()
     grown = sum(last[process] - first[process] for process in first)
     print(
-        f"{label:<24} {options.samples:,} samples: {alone / MEGABYTE:6.0f} MB, and {grown / MEGABYTE:6.0f} MB more "
-        f"in {len(first)} workers that read them all",
+        f"{label:<22} {options.samples:,} samples: {alone / MEGABYTE:6.0f} MB in the main process, and "
+        f"{grown / MEGABYTE:6.0f} MB more in {len(first)} workers that read them all",
         flush=True,
     )
 

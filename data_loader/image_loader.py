@@ -15,7 +15,7 @@ from torch import Tensor
 
 from base.base_data_loader import BaseDataLoader, BaseSampler
 from base.base_reader import BaseReader
-from base.contracts import Batch, RunContext, Target
+from base.contracts import Batch, DataSpec, RunContext, Target
 from base.table import SampleTable, some
 from data_loader import duplicates, scan, splits
 from data_loader.decode import ImageError, Size, read_image, resize
@@ -139,7 +139,7 @@ class ImageLoader(BaseDataLoader):
         return [line for name in columns for line in duplicates.contradiction(table, groups, name)]
 
     @abstractmethod
-    def declared_spec(self) -> Any:
+    def declared_spec(self) -> DataSpec:
         """The spec as the config declares it, without counts."""
 
     @cached_property
@@ -175,7 +175,7 @@ class ImageLoader(BaseDataLoader):
         yield from zip(numbers, self._batches(keys), strict=True)
 
     def _batches(self, keys: list[BatchKey]) -> Iterator[Batch]:
-        self.table(keys[0].split) if keys else None  # read in the main process, before workers are forked
+        """The keys' batches. Their table is read by now, so that workers which are forked here share it."""
         for batch in self._stream.iterate(keys):
             if isinstance(batch, Failure):
                 self._explain(batch)

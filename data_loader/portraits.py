@@ -252,7 +252,7 @@ class _Sitter:
 
     def _cigarette(self, mouth: Points) -> tuple[Box, ...]:
         side, thick = self.near, np.array((0.0, 0.075))
-        start = (*mouth, side * 0.08, 0.0)
+        start = mouth + np.array((side * 0.08, 0.0))
         reach = np.array((side * self.rng.uniform(0.38, 0.52), self.rng.uniform(0.02, 0.2)))
         for first, last, colour in (
             (0.0, 0.3, (214, 150, 84)),
@@ -384,7 +384,7 @@ class _Sitter:
         pen.fill(oval(x + side * 0.06, 0.3, 0.24, 0.26), skin)
         corners = np.array([(-0.16, -0.42), (0.16, -0.42), (0.16, 0.42), (-0.16, 0.42)])
         lean = side * 0.1 + self.rng.uniform(-0.1, 0.1)
-        slab = (*corners, x, 0.16) - corners[:, 1:] * (lean, 0)
+        slab = corners + np.array((x, 0.16)) - corners[:, 1:] * (lean, 0)
         pen.fill(slab, (34, 36, 42))
         for y in (0.12, 0.24, 0.36, 0.48):
             finger = np.array([(x + side * 0.22, y), (x - side * 0.04, y - 0.02)])

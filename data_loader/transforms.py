@@ -121,6 +121,8 @@ class Pipeline:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 place = f"data_loader.args.{self.key}: {type(step).__name__}"
                 raise UserError(f"{place} fails on a picture of {image.shape[0]} x {image.shape[1]} pixels ({reason})") from None
+        if image.shape[2:] != (3,):
+            raise UserError(f"data_loader.args.{self.key}: gives pictures of shape {image.shape}; 3 channels are needed")
         return image
 
     def _seed(self, seed: int) -> None:

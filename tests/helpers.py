@@ -142,6 +142,15 @@ class Script:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number) if group else os.kill(self.process.pid, number)
 
+    def children(self) -> list[int]:
+        """Its own child processes, the oldest first; Linux only."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError, IndexError):
+                if int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1]) == self.process.pid:
+                    found.append(int(entry.name))
+        return sorted(found)
+
     def wait_for(self, condition: Callable[[], bool], timeout: float = 60) -> None:
         """Until the condition holds; an error where the script ends before."""
         limit = time.monotonic() + timeout

@@ -35,7 +35,7 @@ class PatternReader(BaseReader):
         pattern: regular expression over the path below `root`, with / between folders, e.g.
             `(?P<person>\\d+)_(?P<gender>\\w+)/(?P<shot>\\w+)\\.jpg`. It must match the whole path of every image.
         root: folder of the images below the data folder.
-        ignore: paths that match this pattern are left out and counted.
+        ignore: images whose whole path matches this pattern are left out.
     """
 
     def __init__(
@@ -57,6 +57,8 @@ class PatternReader(BaseReader):
         """One row per image, in order of path; ids are the paths below `root`, unless a group is called `id`."""
         folder = data_dir / self.root
         paths = [path for path in find_images(folder) if not (self.ignore and self.ignore.fullmatch(path))]
+        if not paths:
+            raise UserError(f"{folder}: reader.args.ignore leaves out every image; make it match fewer")
         matches = [self.pattern.fullmatch(path) for path in paths]
         unmatched = [path for path, match in zip(paths, matches, strict=True) if match is None]
         if unmatched:

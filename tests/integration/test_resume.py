@@ -292,9 +292,23 @@ def test_kills_at_any_moment_change_nothing(tiny_config, tmp_path, uninterrupted
         script = Script(tmp_path, "train.py", "-c", config, "-r", "auto")
         script.wait_for(lambda step=step: step_of(tmp_path) >= step)
         time.sleep(chance.uniform(0, 0.05))
-        script.signal(signal.SIGKILL)
+        script.signal(signal.SIGKILL, group=step != 5)  # the system that is out of memory kills the main process alone
         assert script.wait().status == -9
 
+    assert run(tmp_path, "train.py", "-c", config, "-r", "auto").status == 0
+    assert outcome(tmp_path) == uninterrupted
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are found in /proc")
+def test_a_worker_that_is_killed_ends_the_run_in_one_line_and_it_goes_on_exactly(tiny_config, tmp_path, uninterrupted):
+    config = tiny_config({"data_loader.args.num_workers": 2})
+    script = Script(tmp_path, "train.py", "-c", config)
+    script.wait_for(lambda: step_of(tmp_path) >= 2)
+    os.kill(script.children()[-1], signal.SIGKILL)
+    ended = script.wait(60)
+
+    assert (ended.status, len(ended.lines)) == (1, 1), ended.errors
+    assert "a worker process was killed" in ended.errors
     assert run(tmp_path, "train.py", "-c", config, "-r", "auto").status == 0
     assert outcome(tmp_path) == uninterrupted
 

@@ -77,6 +77,11 @@ def test_ignored_files_are_left_out(tmp_path):
     assert PatternReader(PERSON, ignore="thumbnails/.*").read(tmp_path).ids() == ["1_male/mask1.jpg"]
 
 
+def test_ignoring_every_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match="reader.args.ignore leaves out every image"):
+        PatternReader(PERSON, ignore=".*").read(files(tmp_path, "1_male/mask1.jpg"))
+
+
 def test_a_group_that_took_no_part_is_not_known(tmp_path):
     table = PatternReader(r"(?P<person>\d+)(_(?P<age>\d+))?\.png").read(files(tmp_path, "1.png", "2_30.png"))
     assert table.strings("age") == ["", "30"]

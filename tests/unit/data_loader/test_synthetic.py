@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +18,6 @@ from data_loader import synthetic
 from data_loader.people import AGE_RANGES
 from data_loader.portraits import draw_driver
 from data_loader.synthetic import Portrait, Shot, draw, person
-import itertools
 
 SIZE = (48, 40)
 WRITERS: dict[str, Callable[[Path, int], None]] = {

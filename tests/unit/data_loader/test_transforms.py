@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -41,7 +42,7 @@ def picture():
 
 
 def part(name, **args):
-    return TRANSFORMS.parts[name].model_validate({"type": name, "args": {**NEEDED.get(name, {}), **args}})
+    return TRANSFORMS.parts[name].model_validate_json(json.dumps({"type": name, "args": {**NEEDED.get(name, {}), **args}}))
 
 
 def pipeline(*steps):
@@ -185,6 +186,11 @@ def test_a_step_that_does_not_suit_the_picture_is_named():
         UserError, match=r"data_loader.args.train_transforms: RandomCrop fails on a picture of 32 x 24 pixels \(.*100"
     ):
         surely("RandomCrop", height=100, width=100)(picture(), 0)
+
+
+def test_a_pipeline_that_does_not_leave_3_channels_is_refused():
+    with pytest.raises(UserError, match=r"data_loader.args.train_transforms: gives pictures of shape \(32, 24\); 3 channels"):
+        surely("ToGray", num_output_channels=1)(picture(), 0)
 
 
 def test_the_record_names_every_argument_and_leaves_the_random_numbers_alone():

@@ -10,7 +10,7 @@ from tests.helpers import build_trainer
 from trainer.guard import FiniteGuard, NotFinite
 from utils.checkpoint import BEST, LAST, weights_hash
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Detected call of")]
 CPU = torch.device("cpu")
 
 
