@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.helpers import ROOT, build_trainer
+from tests.helpers import ROOT, arguments, run_folders
+from trainer.launch import launch
 from utils import checkpoint
 
 
@@ -24,9 +25,9 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], AppTest
 @pytest.fixture
 def run_folder(tiny_config: Callable[..., Path]) -> Path:
     """A run of one epoch."""
-    trainer = build_trainer(tiny_config({"trainer.epochs": 1}))
-    trainer.fit()
-    return Path(trainer.folder.models)
+    path = tiny_config({"trainer.epochs": 1})
+    launch(arguments(path))
+    return run_folders(path.parent)[0]
 
 
 def read_best(run_folder: Path) -> float:

@@ -248,5 +248,6 @@ def test_torchrun_starts_a_job_again_when_a_process_is_killed(config, tmp_path, 
     torchrun.wait_for(lambda: steps(folder) >= 3, 90)
     os.kill(torchrun.children()[1], signal.SIGKILL)
 
-    assert torchrun.wait(100).status == 0
+    ended = torchrun.wait(100)
+    assert ended.status == 0, ended.errors
     assert result(folder) == result(uninterrupted)
