@@ -95,6 +95,13 @@ class BaseDataLoader(Checked, ABC):
         return prediction
 
     @abstractmethod
+    def decode(self, content: bytes) -> np.ndarray:
+        """The picture in a file's bytes, as the loader reads its own files: (H, W, 3) uint8 RGB, for `preprocess`.
+
+        Raises ValueError with the reason where there is none.
+        """
+
+    @abstractmethod
     def preprocess(self, image: np.ndarray) -> Tensor:
         """A picture (H, W, 3) uint8 RGB of any size, as the model takes it: (3, h, w) uint8."""
 

@@ -18,7 +18,7 @@ from base.base_reader import BaseReader
 from base.contracts import Batch, DataSpec, RunContext, Target
 from base.table import SampleTable, some
 from data_loader import duplicates, scan, splits
-from data_loader.decode import ImageError, Size, read_image, resize
+from data_loader.decode import ImageError, Size, decode_image, read_image, resize
 from data_loader.labels import correct
 from data_loader.splits import Split
 from data_loader.stream import CAN_FORK, BatchKey, BatchStream, Failure, PictureCache
@@ -246,6 +246,10 @@ class ImageLoader(BaseDataLoader):
         scan.refuse_unreadable(failures, *tables)
 
     # One picture --------------------------------------------------------------------------------------------------
+
+    def decode(self, content: bytes) -> np.ndarray:
+        """The picture at the loader's own size, (h, w, 3) uint8 RGB. Raises ImageError."""
+        return decode_image(content, self.image_size)
 
     def preprocess(self, image: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 RGB -> (3, h, w) uint8, as every picture of an evaluation is treated."""

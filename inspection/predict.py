@@ -10,6 +10,7 @@ from data_loader.decode import ImageError, decode_image
 from inspection.data import UserError, choose_run, model
 from trainer.build import find_checkpoint
 from trainer.predict import evaluating
+from utils.device import autocast, to_float32
 
 
 def show() -> None:
@@ -29,13 +30,15 @@ def show() -> None:
         st.info("Upload a picture of a person to see the model's answer.")
         return
     try:
-        picture = decode_image(upload.getvalue())
+        picture, small = decode_image(upload.getvalue()), loader.decode(upload.getvalue())
     except ImageError as error:
         st.error(f"{upload.name}: {error}")
         return
-    image = loader.preprocess(picture)
+    image = loader.preprocess(small)
     with evaluating(loaded.model):
-        prediction = loaded.model.decode(loaded.model(image[None]))
+        with autocast(image.device, loaded.experiment.config.trainer.precision):
+            outputs = loaded.model(image[None])
+        prediction = loaded.model.decode(to_float32(outputs))
     left, right = st.columns(2)
     left.image(picture, caption="as uploaded")
     right.image(image.permute(1, 2, 0).numpy(), caption="as the model sees it")
