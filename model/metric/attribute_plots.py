@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WRONG = "#c62828"
 MOST_NUMBERS = 40  # classes up to which a cell has room for its number
@@ -55,6 +56,10 @@ def grid_figure(tiles: list[Tile], columns: int) -> Figure:
 
 def _figure(width: float, height: float) -> Figure:
     """An empty figure of a size in inches, whose parts are laid out so that nothing is cut off."""
+    # Half a second to import, which `train.py --check` need not spend.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
