@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel
 from torch import Tensor
 
-from base.contracts import Batch, DataSpec, Prediction
+from base.contracts import Batch, DataSpec
 from base.registry import Checked, Registry
 from base.table import SampleTable
 
@@ -47,6 +47,7 @@ class BaseDataLoader(Checked, ABC):
     The data are read at the first use of a split, not by the constructor.
     """
 
+    valid_targets: ClassVar[bool] = True  # whether validation samples have what the loss compares with
     batch_size: int
     data_dir: Path
 
@@ -70,7 +71,7 @@ class BaseDataLoader(Checked, ABC):
         return ("train", "valid")
 
     def labelled(self, split: str) -> bool:
-        """Whether the samples of a split have what losses and metrics compare with."""
+        """Whether the samples of a split have what metrics compare with."""
         return split != "test"
 
     @abstractmethod
@@ -90,10 +91,6 @@ class BaseDataLoader(Checked, ABC):
     def evaluation(self, split: str) -> Iterable[tuple[int, Batch]]:
         """Numbered whole batches of a split in order of id; with several processes each gets every n-th batch."""
 
-    def restore(self, prediction: Prediction, batch: Batch) -> Prediction:
-        """A batch's prediction in terms of the original pictures, where they were resized or moved; by default as it is."""
-        return prediction
-
     @abstractmethod
     def decode(self, content: bytes) -> np.ndarray:
         """The picture in a file's bytes, as the loader reads its own files: (H, W, 3) uint8 RGB, for `preprocess`.
@@ -102,12 +99,15 @@ class BaseDataLoader(Checked, ABC):
         """
 
     @abstractmethod
-    def preprocess(self, image: np.ndarray) -> Tensor:
-        """A picture (H, W, 3) uint8 RGB of any size, as the model takes it: (3, h, w) uint8."""
+    def preprocess(self, image: np.ndarray) -> tuple[Tensor, Tensor]:
+        """A picture (H, W, 3) uint8 RGB of any size, as the model takes it.
+
+        Returns it as (3, h, w) uint8, and the affine (2, 3) float32 from its pixels to those of `image`.
+        """
 
     @abstractmethod
     def picture(self, split: str, row: int) -> np.ndarray:
-        """The picture of a sample as evaluation sees it, (h, w, 3) uint8 RGB."""
+        """A sample's picture in the pixels of predictions, (h, w, 3) uint8 RGB: as evaluation sees it, or the original."""
 
     def close(self) -> None:
         """Stop worker processes, if there are any."""

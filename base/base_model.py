@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from base.contracts import Outputs, Prediction, Target
+from base.contracts import Outputs, OutputSpec, Prediction, Target
 from base.registry import Checked, Registry
 
 
@@ -38,11 +38,28 @@ class BaseModel(nn.Module, Checked, ABC):
     def decode(self, outputs: Outputs) -> Prediction:
         """Probabilities, unit vectors or boxes: the one decoder of evaluation, test.py, app.py and export.
 
-        Every value has B as its first dimension (tensor) or length (list of tensors, for ragged ones).
+        Every value has B as its first dimension (tensor) or length (list of tensors, for ragged ones). What has
+        coordinates has them in pixels of the image that `forward` was given.
         """
+
+    def move(self, prediction: Prediction, affine: Tensor) -> Prediction:
+        """The prediction in the pixels of another picture; by default it has no coordinates, and stays as it is.
+
+        affine: (B, 2, 3) float32 on the prediction's device: x' = a00 x + a01 y + a02, y' = a10 x + a11 y + a12.
+        """
+        return prediction
+
+    @property
+    def output_spec(self) -> OutputSpec:
+        """What losses with parameters of their own must know; nothing by default."""
+        return OutputSpec()
 
     def head(self) -> list[nn.Module]:
         """The modules that are new in a fine-tuned network; they may have their own learning rate and decay."""
+        return []
+
+    def training_only(self) -> list[nn.Module]:
+        """The modules that `decode` does without: no budget counts them, and no export holds them."""
         return []
 
     def normalise(self, image: Tensor) -> Tensor:

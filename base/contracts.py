@@ -6,7 +6,7 @@ so that a batch can be cut into pieces without knowing what is in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
@@ -16,7 +16,7 @@ from torch import Tensor
 Target = dict[str, Any]  # what the loss compares with; keys and shapes are given by the task's loader
 Outputs = dict[str, Any]  # what the network computes and the loss reads: logits, raw boxes, features
 Prediction = dict[str, Any]  # what the decoder makes of it: probabilities, unit vectors, boxes; columns of Predictions
-PictureOf = Callable[[int], np.ndarray]  # row of a table -> the picture as the model sees it, (H, W, 3) uint8 RGB
+PictureOf = Callable[[int], np.ndarray]  # row of a table -> its picture in the pixels of the predictions, (H, W, 3) uint8 RGB
 
 
 class Batch(TypedDict):
@@ -25,7 +25,7 @@ class Batch(TypedDict):
     image: Tensor  # (B, 3, H, W) uint8, RGB, in channels-last memory
     target: Target
     index: Tensor  # (B,) int64: row in the table of the split
-    geometry: NotRequired[Tensor]  # (B, …) float32: what was done to each picture's coordinates, for `BaseDataLoader.restore`
+    geometry: NotRequired[Tensor]  # (B, 2, 3) float32: affine from pixels of `image` to those of the original pictures
     error: NotRequired[list[str]]  # B texts, empty where the sample could be read (evaluation only)
 
 
@@ -47,19 +47,37 @@ class DataSpec:
     counts: label name -> training samples of each class that is trained; empty while only the config is known.
     merged: label name -> for each class that is trained, the index of the class it is reported as. Only for labels
         that are trained on finer classes than they are scored on.
+    image_size: height and width of the pictures in evaluation; None where they differ, or while only the config is known.
     """
 
     classes: dict[str, list[str]] = field(default_factory=dict)
     counts: dict[str, list[int]] = field(default_factory=dict)
     merged: dict[str, list[int]] = field(default_factory=dict)
+    image_size: tuple[int, int] | None = None
 
     def trained(self, label: str) -> int:
         """Number of classes that the model tells apart for a label."""
         return len(self.merged.get(label, self.classes[label]))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, from which `DataSpec(**values)` makes an equal one."""
+        """Plain values, from which `from_json` makes an equal one."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> DataSpec:
+        """What `as_json` gave; JSON has no tuples."""
+        size = values.get("image_size")
+        return cls(**{**values, "image_size": tuple(size) if size else None})
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What a loss with parameters of its own must know of the model.
+
+    widths: name of an output -> its number of channels.
+    """
+
+    widths: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

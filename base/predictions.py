@@ -38,9 +38,14 @@ class Predictions:
         return cls(pa.table({"id": pa.array(ids, pa.string()), "error": pa.array(errors, pa.string()), **columns}))
 
     @classmethod
+    def joined(cls, pieces: Sequence[Predictions]) -> Predictions:
+        """All rows of several, in the order in which they are given."""
+        return cls(pa.concat_tables([piece.columns for piece in pieces]))
+
+    @classmethod
     def concatenate(cls, pieces: Sequence[Predictions]) -> Predictions:
         """All rows of several, in order of id. Raises UserError where an id stands in two of them."""
-        merged = cls(pa.concat_tables([piece.columns for piece in pieces]).sort_by("id"))
+        merged = cls(cls.joined(pieces).columns.sort_by("id"))
         ids = merged.ids()
         twice = [a for a, b in itertools.pairwise(ids) if a == b]
         if twice:
@@ -68,6 +73,10 @@ class Predictions:
         array = self.columns[name].combine_chunks()
         values, offsets = _dense(array.values), array.offsets.to_numpy()
         return [values[start:stop] for start, stop in itertools.pairwise(offsets)]
+
+    def ragged(self, name: str) -> bool:
+        """Whether the rows of a column differ in length."""
+        return bool(pa.types.is_list(self.columns[name].type))
 
     def failed(self) -> dict[str, str]:
         """Sample id -> error, for the rows that have one."""
@@ -100,17 +109,31 @@ class Predictions:
         return cls(table), manifest
 
 
-def average(several: Sequence[Predictions]) -> Predictions:
-    """The mean of every column over several predictions of the same samples; an error in one is an error in all.
+def average(several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
+    """The weighted mean of every column over several predictions of the same samples; an error in one is an error in all.
 
-    For columns of equal shapes, as probabilities are. Raises UserError where samples or columns differ.
+    For columns of equal shapes, as probabilities are. weights: one for each, equal by default. Raises UserError where
+    samples or columns differ, or rows differ in length.
     """
+    require_alike(several)
+    ragged = [name for name in several[0].names if several[0].ragged(name)]
+    if ragged:
+        raise UserError(f'fusion: the rows of "{ragged[0]}" differ in length and have no mean; name a fusion made for them')
+    means = {n: np.average([p.array(n) for p in several], axis=0, weights=weights) for n in several[0].names}
+    columns = {name: torch.from_numpy(mean.astype(several[0].array(name).dtype)) for name, mean in means.items()}
+    return Predictions.of(several[0].ids(), columns, errors_of(several))
+
+
+def require_alike(several: Sequence[Predictions]) -> None:
+    """Raise UserError unless all have the same samples in the same order, and the same columns."""
     first = several[0]
     if any(other.ids() != first.ids() or other.names != first.names for other in several[1:]):
         raise UserError("these checkpoints predict different samples or different things; they cannot be averaged")
-    errors = [next(filter(None, row), "") for row in zip(*(p.columns["error"].to_pylist() for p in several), strict=True)]
-    means = {name: torch.from_numpy(np.mean([p.array(name) for p in several], axis=0)) for name in first.names}
-    return Predictions.of(first.ids(), means, errors)
+
+
+def errors_of(several: Sequence[Predictions]) -> list[str]:
+    """The first error of each row in any of them, empty where there is none."""
+    return [next(filter(None, row), "") for row in zip(*(p.columns["error"].to_pylist() for p in several), strict=True)]
 
 
 def _column(value: Tensor | Sequence[Tensor], bad: np.ndarray) -> pa.Array:

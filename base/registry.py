@@ -13,11 +13,11 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, g
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from base.contracts import DataSpec, RunContext
+from base.contracts import DataSpec, OutputSpec, RunContext
 from utils.validate import Settings
 
 T = TypeVar("T")
-INJECTED = (DataSpec, RunContext)  # parameters of these types come from the run, not from the config
+INJECTED = (DataSpec, OutputSpec, RunContext)  # parameters of these types come from the run, not from the config
 
 _by_base: dict[type, Registry[Any]] = {}
 

@@ -27,7 +27,10 @@ class TrainerSettings(Settings):
     keep: Count = Field(default=2, description="how many of those to keep, beside the last and the best")
     save_steps: Count | None = Field(default=None, description="also save every so many steps within an epoch")
     precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of the network; weights stay fp32")
-    accumulate: Count = Field(default=1, description="pieces in which a batch passes through the network, to need less memory")
+    accumulate: Count = Field(
+        default=1,
+        description="pieces of a batch, each averaged by itself, that pass the network one by one to need less memory",
+    )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(default=None, description="largest norm of the gradient")
     nonfinite: Literal["stop", "skip"] = Field(
         default="stop", description="at a loss or gradient that is not finite: end the run, or leave out the step"
@@ -35,7 +38,7 @@ class TrainerSettings(Settings):
     max_skips: Count = Field(default=20, description="steps in a row that may be skipped before the run ends all the same")
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="decay per step of an exponential moving average of the weights, which is then what is evaluated",
+        description="decay per step of an exponential moving average of the model's weights, which is then what is evaluated",
     )
     compile: bool = Field(default=False, description="torch.compile the network")
     channels_last: bool = Field(default=True, description="memory format of images and weights; faster for convolutions")

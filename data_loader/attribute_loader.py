@@ -96,7 +96,7 @@ class AttributeLoader(ImageLoader):
         """Classes, and how many training samples each class has."""
         spec, table = self.declared_spec(), self.table("train")
         counts = {name: _counts(table.numbers(name), spec.trained(name)) for name in self.labels}
-        return DataSpec(spec.classes, counts, spec.merged)
+        return DataSpec(spec.classes, counts, spec.merged, self.evaluated_size)
 
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
         """Class numbers for every label."""

@@ -48,7 +48,7 @@ class ImageLoader(BaseDataLoader):
         context: RunContext,
         data_dir: str,
         reader: BaseReader,
-        split: Split,
+        split: Split | None,
         image_size: Size,
         batch_size: int,
         train_transforms: list[BaseTransform],
@@ -75,7 +75,30 @@ class ImageLoader(BaseDataLoader):
 
     @abstractmethod
     def targets(self, table: SampleTable, rows: np.ndarray) -> Target:
-        """The targets of some rows, every leaf with len(rows) as its first dimension."""
+        """The targets of some rows, every leaf with len(rows) as its first dimension; for the default `collate`."""
+
+    def read(self, path: Path) -> np.ndarray:
+        """The picture in a file as it is cached and transformed, (h, w, 3) uint8 of `image_size`. Raises ImageError."""
+        return read_image(path, self.image_size)
+
+    def sample(self, key: BatchKey, row: int, draw: int) -> Any:
+        """One sample for `collate`: by default its transformed picture, (h, w, 3) uint8. Raises ImageError."""
+        picture = self.decoded(key.split, row)
+        return self.pipelines[True](picture, self.draw_seed(key, row, draw)) if key.split == "train" else self.evaluated(picture)
+
+    def collate(self, key: BatchKey, samples: list[Any]) -> Batch:
+        """A batch of what `sample` gave, None where a picture could not be read. Test samples have no targets."""
+        targets = {} if key.split == "test" else self.targets(self.table(key.split), key.rows)
+        return {"image": stack(samples, self.image_size), "target": targets, "index": torch.from_numpy(key.rows.astype(np.int64))}
+
+    def divide(self, table: SampleTable) -> tuple[SampleTable, SampleTable, list[str]]:
+        """The samples to train and to validate on, and warnings about them. table: all that the reader found, labelled."""
+        assert self.split is not None, "a loader without a split has a division of its own"
+        train, valid = splits.split_rows(table, self.split)
+        notes = self._same_bytes(table, train, valid) if self.split.check_bytes else []
+        spec = self.declared_spec()
+        notes += splits.coverage(table, valid, train, spec) + splits.few_people(table, self.split, spec)
+        return table.take(train), table.take(valid), notes
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -109,11 +132,8 @@ class ImageLoader(BaseDataLoader):
             described = some([f"{name} {reason}" for name, reason in skipped.items()])
             notes.append(f"warning: {len(skipped)} images cannot be read and are left out ({described})")
         table = self.label(table, str(self.data_dir), required=True)
-        train, valid = splits.split_rows(table, self.split)
-        notes += self._same_bytes(table, train, valid) if self.split.check_bytes else []
-        spec = self.declared_spec()
-        notes += splits.coverage(table, valid, train, spec) + splits.few_people(table, self.split, spec)
-        return Sides(table.take(train), table.take(valid), notes, skipped)
+        train, valid, warnings = self.divide(table)
+        return Sides(train, valid, [*notes, *warnings], skipped)
 
     @cached_property
     def _test(self) -> SampleTable:
@@ -135,7 +155,8 @@ class ImageLoader(BaseDataLoader):
         """Refuse identical files on both sides; warnings for identical files under different labels or people."""
         groups = duplicates.identical_files(table)
         duplicates.refuse_shared_bytes(table, groups, train, valid)
-        columns = [name for name in (*self.declared_spec().classes, self.split.group) if name in table.names]
+        group = self.split.group if self.split is not None else None
+        columns = [name for name in (*self.declared_spec().classes, group) if name in table.names]
         return [line for name in columns for line in duplicates.contradiction(table, groups, name)]
 
     @abstractmethod
@@ -165,13 +186,14 @@ class ImageLoader(BaseDataLoader):
         batches = self.order(epoch)
         draws = np.split(repeats(np.concatenate(batches)), np.cumsum([len(rows) for rows in batches])[:-1])
         shares = [[np.array_split(values, processes)[rank] for values in both] for both in zip(batches, draws, strict=True)]
-        yield from self._batches([BatchKey("train", epoch, rows, before) for rows, before in shares[start_batch:]])
+        keys = [BatchKey("train", epoch, rows, before, number) for number, (rows, before) in enumerate(shares)]
+        yield from self._batches(keys[start_batch:])
 
     def evaluation(self, split: str) -> Iterator[tuple[int, Batch]]:
         """Numbered whole batches; this process's are every n-th."""
         order = self.evaluation_order(split)
         numbers = range(distributed.rank(), len(order), distributed.world_size())
-        keys = [BatchKey(split, 0, order[number], np.zeros_like(order[number])) for number in numbers]
+        keys = [BatchKey(split, 0, order[number], np.zeros_like(order[number]), number) for number in numbers]
         yield from zip(numbers, self._batches(keys), strict=True)
 
     def _batches(self, keys: list[BatchKey]) -> Iterator[Batch]:
@@ -194,39 +216,36 @@ class ImageLoader(BaseDataLoader):
 
     def make(self, key: BatchKey) -> Batch | Failure:
         """One batch, in whatever process this is."""
-        pictures: list[np.ndarray | None] = []
+        samples: list[Any] = []
         errors: dict[int, str] = {}
         for row, draw in zip(key.rows.tolist(), key.draws.tolist(), strict=True):
             try:
-                pictures.append(self._transformed(key, row, draw))
+                samples.append(self.sample(key, row, draw))
             except ImageError as error:
-                pictures.append(None)
+                samples.append(None)
                 errors[row] = str(error)
         if errors and key.split != "test":
             return Failure(key.split, errors)
-        batch: Batch = {
-            "image": _stack(pictures, self.image_size),
-            "target": self.targets(self.table(key.split), key.rows) if key.split != "test" else {},
-            "index": torch.from_numpy(np.ascontiguousarray(key.rows, dtype=np.int64)),
-        }
+        batch = self.collate(key, samples)
         if key.split == "test":
             batch["error"] = [errors.get(row, "") for row in key.rows.tolist()]
         return batch
 
-    def _transformed(self, key: BatchKey, row: int, draw: int) -> np.ndarray:
-        picture = self._decoded(key.split, row)
-        if key.split != "train":
-            return self.pipelines[False](picture, 0)
-        seed = derive(self.context.seed, "augment", key.epoch, self.table("train").id(row), draw)
-        return self.pipelines[True](picture, seed)
+    def draw_seed(self, key: BatchKey, row: int, draw: int) -> int:
+        """Of a training sample's augmentation: a function of (seed, epoch, sample id), and of how often the epoch showed it."""
+        return derive(self.context.seed, "augment", key.epoch, self.table(key.split).id(row), draw)
 
-    def _decoded(self, split: str, row: int) -> np.ndarray:
-        """From the cache, if there is one for this split."""
+    def evaluated(self, picture: np.ndarray) -> np.ndarray:
+        """The picture as evaluation transforms it."""
+        return self.pipelines[False](picture, 0)
+
+    def decoded(self, split: str, row: int) -> np.ndarray:
+        """A sample's picture as `read` gives it, from the cache if there is one for this split. Raises ImageError."""
         path, cache = self.table(split).path(row), self._cache
         if cache is None or split == "test":
-            return read_image(path, self.image_size)
+            return self.read(path)
         place = row if split == "train" else len(self._sides.train) + row
-        return cache.get(place, lambda: read_image(path, self.image_size))
+        return cache.get(place, lambda: self.read(path))
 
     @cached_property
     def _cache(self) -> PictureCache | None:
@@ -251,24 +270,36 @@ class ImageLoader(BaseDataLoader):
         """The picture at the loader's own size, (h, w, 3) uint8 RGB. Raises ImageError."""
         return decode_image(content, self.image_size)
 
-    def preprocess(self, image: np.ndarray) -> Tensor:
-        """(H, W, 3) uint8 RGB -> (3, h, w) uint8, as every picture of an evaluation is treated."""
-        picture = self.pipelines[False](resize(image, self.image_size), 0)
-        return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+    def preprocess(self, image: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(H, W, 3) uint8 RGB -> (3, h, w) uint8, as every picture of an evaluation is treated, and the affine of the resizing.
+
+        Crops of `eval_transforms` are not in the affine: where predictions have coordinates, a subclass has its own `preprocess`.
+        """
+        picture = self.evaluated(resize(image, self.image_size))
+        (height, width), (h, w) = image.shape[:2], self.image_size
+        affine = torch.tensor([[width / w, 0.0, 0.0], [0.0, height / h, 0.0]])
+        return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))), affine
 
     def picture(self, split: str, row: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB, as evaluation sees the sample."""
-        return self.pipelines[False](read_image(self.table(split).path(row), self.image_size), 0)
+        return self.evaluated(self.read(self.table(split).path(row)))
+
+    @cached_property
+    def evaluated_size(self) -> Size:
+        """Height and width of the pictures that evaluation makes."""
+        height, width, _ = self.evaluated(np.zeros((*self.image_size, 3), np.uint8)).shape
+        return height, width
 
     # For the record -----------------------------------------------------------------------------------------------
 
     def report(self) -> list[str]:
         """Numbers of samples and people, the split, and warnings."""
-        train, valid, group = self.table("train"), self.table("valid"), self.split.group
+        train, valid = self.table("train"), self.table("valid")
+        group = self.split.group if self.split is not None else None
         of = ""
         if group:
             of = f" of {len(set(train.strings(group))):,} and {len(set(valid.strings(group))):,} different {group}"
-        held = f"fold {self.split.fold} of {self.split.folds}" if self.split.folds else f"{self.split.valid:.0%} held out"
+        held = self.split.in_words() if self.split is not None else "a set of its own"
         line = f"{len(train):,} training and {len(valid):,} validation samples{of} ({held}, split {self.split_hash[:8]})"
         return [line, *self._sides.notes]
 
@@ -291,7 +322,7 @@ def repeats(rows: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _stack(pictures: list[np.ndarray | None], size: Size) -> Tensor:
+def stack(pictures: list[np.ndarray | None], size: Size) -> Tensor:
     """(B, 3, h, w) uint8 in channels-last memory; None is a black picture, whose row carries an error."""
     shapes = {picture.shape for picture in pictures if picture is not None} or {(*size, 3)}
     if len(shapes) > 1:

@@ -38,6 +38,10 @@ class Split(Settings):
             raise ValueError(f"a fold from 0 to {self.folds - 1}; found {self.fold}")
         return self
 
+    def in_words(self) -> str:
+        """For a report."""
+        return f"fold {self.fold} of {self.folds}" if self.folds else f"{self.valid:.0%} held out"
+
 
 def split_rows(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Rows for training and for validation, each in ascending order. They depend on the samples, not on their order.

@@ -39,6 +39,7 @@ class BatchKey(NamedTuple):
     epoch: int
     rows: np.ndarray  # (B,) of the split's table
     draws: np.ndarray  # (B,) how often the epoch has shown each of them before
+    number: int = 0  # of the batch within the epoch
 
 
 class Failure(NamedTuple):

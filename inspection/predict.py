@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
-import torch
 
 from data_loader.decode import ImageError, decode_image
 from inspection.data import UserError, choose_run, model
+from trainer import build
 from trainer.build import find_checkpoint
-from trainer.predict import evaluating
-from utils.device import autocast, to_float32
+from trainer.predict import predict_pictures
 
 
 def show() -> None:
@@ -34,17 +33,13 @@ def show() -> None:
     except ImageError as error:
         st.error(f"{upload.name}: {error}")
         return
-    image = loader.preprocess(small)
-    with evaluating(loaded.model):
-        with autocast(image.device, loaded.experiment.config.trainer.precision):
-            outputs = loaded.model(image[None])
-        prediction = loaded.model.decode(to_float32(outputs))
+    image, geometry = loader.preprocess(small)
+    inference = build.build_inference(loaded.experiment)
+    predictions = predict_pictures(loaded.model, [(upload.name, image, geometry)], image.device, inference)
     left, right = st.columns(2)
     left.image(picture, caption="as uploaded")
     right.image(image.permute(1, 2, 0).numpy(), caption="as the model sees it")
-    for label, values in prediction.items():
-        if isinstance(values, torch.Tensor) and label in loaded.spec.classes:
-            names = loaded.spec.classes[label]
-            probabilities = values[0].tolist()
-            st.subheader(f"{label}: {names[int(values[0].argmax())]}")
-            st.dataframe(pd.DataFrame({"class": names, "probability": probabilities}), hide_index=True)
+    for label in (name for name in predictions.names if name in loaded.spec.classes):
+        names, probabilities = loaded.spec.classes[label], predictions.array(label)[0]
+        st.subheader(f"{label}: {names[int(probabilities.argmax())]}")
+        st.dataframe(pd.DataFrame({"class": names, "probability": probabilities.tolist()}), hide_index=True)

@@ -32,7 +32,7 @@ class AttributeModel(BaseModel):
     def __init__(
         self, spec: DataSpec, backbone: str, pretrained: bool | str = False, drop_rate: Rate = 0.0, drop_path_rate: Rate = 0.0
     ) -> None:
-        network, width = create_backbone(backbone, pretrained, drop_path_rate)
+        network, width = create_backbone(backbone, pretrained, drop_path_rate, spec.image_size)
         super().__init__(**normalisation(network))
         self.spec = spec
         self.backbone = network

@@ -14,19 +14,23 @@ from pydantic import Field, create_model
 
 from base.base_callback import CALLBACKS, BaseCallback
 from base.base_data_loader import LOADERS, BaseDataLoader
+from base.base_fusion import FUSIONS, BaseFusion
 from base.base_loss import LOSSES, BaseLoss
 from base.base_metric import METRICS, BaseMetric
 from base.base_model import MODELS, BaseModel
 from base.base_reader import SUBMISSIONS, BaseSubmission
 from base.base_trainer import TRAINERS, BaseTrainer
+from base.base_view import VIEWS
 from base.contracts import DataSpec, RunContext
 from base.monitor import Monitor
 from base.registry import Part, Registry, import_all, union_of
 from base.run_folder import RunFolder
 from logger.console import ConsoleLogger
 from logger.jsonl import JsonlLogger
+from trainer.budget import Budget, require_within
 from trainer.conflicts import conflicts, same_scores
 from trainer.optim import OPTIMIZERS, SCHEDULERS
+from trainer.predict import Inference
 from trainer.supervised import SupervisedTrainer
 from utils import checkpoint, config, files, seed
 from utils.config import ConfigError, Problem, RawConfig
@@ -62,17 +66,6 @@ REPLACED = {
     "accumulation_steps": "use trainer.accumulate",
     "grad_clip": "use trainer.clip_norm",
     "resume": "use --resume",
-}
-# What may differ when a run goes on: how long, how fast and where, but not what is learned from what.
-_TRAINER_MAY_CHANGE = (
-    "epochs", "early_stop", "validate_every", "save_dir", "save_period", "keep", "save_steps", "nonfinite", "max_skips",
-    "compile", "channels_last", "deterministic", "log_every", "tensorboard", "wandb", "verbosity",
-)  # fmt: skip
-_LOADER_MAY_CHANGE = ("num_workers", "cache_mb", "worker_timeout", "data_dir")
-MAY_CHANGE = {
-    *(f"trainer.{key}" for key in _TRAINER_MAY_CHANGE),
-    *(f"data_loader.args.{key}" for key in _LOADER_MAY_CHANGE),
-    "submission",
 }
 
 
@@ -111,6 +104,9 @@ def config_model() -> type[Settings]:
         "lr_scheduler": (SCHEDULERS.annotation | None, Field(default=None, description="what moves the learning rate")),
         "trainer": (union_of(settings), Field(description="how long, what to watch, when to save")),
         "callbacks": (_list_of(CALLBACKS), Field(default=[], description="beside training")),
+        "views": (_list_of(VIEWS), Field(default=[], description="test-time augmentation: looked at beside the plain pictures")),
+        "fusion": (FUSIONS.annotation | None, Field(default=None, description="of views and checkpoints; by default their mean")),
+        "budget": (Budget | None, Field(default=None, description="a larger model is not trained")),
         "submission": (SUBMISSIONS.annotation | None, Field(default=None, description="the file that test.py writes")),
     }
     return create_model("Config", __base__=Settings, **fields)
@@ -139,7 +135,9 @@ def check(raw: RawConfig) -> Experiment:
 
 
 def _registries() -> dict[str, Registry[Any]]:
-    return {"arch": MODELS, "data_loader": LOADERS, "loss": LOSSES, "metrics": METRICS, "submission": SUBMISSIONS}
+    return {
+        "arch": MODELS, "data_loader": LOADERS, "loss": LOSSES, "metrics": METRICS, "fusion": FUSIONS, "submission": SUBMISSIONS,
+    }  # fmt: skip
 
 
 def _placed_parts(checked: Any) -> Iterator[tuple[str, tuple[str | int, ...], Part]]:
@@ -184,7 +182,7 @@ def _wrong_scores(raw: RawConfig, checked: Any) -> Iterator[Problem]:
         metrics = [part.build(spec) for part in checked.metrics]
         for key, message in same_scores(metrics):
             yield Problem(raw.origin(key), config.key_text(key), message)
-        Monitor(checked.trainer.monitor).require(score_names(metrics, spec))
+        Monitor(checked.trainer.monitor).require(score_names(metrics, checked.data_loader.cls.valid_targets))
     except UserError as error:
         text = str(error).removeprefix("trainer.monitor: ")
         yield Problem(raw.origin(("trainer", "monitor")), "trainer.monitor", text)
@@ -196,21 +194,10 @@ def declared_spec(checked: Any) -> DataSpec:
     return spec
 
 
-def score_names(metrics: list[BaseMetric], spec: DataSpec) -> list[str]:
-    """Everything that may be monitored."""
-    return ["train/loss", "val/loss", *(f"val/{name}" for metric in metrics for name in metric.names)]
-
-
-def require_resumable(stored: Mapping[str, Any], wanted: Mapping[str, Any], file: str) -> None:
-    """Raise ConfigError where a checkpoint's config differs from the one to go on with, in more than how to run it."""
-    problems = [
-        Problem(file, config.key_text(key), f"the checkpoint was trained with {config.show(old)}, this config says "
-                f"{config.show(new)}; resume with the same value, or start a new run without -r")
-        for key, old, new in config.differences(stored, wanted)
-        if not any(config.key_text(key[:length]) in MAY_CHANGE for length in range(1, len(key) + 1))
-    ]  # fmt: skip
-    if problems:
-        raise ConfigError(problems)
+def score_names(metrics: list[BaseMetric], valid_targets: bool) -> list[str]:
+    """Everything that may be monitored. valid_targets: whether the loss can be computed on validation samples."""
+    losses = ["train/loss", "val/loss"] if valid_targets else ["train/loss"]
+    return [*losses, *(f"val/{name}" for metric in metrics for name in metric.names)]
 
 
 # Building -----------------------------------------------------------------------------------------------------------
@@ -228,6 +215,20 @@ def build_model(experiment: Experiment, spec: DataSpec) -> BaseModel:
     seed.seed_everything(experiment.config.seed, "weights")
     model: BaseModel = experiment.config.arch.build(spec)
     return model
+
+
+def build_loss(experiment: Experiment, spec: DataSpec, model: BaseModel) -> BaseLoss:
+    """The loss for a model, with the parameters that the config's seed gives."""
+    seed.seed_everything(experiment.config.seed, "loss")
+    loss: BaseLoss = experiment.config.loss.build(spec, model.output_spec)
+    return loss
+
+
+def build_inference(experiment: Experiment) -> Inference:
+    """How the config wants predictions made."""
+    chosen = experiment.config.fusion
+    fusion: BaseFusion = chosen.build() if chosen is not None else FUSIONS.classes["MeanFusion"]()
+    return Inference(experiment.config.trainer.precision, [view.build() for view in experiment.config.views], fusion)
 
 
 def build_metrics(experiment: Experiment, spec: DataSpec) -> list[BaseMetric]:
@@ -253,11 +254,13 @@ def build_trainer(experiment: Experiment, loader: BaseDataLoader, folder: RunFol
         "spec": spec.as_json(),
     }
     model = build_model(experiment, spec)
-    loss: BaseLoss = experiment.config.loss.build(spec)
+    if experiment.config.budget is not None:
+        require_within(experiment.config.budget, model)
+    loss = build_loss(experiment, spec, model)
     return TRAINERS[settings.type](
         settings=settings, run_seed=experiment.config.seed, loader=loader, folder=folder, device=device, metadata=metadata,
         callbacks=build_callbacks(experiment), model=model, loss=loss, metrics=build_metrics(experiment, spec),
-        optimizer=experiment.config.optimizer.build(),
+        inference=build_inference(experiment), optimizer=experiment.config.optimizer.build(),
         scheduler=experiment.config.lr_scheduler and experiment.config.lr_scheduler.build(),
     )  # type: ignore[call-arg]  # fmt: skip
 
@@ -326,7 +329,7 @@ def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()
     state = checkpoint.load(path, entry["sha256"] if entry else None)
     try:
         raw = config.from_values(_without_pretraining(state["config"]), str(path), overrides)
-        spec = DataSpec(**state["spec"])
+        spec = DataSpec.from_json(state["spec"])
         weights = state.get("ema") or state["model"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: is no checkpoint of this project (it lacks {error})") from None
@@ -340,10 +343,13 @@ def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()
 
 def _without_pretraining(values: Mapping[str, Any]) -> dict[str, Any]:
     """The config of a model whose weights are at hand: it need not fetch those that its training began with."""
-    arch = dict(values["arch"])
-    if "pretrained" in arch.get("args", {}):
-        arch["args"] = {**arch["args"], "pretrained": False}
-    return {**values, "arch": arch}
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: False if name == "pretrained" else without(item) for name, item in value.items()}
+        return value
+
+    return {**values, "arch": without(values["arch"])}
 
 
 def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path) -> None:

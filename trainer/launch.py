@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from base.run_folder import RunFolder, runs
-from trainer import build
+from trainer import build, resuming
 from utils import config, device, distributed, files
 from utils.config import RawConfig
 from utils.errors import UserError
@@ -44,16 +44,19 @@ def launch(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.device) -> int:
-    path = distributed.on_main(lambda: _to_resume(args.resume, raw))
-    folder, state, warnings = _load(path) if path else (None, {}, [])
+    path, notes = distributed.on_main(lambda: _to_resume(args.resume, raw))
+    start = _load(path) if path else Start(None, {}, [])
+    folder, state = start.folder, start.state
     raw = raw or _stored_config(args, state, str(path))
     experiment = build.check(raw)
     loader = build.build_loader(experiment, chosen)
-    if folder is not None:
-        build.require_resumable(state["config"], raw.values, raw.file)
+    if state:
+        stored = build.check(config.from_values(state["config"], str(path)))
+        resuming.require_resumable(stored.config, experiment.config, raw.file)
         _require_same_split(state, loader.split_hash, raw.file)
+    if folder is not None:
         folder.claim()
-    _say(experiment, [*warnings, *loader.report()])
+    _say(experiment, [*notes, *start.notes, *loader.report()])
     settings = experiment.config.trainer
     folder = folder or RunFolder.create(Path(settings.save_dir), experiment.config.name)
     trainer = build.build_trainer(experiment, loader, folder, chosen)
@@ -68,20 +71,31 @@ def _train(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.device
 # Going on -----------------------------------------------------------------------------------------------------------
 
 
-def _to_resume(given: str | None, raw: RawConfig | None) -> Path | None:
-    """The run's folder or the checkpoint to go on with, None for a new run. Raises UserError."""
+class Start(NamedTuple):
+    """Where a run begins: its folder (None for a new one), a checkpoint's state (empty without one), lines for the user."""
+
+    folder: RunFolder | None
+    state: dict[str, Any]
+    notes: list[str]
+
+
+def _to_resume(given: str | None, raw: RawConfig | None) -> tuple[Path | None, list[str]]:
+    """The run's folder or the checkpoint to go on with, None for a new run, and why it is a new one. Raises UserError."""
     if given is None:
-        return None
+        return None, []
     if given not in ("auto", "last"):
-        return _not_busy(Path(given))
+        return _not_busy(Path(given)), []
     save_dir = Path(str(raw.values.get("trainer", {}).get("save_dir", "saved"))) if raw else Path("saved")
     found = runs(save_dir, str(raw.values.get("name")) if raw else None)
     if given == "last" and not found:
         raise UserError(f"-r last: there is no run with a checkpoint in {save_dir / 'models'}")
     if given == "last":
-        return _not_busy(found[-1])
+        return _not_busy(found[-1]), []
     assert raw is not None
-    return next((folder for folder in reversed(found) if _unfinished(folder, raw.values)), None)
+    unfinished = [folder for folder in reversed(found) if _unfinished(folder)]
+    others = [(folder, _difference(folder, raw)) for folder in unfinished]
+    chosen = next((folder for folder, difference in others if difference is None), None)
+    return chosen, [f"a new run: {folder} is unfinished, but {difference}" for folder, difference in others if chosen is None]
 
 
 def _not_busy(path: Path) -> Path:
@@ -92,29 +106,39 @@ def _not_busy(path: Path) -> Path:
     return path
 
 
-def _unfinished(folder: Path, values: dict[str, Any]) -> bool:
-    """Whether a run has not come to its end, is nobody's, and is of this config but for how it is run."""
+def _unfinished(folder: Path) -> bool:
+    """Whether a run has not come to its end, and is nobody's."""
     run = RunFolder.at(folder)
-    if run.status in ("finished", "early stop") or run.busy:
-        return False
+    return run.status not in ("finished", "early stop") and not run.busy
+
+
+def _difference(folder: Path, raw: RawConfig) -> str | None:
+    """Why a run is not one of this config, None if it is but for how it is run."""
     try:
-        build.require_resumable(config.read(folder / "config.json").values, values, "")
-    except UserError:
-        return False
-    return True
+        stored = build.check(config.read(folder / "config.json"))
+        resuming.require_resumable(stored.config, build.check(raw).config, raw.file)
+    except UserError as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 def _run_of(path: Path) -> RunFolder:
     return RunFolder.at(path if path.is_dir() else path.parent)
 
 
-def _load(path: Path) -> tuple[RunFolder, dict[str, Any], list[str]]:
-    """The run, the checkpoint named or the newest whole one, and a warning where others are damaged."""
+def _load(path: Path) -> Start:
+    """The run, the checkpoint named or the newest whole one, and a warning where others are damaged.
+
+    From a checkpoint that has newer ones beside it a new run begins: its folder would hold two histories.
+    """
     folder = _run_of(path)
-    if not path.is_dir():
-        return folder, folder.checkpoints.load(path.name), []
-    _, state, warnings = folder.checkpoints.load_newest()
-    return folder, state, warnings
+    if path.is_dir():
+        _, state, warnings = folder.checkpoints.load_newest()
+        return Start(folder, state, warnings)
+    state = folder.checkpoints.load(path.name)
+    if folder.checkpoints.newest_step() > state["progress"]["step"]:
+        return Start(None, state, [f"a new run: {path} has newer checkpoints beside it, which stay as they are"])
+    return Start(folder, state, [])
 
 
 def _stored_config(args: argparse.Namespace, state: dict[str, Any], file: str) -> RawConfig:

@@ -1,24 +1,61 @@
-"""Model and loader in, Predictions out: the one evaluation loop of training, test.py and the app."""
+"""Model and loader in, Predictions out: the one evaluation of training, test.py and the app."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from base.base_data_loader import BaseDataLoader
+from base.base_fusion import BaseFusion
 from base.base_loss import BaseLoss
 from base.base_model import BaseModel
+from base.base_view import BaseView
+from base.contracts import Batch, Outputs, Prediction
 from base.predictions import Predictions
 from utils import distributed
 from utils.device import autocast, to_device, to_float32
 
 BatchLosses = dict[int, dict[str, tuple[float, float]]]  # batch number -> term -> (total, weight)
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How predictions are made, the same wherever they are.
+
+    precision: of the network. views: looked at beside the plain pictures. fusion: makes one prediction of all views.
+    """
+
+    precision: str
+    views: Sequence[BaseView]
+    fusion: BaseFusion
+
+    def look(self, model: BaseModel, image: Tensor, geometry: Tensor | None) -> Iterator[tuple[Outputs, Prediction]]:
+        """Outputs and prediction of a batch for each view, the plain one first; each is computed when it is asked for.
+
+        image: (B, 3, H, W) uint8 on the model's device. geometry: (B, 2, 3) on any device, as in a Batch. The model is in
+        evaluation mode. What has coordinates has them in the original pictures.
+        """
+        for view in (None, *self.views):
+            seen, affine = (image, None) if view is None else view.apply(image)
+            with autocast(image.device, self.precision):
+                outputs = model(seen)
+            outputs = to_float32(outputs)
+            prediction = model.decode(outputs)
+            if affine is not None:
+                prediction = model.move(prediction, affine.expand(len(image), 2, 3))
+            if geometry is not None:
+                prediction = model.move(prediction, geometry.to(image.device))
+            yield outputs, prediction
+
+    def fuse(self, by_view: Sequence[Predictions]) -> Predictions:
+        """One prediction of all views."""
+        return by_view[0] if len(by_view) == 1 else self.fusion.fuse(by_view)
 
 
 @contextmanager
@@ -41,49 +78,68 @@ def predict(
     loader: BaseDataLoader,
     split: str,
     device: torch.device,
-    precision: str,
+    inference: Inference,
     loss: BaseLoss | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> tuple[Predictions | None, dict[str, float]]:
     """Predictions for every sample of a split, in order of id, and the exact losses over it if `loss` is given.
 
     Whole batches are dealt to the processes, so that their number changes no bit of the result. Predictions are on the
-    main process (None elsewhere), losses on all. `on_batch(done, total)` is called by every process equally often.
+    main process (None elsewhere), losses (of the plain view) on all. `on_batch(done, total)` is called by every process
+    equally often.
     """
-    pieces: list[Predictions] = []
+    pieces: list[list[Predictions]] = [[] for _ in (None, *inference.views)]
     losses: BatchLosses = {}
     batches = iter(loader.evaluation(split))
     rounds = math.ceil(len(loader.evaluation_order(split)) / distributed.world_size())
-    table = loader.table(split)
+    ids = loader.table(split).ids()
     for done in range(rounds):
         item = next(batches, None)
         if item is not None:
             number, batch = item
             with evaluating(model, loss):
-                with autocast(device, precision):
-                    outputs = model(batch["image"].to(device, non_blocking=True))
-                outputs = to_float32(outputs)
-                prediction = loader.restore(model.decode(outputs), batch)
-                if loss is not None and batch["target"]:
-                    # Waits for the device, as the predictions below do: evaluation needs the values, not only their sum.
-                    terms = loss.terms(outputs, to_device(batch["target"], device))
-                    losses[number] = {name: (term.total.item(), float(term.weight)) for name, term in terms.items()}
-            ids = [table.id(int(row)) for row in batch["index"]]
-            pieces.append(Predictions.of(ids, prediction, batch.get("error")))
+                looks = inference.look(model, batch["image"].to(device, non_blocking=True), batch.get("geometry"))
+                for view, (outputs, prediction) in enumerate(looks):
+                    if view == 0 and loss is not None and batch["target"]:
+                        losses[number] = _losses(loss, outputs, batch, device)
+                    names = [ids[row] for row in batch["index"].tolist()]
+                    pieces[view].append(Predictions.of(names, prediction, batch.get("error")))
         if on_batch is not None:
             on_batch(done + 1, rounds)
-    return _gather(pieces), _means(losses)
+    by_view = [gathered for view in pieces if (gathered := _gather(view)) is not None]
+    return inference.fuse(by_view) if by_view else None, _means(losses)
+
+
+def predict_pictures(
+    model: BaseModel, pictures: Sequence[tuple[str, Tensor, Tensor]], device: torch.device, inference: Inference
+) -> Predictions:
+    """Predictions for pictures that are in no data set, one at a time, since their sizes may differ; rows as they are given.
+
+    pictures: name, and image (3, h, w) uint8 and geometry (2, 3) as `BaseDataLoader.preprocess` gives them.
+    """
+    rows = []
+    with evaluating(model):
+        for name, image, geometry in pictures:
+            looks = inference.look(model, image[None].to(device), geometry[None])
+            rows.append(inference.fuse([Predictions.of([name], prediction) for _, prediction in looks]))
+    return Predictions.joined(rows)
 
 
 def not_finite(predictions: Predictions) -> list[str]:
     """Ids of the samples that have a prediction which is not finite, though their pictures could be read."""
     failed, ids, bad = predictions.failed(), predictions.ids(), np.zeros(len(predictions), dtype=bool)
     for name in predictions.names:
-        if pa.types.is_list(predictions.columns[name].type):
+        if predictions.ragged(name):
             bad |= np.array([not np.isfinite(row).all() for row in predictions.lists(name)], dtype=bool)
         else:
             bad |= ~np.isfinite(predictions.array(name)).reshape(len(bad), -1).all(axis=1)
     return [ids[row] for row in np.flatnonzero(bad) if ids[row] not in failed]
+
+
+def _losses(loss: BaseLoss, outputs: Outputs, batch: Batch, device: torch.device) -> dict[str, tuple[float, float]]:
+    """Waits for the device, as the predictions do: evaluation needs the values, not only their sum."""
+    terms = loss.terms(outputs, to_device(batch["target"], device))
+    return {name: (term.total.item(), float(term.weight)) for name, term in terms.items()}
 
 
 def _gather(pieces: list[Predictions]) -> Predictions | None:

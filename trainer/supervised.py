@@ -22,7 +22,7 @@ from base.table import some
 from trainer.ema import Ema
 from trainer.guard import FiniteGuard, NotFinite
 from trainer.optim import BaseOptimizer, BaseScheduler, Schedule, trainable
-from trainer.predict import evaluating, not_finite, predict
+from trainer.predict import Inference, evaluating, not_finite, predict
 from utils import distributed
 from utils.batch import cut, pieces
 from utils.device import autocast, to_float32
@@ -68,6 +68,7 @@ class SupervisedTrainer(BaseTrainer):
         model: BaseModel,
         loss: BaseLoss,
         metrics: Sequence[BaseMetric],
+        inference: Inference,
         optimizer: BaseOptimizer,
         scheduler: BaseScheduler | None,
         **loop: Any,
@@ -77,6 +78,7 @@ class SupervisedTrainer(BaseTrainer):
         self.model = model.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.loss = loss.to(self.device)
         self.metrics = list(metrics)
+        self.inference = inference
         self.ema = Ema(self.model, self.settings.ema) if self.settings.ema else None
         self.objective = self._objective()
         self.parameters = trainable([self.model, self.loss])
@@ -139,7 +141,7 @@ class SupervisedTrainer(BaseTrainer):
         """Losses and metrics over all validation samples; what metrics fit is fitted here and nowhere else."""
         distributed.same_everywhere(self.evaluated.buffers())  # batch-norm statistics are those of a process's own samples
         predictions, losses = predict(
-            self.evaluated, self.loader, "valid", self.device, self.settings.precision, self.loss, self._after_batch
+            self.evaluated, self.loader, "valid", self.device, self.inference, self.loss, self._after_batch
         )
         judged, self._fitted = distributed.on_main(lambda: self._judge(predictions))
         return {f"val/{name}": float(value) for name, value in (losses | judged).items()}

@@ -14,12 +14,12 @@ import torch
 from base.base_data_loader import BaseDataLoader
 from base.base_loss import BaseLoss
 from base.base_metric import BaseMetric
-from base.predictions import Predictions, average
+from base.predictions import Predictions
 from base.run_folder import runs
 from base.table import some
 from trainer import build
 from trainer.build import Loaded
-from trainer.predict import predict
+from trainer.predict import Inference, predict
 from utils import device, files
 from utils.errors import UserError
 
@@ -30,6 +30,8 @@ class Tested:
 
     predictions: Predictions
     scores: dict[str, float]
+    fitted: dict[str, Any]  # by metric, on validation
+    note: str  # about what was fitted; empty where it is the checkpoint's own
     manifest: dict[str, Any]
 
 
@@ -65,28 +67,69 @@ def _loaders(models: list[Loaded], chosen: torch.device) -> list[BaseDataLoader]
 def evaluate(models: list[Loaded], loaders: list[BaseDataLoader], split: str, chosen: torch.device, verbosity: int = 0) -> Tested:
     """Predictions of one checkpoint, or the average of several, and their scores where the split has labels."""
     first, loader = models[0], loaders[0]
-    alone = len(models) == 1 and loader.labelled(split)
+    metrics = build.build_metrics(first.experiment, first.spec)
+    predictions, losses = _predict(models, loaders, split, chosen, verbosity)
+    fitted, note = first.fitted, ""
+    if _fits(metrics) and not _as_trained(models):
+        fitted, note = _fit_again(metrics, models, loaders, predictions if split == "valid" else None, chosen, verbosity)
+    scores = dict(losses) | (_scores(metrics, predictions, loader, split, fitted) if loader.labelled(split) else {})
+    return Tested(predictions, scores, fitted, note, _manifest(models, split, loader, fitted))
+
+
+def _predict(
+    models: list[Loaded], loaders: list[BaseDataLoader], split: str, chosen: torch.device, verbosity: int
+) -> tuple[Predictions, dict[str, float]]:
+    """Predictions of one checkpoint with its losses, or those of several fused as the first one's config says."""
+    alone = len(models) == 1 and loaders[0].labelled(split)
     several: list[Predictions] = []
     losses: dict[str, float] = {}
-    for model, its_loader in zip(models, loaders, strict=True):
+    for model, loader in zip(models, loaders, strict=True):
         loss = _loss(model, chosen) if alone else None
         build.set_deterministic(model.experiment.config.trainer.deterministic)
-        precision = model.experiment.config.trainer.precision
         with _Bar(f"{model.path.parent.name}/{model.path.name}", verbosity) as progress:
-            predictions, losses = predict(model.model, its_loader, split, chosen, precision, loss, progress)
+            predictions, losses = predict(model.model, loader, split, chosen, _inference(model), loss, progress)
         assert predictions is not None
         several.append(predictions)
-    predictions = several[0] if len(several) == 1 else average(several)
-    predictions.require_ids(loader.table(split))
-    metrics = build.build_metrics(first.experiment, first.spec)
-    scores = dict(losses) | (_scores(metrics, predictions, loader, split, first.fitted) if loader.labelled(split) else {})
-    return Tested(predictions, scores, _manifest(models, split, loader))
+    predictions = _inference(models[0]).fuse(several)
+    predictions.require_ids(loaders[0].table(split))
+    return predictions, losses
+
+
+def _inference(model: Loaded) -> Inference:
+    return build.build_inference(model.experiment)
 
 
 def _loss(model: Loaded, chosen: torch.device) -> BaseLoss:
-    loss: BaseLoss = model.experiment.config.loss.build(model.spec)
+    loss = build.build_loss(model.experiment, model.spec, model.model)
     loss.load_state_dict(model.state["loss"])
     return loss.to(chosen)
+
+
+def _fits(metrics: list[BaseMetric]) -> bool:
+    """Whether any metric fits something on validation."""
+    return any(type(metric).fit is not BaseMetric.fit for metric in metrics)
+
+
+def _as_trained(models: list[Loaded]) -> bool:
+    """Whether predictions are made as they were in the run's own validation, on which its checkpoint fitted."""
+    stored, now = models[0].state["config"], models[0].experiment.raw.values
+    return len(models) == 1 and all(stored.get(key) == now.get(key) for key in ("views", "fusion"))
+
+
+def _fit_again(
+    metrics: list[BaseMetric], models: list[Loaded], loaders: list[BaseDataLoader], valid: Predictions | None,
+    chosen: torch.device, verbosity: int,
+) -> tuple[dict[str, Any], str]:  # fmt: skip
+    """What the metrics fit on validation with the predictions that these checkpoints and views make together.
+
+    Where some checkpoint was trained on another split there is no validation for all, and what the first one fitted stays.
+    """
+    if any(model.state["split_hash"] != loader.split_hash for model, loader in zip(models, loaders, strict=True)):
+        return models[0].fitted, f"warning: the checkpoints have no validation in common; used is what {models[0].path} fitted"
+    if valid is None:
+        valid, _ = _predict(models, loaders, "valid", chosen, verbosity)
+    fitted = {type(metric).__name__: metric.fit(valid, loaders[0].table("valid")) for metric in metrics}
+    return fitted, "fitted on validation, for these checkpoints and views together"
 
 
 def _scores(
@@ -100,7 +143,7 @@ def _scores(
     return scores
 
 
-def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader) -> dict[str, Any]:
+def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader, fitted: Mapping[str, Any]) -> dict[str, Any]:
     first = models[0]
     return {
         "split": split,
@@ -108,7 +151,8 @@ def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader) -> dict[
         "config_hash": first.state["config_hash"],
         "split_hash": first.state["split_hash"],
         "classes": first.spec.classes,
-        "fitted": first.fitted,
+        "fitted": dict(fitted),
+        "views": first.experiment.raw.values.get("views", []),
         "data_dir": str(loader.data_dir),
     }
 
@@ -182,6 +226,8 @@ class _Bar:
 
 def _write(folder: Path, tested: Tested, first: Loaded, loader: BaseDataLoader, split: str) -> None:
     """Predictions always; scores and plots where there are labels; the submission for the test split."""
+    if tested.note:
+        print(tested.note)
     tested.predictions.write(folder / "predictions.parquet", tested.manifest)
     failed = tested.predictions.failed()
     if failed:
@@ -194,14 +240,14 @@ def _write(folder: Path, tested: Tested, first: Loaded, loader: BaseDataLoader, 
     submission = build.build_submission(first.experiment, first.spec)
     if submission is not None and split == "test":
         path = folder / submission.file_name
-        rows = submission.write(tested.predictions, loader.table(split), first.fitted, loader.data_dir, path)
+        rows = submission.write(tested.predictions, loader.table(split), tested.fitted, loader.data_dir, path)
         print(f"submission: {path} ({rows:,} rows)")
     print(f"predictions: {folder / 'predictions.parquet'} ({len(tested.predictions):,} samples)")
 
 
 def _plots(folder: Path, tested: Tested, first: Loaded, loader: BaseDataLoader, split: str) -> None:
     for metric in build.build_metrics(first.experiment, first.spec):
-        metric.use(first.fitted.get(type(metric).__name__, {}))
+        metric.use(tested.fitted.get(type(metric).__name__, {}))
         drawn = metric.figures(tested.predictions, loader.table(split), lambda row: loader.picture(split, row))
         for name, figure in drawn.items():
             files.write_atomically(folder / f"{name.replace('/', '-')}.png", lambda file, f=figure: f.savefig(file, dpi=120))  # type: ignore[misc]

@@ -124,6 +124,11 @@ class CheckpointFolder:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {"files": {}}
 
+    def newest_step(self) -> int:
+        """The largest step of the checkpoints that are there, -1 where the manifest knows none of them."""
+        entries = self.manifest()["files"]
+        return max((entries[path.name]["step"] for path in self.folder.glob("*.pth") if path.name in entries), default=-1)
+
     def digests(self, name: str) -> list[str] | None:
         """SHA-256 values of which the file must have one; None where the manifest does not know it."""
         entry = self.manifest()["files"].get(name)

@@ -16,6 +16,7 @@ from base.table import SampleTable, some
 from data_loader import duplicates, scan, splits
 from data_loader.decode import Size
 from data_loader.image_loader import ImageLoader
+from data_loader.splits import Split
 from utils.errors import UserError
 
 T = TypeVar("T")
@@ -95,11 +96,13 @@ def examine(loader: ImageLoader) -> Report:
     groups = duplicates.identical_files(table)
     report.identical = [[table.id(row) for row in group] for group in groups]
     spec = loader.declared_spec() if labelled is not None else DataSpec()
-    for column in (*spec.classes, *([loader.split.group] if loader.split.group in table.names else [])):
+    split = loader.split
+    for column in (*spec.classes, *([split.group] if split and split.group in table.names else [])):
         report.warnings += _plain(duplicates.contradiction(table, groups, column))
-    sides = report.attempt(lambda: splits.split_rows(table, loader.split))
-    if sides is not None:
-        _look_at_split(loader, table, spec, sides, groups, report)
+    if split is None:
+        _look_at_division(loader, table, report)
+    elif (sides := report.attempt(lambda: splits.split_rows(table, split))) is not None:
+        _look_at_split(split, table, spec, sides, groups, report)
     if loader.test_reader is not None:
         _look_at_test(loader, report)
     return report
@@ -132,22 +135,31 @@ def _sizes(sizes: list[Size]) -> dict[str, Any]:
     return {"smallest": "{} x {}".format(*by_area[0]), "largest": "{} x {}".format(*by_area[-1]), "frequent": frequent}
 
 
+def _look_at_division(loader: ImageLoader, table: SampleTable, report: Report) -> None:
+    """Validation samples that are no part of the same table."""
+    divided = report.attempt(lambda: loader.divide(table))
+    if divided is not None:
+        train, valid, notes = divided
+        report.samples |= {"train": len(train), "valid": len(valid)}
+        report.warnings += _plain(notes)
+
+
 def _look_at_split(
-    loader: ImageLoader, table: SampleTable, spec: DataSpec, sides: Sides, groups: list[list[int]], report: Report
+    split: Split, table: SampleTable, spec: DataSpec, sides: Sides, groups: list[list[int]], report: Report
 ) -> None:
     train, valid = sides
     report.samples |= {"train": len(train), "valid": len(valid)}
     report.labels = _label_counts(table, spec, sides)
-    report.warnings += _plain(splits.coverage(table, valid, train, spec) + splits.few_people(table, loader.split, spec))
+    report.warnings += _plain(splits.coverage(table, valid, train, spec) + splits.few_people(table, split, spec))
     for label, classes in report.labels.items():
         if unknown := sum(classes[UNKNOWN].values()):
             report.warnings.append(f"{label} is not known for {unknown:,} samples")
-    if loader.split.check_bytes:
+    if split.check_bytes:
         report.attempt(lambda: duplicates.refuse_shared_bytes(table, groups, train, valid))
     elif shared := duplicates.across(groups, train, valid):
         named = some([f"{table.id(a)} = {table.id(b)}" for a, b in shared])
         report.warnings.append(f"split: {len(shared)} files of the validation side are also on the training side ({named})")
-    _look_at_people(table, loader.split.group, sides, report)
+    _look_at_people(table, split.group, sides, report)
 
 
 def _look_at_people(table: SampleTable, group: str | None, sides: Sides, report: Report) -> None:

@@ -24,18 +24,22 @@ _PREFIXES = ("", "backbone.", "module.", "model.")  # what they put before a bac
 _INSTEAD = "give a local file (.pth, .pt or .safetensors), or false"
 
 
-def create_backbone(name: str, pretrained: bool | str = False, drop_path_rate: float = 0.0) -> tuple[nn.Module, int]:
+def create_backbone(
+    name: str, pretrained: bool | str = False, drop_path_rate: float = 0.0, image_size: tuple[int, int] | None = None
+) -> tuple[nn.Module, int]:
     """A network from images (B, 3, H, W) to features (B, num_features), and num_features.
 
     pretrained: true for timm's weights (downloaded, or from its cache), a local file, or false for random weights.
     drop_path_rate: stochastic depth (Huang et al. 2016), the rate of the last block.
+    image_size: height and width, for networks that are built for one size; the others take any.
     Raises UserError: unknown name or tag, no connection, no such weights, a file that does not fit.
     """
     problem = check_backbone_name(name)
     if problem:
         raise UserError(f"arch.args.backbone: {problem}")
     _require_tag(name)
-    backbone = _download(name, drop_path_rate) if pretrained is True else _build(name, drop_path_rate)
+    options = _options(name, drop_path_rate, image_size)
+    backbone = _download(name, options) if pretrained is True else _build(name, options)
     if isinstance(pretrained, str):
         load_weights(backbone, Path(pretrained))
     return backbone, int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
@@ -75,23 +79,32 @@ def _require_tag(name: str) -> None:
         )
 
 
-def _build(name: str, drop_path_rate: float, pretrained: bool = False) -> nn.Module:
+def _options(name: str, drop_path_rate: float, image_size: tuple[int, int] | None) -> dict[str, Any]:
+    """Arguments that not every network takes."""
     import timm
 
-    options: dict[str, Any] = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}  # not every network takes it
+    config = timm.get_pretrained_cfg(name)
+    fixed = config is not None and config.fixed_input_size and image_size is not None
+    return ({"drop_path_rate": drop_path_rate} if drop_path_rate else {}) | ({"img_size": image_size} if fixed else {})
+
+
+def _build(name: str, options: dict[str, Any], pretrained: bool = False) -> nn.Module:
+    import timm
+
     try:
         backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise
-        raise UserError(f'arch.args.drop_path_rate: found {drop_path_rate}; "{name}" has no paths to drop, allowed: 0') from None
+        found = options["drop_path_rate"]
+        raise UserError(f'arch.args.drop_path_rate: found {found}; "{name}" has no paths to drop, allowed: 0') from None
     return backbone
 
 
-def _download(name: str, drop_path_rate: float) -> nn.Module:
+def _download(name: str, options: dict[str, Any]) -> nn.Module:
     try:
         _ask_hub(name)
-        return _build(name, drop_path_rate, pretrained=True)
+        return _build(name, options, pretrained=True)
     except UserError:
         raise
     except Exception as error:  # no network raises as many kinds as there are clients, and those change with versions

@@ -120,6 +120,18 @@ def test_the_average_is_the_mean_of_every_column():
     assert mean.array("mask") == pytest.approx(np.array([[0.4, 0.6], [0.5, 0.5]]))
 
 
+def test_weights_say_how_much_each_counts():
+    mean = average([probabilities([[0.0, 1.0]] * 2), probabilities([[1.0, 0.0]] * 2)], [3.0, 1.0])
+    assert mean.array("mask").tolist() == [[0.25, 0.75]] * 2
+    assert mean.array("mask").dtype == np.float32
+
+
+def test_rows_of_different_lengths_have_no_mean():
+    ragged = Predictions.of(["a"], {"boxes": [torch.zeros(2, 4)]})
+    with pytest.raises(UserError, match='fusion: the rows of "boxes" differ in length'):
+        average([ragged, ragged])
+
+
 def test_the_average_of_one_is_itself():
     one = probabilities([[0.2, 0.8], [1.0, 0.0]])
     assert (average([one]).array("mask") == one.array("mask")).all()

@@ -153,7 +153,7 @@ def test_evaluation_meets_its_own_transforms_as_app_and_figures_do(make_loader):
     assert batch["image"].shape[2:] == (20, 20)
     assert (loader.picture("valid", 0) == batch["image"][0].permute(1, 2, 0).numpy()).all()
     whole = read_image(loader.table("valid").path(0))
-    assert torch.equal(loader.preprocess(whole), batch["image"][0])
+    assert torch.equal(loader.preprocess(whole)[0], batch["image"][0])
 
 
 def test_pictures_to_predict_come_without_targets_and_with_room_for_errors(make_loader):

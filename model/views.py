@@ -1,0 +1,72 @@
+"""The views that test-time augmentation can show a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from base.base_view import VIEWS, BaseView
+
+Offset = Annotated[int, Field(ge=-512, le=512)]
+
+
+@VIEWS.register()
+class FlipView(BaseView):
+    """The mirror image, left and right exchanged."""
+
+    def apply(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """x' = W - x."""
+        return image.flip(3), _affine(image, (-1.0, float(image.shape[3])), (1.0, 0.0))
+
+
+@VIEWS.register()
+class ScaleView(BaseView):
+    """The pictures enlarged or reduced (bilinear), for networks that take any size.
+
+    Args:
+        scale: factor of both sides.
+        multiple_of: sides are rounded to a multiple of so many pixels, as networks with strides may want.
+    """
+
+    def __init__(self, scale: Annotated[float, Field(gt=0, le=8)], multiple_of: Annotated[int, Field(ge=1, le=256)] = 1) -> None:
+        self.scale, self.multiple_of = scale, multiple_of
+
+    def apply(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """x' = x W / w, with the sides as they were rounded."""
+        height, width = image.shape[2:]
+        size = self._scaled(height), self._scaled(width)
+        scaled = functional.interpolate(image.float(), size, mode="bilinear", antialias=True, align_corners=False)
+        return scaled.round().clamp(0, 255).to(torch.uint8), _affine(image, (width / size[1], 0.0), (height / size[0], 0.0))
+
+    def _scaled(self, side: int) -> int:
+        return max(1, round(side * self.scale / self.multiple_of)) * self.multiple_of
+
+
+@VIEWS.register()
+class ShiftView(BaseView):
+    """The pictures moved, their edge pixels repeated where nothing is left.
+
+    Args:
+        right: pixels to the right, negative ones to the left.
+        down: pixels down, negative ones up.
+    """
+
+    def __init__(self, right: Offset = 0, down: Offset = 0) -> None:
+        self.right, self.down = right, down
+
+    def apply(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """x' = x - right, y' = y - down."""
+        height, width = image.shape[2:]
+        rows = (torch.arange(height, device=image.device) - self.down).clamp(0, height - 1)
+        columns = (torch.arange(width, device=image.device) - self.right).clamp(0, width - 1)
+        moved = image[:, :, rows[:, None], columns]
+        return moved, _affine(image, (1.0, -float(self.right)), (1.0, -float(self.down)))
+
+
+def _affine(image: Tensor, x: tuple[float, float], y: tuple[float, float]) -> Tensor:
+    """(2, 3): x' = x[0] x + x[1], y' = y[0] y + y[1]."""
+    return torch.tensor([[x[0], 0.0, x[1]], [0.0, y[0], y[1]]], device=image.device)

@@ -1,0 +1,48 @@
+"""The largest model that may be trained: what a competition's size limit, or a device, allows."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from base.base_model import BaseModel
+from utils.errors import UserError
+from utils.validate import Settings
+
+MEGABYTE = 1e6
+Limit = Annotated[float, Field(gt=0)]
+
+
+class Budget(Settings):
+    """What the model may have, without the parts that only training needs."""
+
+    max_params: Limit | None = Field(default=None, description="largest number of parameters")
+    max_model_mb: Limit | None = Field(default=None, description="largest size of its weights in float32, in 10^6 bytes")
+
+
+class Size(NamedTuple):
+    """Parameters, and bytes of parameters and buffers."""
+
+    params: int
+    bytes: int
+
+
+def inference_size(model: BaseModel) -> Size:
+    """The size of what predicting needs."""
+    left_out = [id(tensor) for part in model.training_only() for tensor in (*part.parameters(), *part.buffers())]
+    kept = [tensor for tensor in model.state_dict(keep_vars=True).values() if id(tensor) not in left_out]
+    params = sum(p.numel() for p in model.parameters() if id(p) not in left_out)
+    return Size(params, sum(tensor.numel() * tensor.element_size() for tensor in kept))
+
+
+def require_within(budget: Budget, model: BaseModel) -> None:
+    """Raise UserError where the model is larger than it may be."""
+    size = inference_size(model)
+    limits = (
+        ("max_params", budget.max_params, size.params, "parameters"),
+        ("max_model_mb", budget.max_model_mb, size.bytes / MEGABYTE, "MB"),
+    )
+    for key, limit, found, unit in limits:
+        if limit is not None and found > limit:
+            raise UserError(f"budget.{key}: the model has {found:,.6g} {unit}; allowed: {limit:,.6g}; choose a smaller arch")

@@ -1,0 +1,61 @@
+"""What must be the same where a run goes on, and what may be different."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from base.registry import Part, registries
+from utils import config
+from utils.config import ConfigError, Problem
+
+# What may differ when a run goes on: how long, how fast and where, but not what is learned from what.
+_TRAINER_MAY_CHANGE = (
+    "epochs", "early_stop", "validate_every", "save_dir", "save_period", "keep", "save_steps", "nonfinite", "max_skips",
+    "compile", "channels_last", "deterministic", "log_every", "tensorboard", "wandb", "verbosity",
+)  # fmt: skip
+_LOADER_MAY_CHANGE = ("num_workers", "cache_mb", "worker_timeout", "data_dir")
+MAY_CHANGE = {
+    *(f"trainer.{key}" for key in _TRAINER_MAY_CHANGE),
+    *(f"data_loader.args.{key}" for key in _LOADER_MAY_CHANGE),
+    "submission",
+    "budget",
+}
+
+
+def require_resumable(stored: BaseModel, wanted: BaseModel, file: str) -> None:
+    """Raise ConfigError where a checkpoint's config differs from the one to go on with, in more than how to run it.
+
+    Both are validated configs: a default that is written out is no difference.
+    """
+    problems = [
+        Problem(file, config.key_text(key), f"the checkpoint was trained with {config.show(old)}, this config says "
+                f"{config.show(new)}; resume with the same value, or start a new run without -r")
+        for key, old, new in config.differences(plain(stored), plain(wanted))
+        if not any(config.key_text(key[:length]) in MAY_CHANGE for length in range(1, len(key) + 1))
+    ]  # fmt: skip
+    if problems:
+        raise ConfigError(problems)
+
+
+def plain(value: Any) -> Any:
+    """A validated config, or a part of one, as plain values with every default in them."""
+    if isinstance(value, Part):
+        return {"type": value.type, "args": plain(value.args)}
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name)) for name, field in type(value).model_fields.items() if not field.exclude}
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return plain(_default_part(value))
+
+
+def _default_part(instance: object) -> Part:
+    """What a config would say for the instance of a registered class that is an argument's default."""
+    name = type(instance).__name__
+    registry = next(registry for registry in registries() if registry.classes.get(name) is type(instance))
+    return registry.parts[name].model_validate({"type": name})
