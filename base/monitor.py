@@ -40,6 +40,10 @@ class Monitor:
         self.waited += 1
         return False
 
+    def forget(self) -> None:
+        """Begin anew: no score was seen yet."""
+        self.best, self.best_epoch, self.waited = None, None, 0
+
     @property
     def exhausted(self) -> bool:
         """Whether `patience` validations have passed without a better one."""

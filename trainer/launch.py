@@ -65,6 +65,8 @@ def _train(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.device
         files.write_json(folder.models / SOURCE, loader.source())
     if state:
         trainer.load_state_dict(state)
+    if start.folder is None:
+        trainer.monitor.forget()
     return trainer.fit()
 
 
@@ -129,7 +131,8 @@ def _run_of(path: Path) -> RunFolder:
 def _load(path: Path) -> Start:
     """The run, the checkpoint named or the newest whole one, and a warning where others are damaged.
 
-    From a checkpoint that has newer ones beside it a new run begins: its folder would hold two histories.
+    From a checkpoint that has newer ones beside it a new run begins, with a best of its own: the folder would hold two
+    histories.
     """
     folder = _run_of(path)
     if path.is_dir():
