@@ -261,7 +261,8 @@ class BaseTrainer(ABC):
             callback.load_state_dict(state["callbacks"].get(callback.state_key, {}))
         for name, part in self.stateful().items():
             part.load_state_dict(state[name])
-        self.metadata["scores"] = state.get("scores", {})
+        for name in ("scores", "parents"):
+            self.metadata[name] = state.get(name, self.metadata.get(name))
 
 
 TRAINERS: dict[str, type[BaseTrainer]] = {}

@@ -14,6 +14,7 @@ from utils.errors import UserError
 
 STATUS = "status.json"
 LOCK = ".lock"
+FINISHED = ("finished", "early stop")
 
 
 @dataclass(frozen=True)

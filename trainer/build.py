@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +27,7 @@ from base.registry import Part, Registry, import_all, union_of
 from base.run_folder import RunFolder
 from logger.console import ConsoleLogger
 from logger.jsonl import JsonlLogger
+from trainer import init_from
 from trainer.budget import Budget, require_within
 from trainer.conflicts import conflicts, same_scores
 from trainer.optim import OPTIMIZERS, SCHEDULERS
@@ -106,6 +107,7 @@ def config_model() -> type[Settings]:
         "callbacks": (_list_of(CALLBACKS), Field(default=[], description="beside training")),
         "views": (_list_of(VIEWS), Field(default=[], description="test-time augmentation: looked at beside the plain pictures")),
         "fusion": (FUSIONS.annotation | None, Field(default=None, description="of views and checkpoints; by default their mean")),
+        "init_from": (init_from.InitFrom | None, Field(default=None, description="weights of another run to begin with")),
         "budget": (Budget | None, Field(default=None, description="a larger model is not trained")),
         "submission": (SUBMISSIONS.annotation | None, Field(default=None, description="the file that test.py writes")),
     }
@@ -242,20 +244,25 @@ def build_submission(experiment: Experiment, spec: DataSpec) -> BaseSubmission |
     return part.build(spec) if part is not None else None
 
 
-def build_trainer(experiment: Experiment, loader: BaseDataLoader, folder: RunFolder, device: torch.device) -> BaseTrainer:
-    """Everything that trains."""
+def build_trainer(
+    experiment: Experiment, loader: BaseDataLoader, folder: RunFolder, device: torch.device, fresh: bool = True
+) -> BaseTrainer:
+    """Everything that trains. fresh: whether it begins, with the weights that `init_from` names, or will load a state."""
     settings = experiment.config.trainer
     set_deterministic(settings.deterministic)
     spec = loader.spec
-    metadata = {
+    metadata: dict[str, Any] = {
         "config": experiment.raw.values,
         "config_hash": experiment.hash,
         "split_hash": loader.split_hash,
         "spec": spec.as_json(),
+        "parents": [],  # what the run's first weights came from
     }
     model = build_model(experiment, spec)
     if experiment.config.budget is not None:
         require_within(experiment.config.budget, model)
+    if experiment.config.init_from is not None and fresh:
+        metadata["parents"] = [asdict(init_from.initialise(model, experiment.config.init_from))]
     loss = build_loss(experiment, spec, model)
     return TRAINERS[settings.type](
         settings=settings, run_seed=experiment.config.seed, loader=loader, folder=folder, device=device, metadata=metadata,

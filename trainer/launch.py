@@ -4,81 +4,59 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from base.run_folder import RunFolder, runs
-from trainer import build, resuming
-from utils import config, device, distributed, files
+from base.run_folder import FINISHED, RunFolder, runs
+from trainer import build, group, resuming, stages
+from trainer.run import Start, load, run_of, train
+from utils import config, device, distributed
 from utils.config import RawConfig
 from utils.errors import UserError
 
-SOURCE = "source.json"
-
 
 def read_config(args: argparse.Namespace) -> RawConfig:
-    """The config of the command line, with its overrides."""
-    return config.read(args.config, args.set, args.lr, args.bs)
+    """The config of the command line, with its overrides; those of stages are the stages' own."""
+    raw = config.read(args.config)
+    return raw if stages.is_staged(raw) else config.read(args.config, args.set, args.lr, args.bs)
 
 
 def check_only(args: argparse.Namespace) -> int:
     """Report what is wrong with the config, or that nothing is."""
-    experiment = build.check(read_config(args))
-    print(f"{args.config}: ok ({experiment.config.arch.type}, {experiment.config.data_loader.type}, {experiment.hash[:8]})")
+    raw = read_config(args)
+    checked = [m.raw for m in stages.members(raw, args.set, args.lr, args.bs)] if stages.is_staged(raw) else [raw]
+    for experiment in map(build.check, checked):
+        parts = f"{experiment.config.arch.type}, {experiment.config.data_loader.type}, {experiment.hash[:8]}"
+        print(f"{experiment.raw.file}: ok ({parts})")
     return 0
 
 
 def launch(args: argparse.Namespace) -> int:
     """Train, or go on training. Returns the exit status."""
     raw = read_config(args) if args.config else None
-    if raw is not None:
+    members = stages.members(raw, args.set, args.lr, args.bs) if raw is not None and stages.is_staged(raw) else []
+    if raw is not None and not members:
         build.check(raw)
     chosen = device.select(args.device)
     distributed.initialise(chosen.type)
     try:
         with distributed.explaining():
-            return _train(args, raw, chosen)
+            if raw is not None and members:
+                return group.train(args, str(raw.values["name"]), "stages", members, chosen)
+            return _launch_one(args, raw, chosen)
     finally:
         distributed.finish()
 
 
-def _train(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.device) -> int:
+def _launch_one(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.device) -> int:
     path, notes = distributed.on_main(lambda: _to_resume(args.resume, raw))
-    start = _load(path) if path else Start(None, {}, [])
-    folder, state = start.folder, start.state
-    raw = raw or _stored_config(args, state, str(path))
-    experiment = build.check(raw)
-    loader = build.build_loader(experiment, chosen)
-    if state:
-        stored = build.check(config.from_values(state["config"], str(path)))
-        resuming.require_resumable(stored.config, experiment.config, raw.file)
-        _require_same_split(state, loader.split_hash, raw.file)
-    if folder is not None:
-        folder.claim()
-    _say(experiment, [*notes, *start.notes, *loader.report()])
-    settings = experiment.config.trainer
-    folder = folder or RunFolder.create(Path(settings.save_dir), experiment.config.name)
-    trainer = build.build_trainer(experiment, loader, folder, chosen)
-    if distributed.is_main():
-        files.write_json(folder.models / "config.json", raw.values)
-        files.write_json(folder.models / SOURCE, loader.source())
-    if state:
-        trainer.load_state_dict(state)
-    if start.folder is None:
-        trainer.monitor.forget()
-    return trainer.fit()
+    start = load(path) if path else Start(None, {}, [])
+    raw = raw or _stored_config(args, start.state, str(path))
+    return train(raw, start._replace(notes=[*notes, *start.notes]), chosen)
 
 
 # Going on -----------------------------------------------------------------------------------------------------------
-
-
-class Start(NamedTuple):
-    """Where a run begins: its folder (None for a new one), a checkpoint's state (empty without one), lines for the user."""
-
-    folder: RunFolder | None
-    state: dict[str, Any]
-    notes: list[str]
 
 
 def _to_resume(given: str | None, raw: RawConfig | None) -> tuple[Path | None, list[str]]:
@@ -103,7 +81,7 @@ def _to_resume(given: str | None, raw: RawConfig | None) -> tuple[Path | None, l
 def _not_busy(path: Path) -> Path:
     if not path.exists():
         raise UserError(f"{path}: there is no such checkpoint")
-    if _run_of(path).busy:
+    if run_of(path).busy:
         raise UserError(f"{path}: another process is training this run; stop it first, or start a new run without -r")
     return path
 
@@ -111,7 +89,7 @@ def _not_busy(path: Path) -> Path:
 def _unfinished(folder: Path) -> bool:
     """Whether a run has not come to its end, and is nobody's."""
     run = RunFolder.at(folder)
-    return run.status not in ("finished", "early stop") and not run.busy
+    return run.status not in FINISHED and not run.busy
 
 
 def _difference(folder: Path, raw: RawConfig) -> str | None:
@@ -124,41 +102,7 @@ def _difference(folder: Path, raw: RawConfig) -> str | None:
     return None
 
 
-def _run_of(path: Path) -> RunFolder:
-    return RunFolder.at(path if path.is_dir() else path.parent)
-
-
-def _load(path: Path) -> Start:
-    """The run, the checkpoint named or the newest whole one, and a warning where others are damaged.
-
-    From a checkpoint that has newer ones beside it a new run begins, with a best of its own: the folder would hold two
-    histories.
-    """
-    folder = _run_of(path)
-    if path.is_dir():
-        _, state, warnings = folder.checkpoints.load_newest()
-        return Start(folder, state, warnings)
-    state = folder.checkpoints.load(path.name)
-    if folder.checkpoints.newest_step() > state["progress"]["step"]:
-        return Start(None, state, [f"a new run: {path} has newer checkpoints beside it, which stay as they are"])
-    return Start(folder, state, [])
-
-
 def _stored_config(args: argparse.Namespace, state: dict[str, Any], file: str) -> RawConfig:
     """The checkpoint's config with the command line's overrides, where no file is given."""
     shortcuts = [f"{config.SHORTCUTS[name]}={value}" for name in ("lr", "bs") if (value := getattr(args, name)) is not None]
     return config.from_values(state["config"], file, [*shortcuts, *args.set])
-
-
-def _require_same_split(state: dict[str, Any], split_hash: str, file: str) -> None:
-    if state["split_hash"] != split_hash:
-        raise UserError(
-            f"{file}: data_loader: the samples or their split are not those of the checkpoint ({state['split_hash'][:8]}, now "
-            f"{split_hash[:8]}); the data have changed: bring them back, or start a new run without -r"
-        )
-
-
-def _say(experiment: build.Experiment, lines: list[str]) -> None:
-    if distributed.is_main() and experiment.config.trainer.verbosity > 0:
-        for line in lines:
-            print(line, flush=True)

@@ -21,6 +21,7 @@ MAY_CHANGE = {
     *(f"data_loader.args.{key}" for key in _LOADER_MAY_CHANGE),
     "submission",
     "budget",
+    "init_from",  # a run that goes on has its own weights
 }
 
 

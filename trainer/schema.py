@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from base.registry import argument_docs, registries
 from trainer import build, reference
+from trainer.stages import StagesConfig
 from utils import files
 from utils.errors import run
 
@@ -69,16 +70,21 @@ def file_schema(whole: Schema) -> Schema:
             "description": "config or configs to start from, relative to this file; later ones win, and this file over them",
         },
     }
+    stages = StagesConfig.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Config",
         "type": "object",
         "allowComments": True,
-        "properties": {**own, **schema["properties"]},
-        "additionalProperties": False,
-        "if": {"required": ["extends"]},
-        "else": {"required": whole["required"]},
-        "$defs": schema["$defs"],
+        "if": {"required": ["stages"]},
+        "then": {"properties": {**own, **stages["properties"]}, "additionalProperties": False},
+        "else": {
+            "properties": {**own, **schema["properties"]},
+            "additionalProperties": False,
+            "if": {"required": ["extends"]},
+            "else": {"required": whole["required"]},
+        },
+        "$defs": {**schema["$defs"], **stages["$defs"]},
     }
 
 

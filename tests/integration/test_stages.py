@@ -1,0 +1,172 @@
+"""Several runs as one: in order, each with the weights of an earlier one, and continued exactly after any kill."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from base.base_callback import BaseCallback
+from tests.helpers import Script, arguments, run, write_config
+from tests.shipped import STAGED, name
+from trainer import build, stages
+from trainer.group import Group, groups
+from trainer.launch import launch
+from utils import config
+from utils.checkpoint import BEST, LAST, CheckpointFolder, weights_hash
+from utils.config import ConfigError
+from utils.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+STAGES = [{"name": "one", "config": "one.json"}, {"name": "two", "config": "two.json", "init_from": {"stage": "one"}}]
+
+
+@pytest.fixture
+def staged(tmp_path, masks_folder):
+    """A group of two tiny runs; `entries` in place of STAGES."""
+
+    def write(entries=None, changes=None):
+        write_config(tmp_path, masks_folder, changes, "one.json")
+        write_config(tmp_path, masks_folder, {"optimizer.args.lr": 1e-4, "seed": 5}, "two.json")
+        path = tmp_path / "staged.json"
+        path.write_text(json.dumps({"name": "group", "stages": entries or STAGES}))
+        return path
+
+    return write
+
+
+def train(path, resume=None, **options):
+    return launch(arguments(path, resume, **options))
+
+
+def only_group(folder):
+    (found,) = groups(folder / "saved", "group")
+    return Group(found)
+
+
+def end_of(folder, stage):
+    """Bits of a stage's last weights."""
+    return weights_hash(CheckpointFolder(only_group(folder).run(stage)).load(LAST)["model"])
+
+
+class Interrupt(BaseCallback):
+    """Asks for a stop after so many steps of all stages together."""
+
+    steps = 0
+    at = 0
+
+    def on_step(self, trainer, losses):
+        Interrupt.steps += 1
+        if Interrupt.steps == Interrupt.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("path", STAGED, ids=name)
+def test_a_shipped_group_of_stages_is_right(path):
+    assert stages.members(config.read(path), [], None, None)
+
+
+def test_each_stage_is_a_run_of_its_own_and_begins_with_the_best_of_the_one_before(staged, tmp_path):
+    assert train(staged()) == 0
+    group = only_group(tmp_path)
+    first, second = (CheckpointFolder(group.run(stage)) for stage in ("one", "two"))
+    (parent,) = second.load(BEST)["parents"]
+    assert parent["sha256"] in first.digests(BEST)
+    assert parent["missing"] == parent["unused"] == []
+    assert group.run("two").parent.name == "group-two"
+
+
+def test_what_is_loaded_and_left_out_is_reported_by_number_and_name(staged, capsys):
+    entries = [
+        STAGES[0],
+        {**STAGES[1], "init_from": {"stage": "one", "include": ["backbone.*", "heads.*"], "exclude": ["heads.age*"]}},
+    ]
+    path = staged(entries)
+    train(path, set=["trainer.verbosity=1", "trainer.epochs=1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert any("weights from" in line and "not asked for (heads.age_head.weight, heads.age_head.bias)" in line for line in lines)
+
+
+def test_weights_that_do_not_fit_are_refused_by_name(staged):
+    path = staged(changes={"arch.args.backbone": "test_efficientnet"})
+    with pytest.raises(UserError, match=r"init_from: .*(missing|another shape) there"):
+        train(path, set=["trainer.epochs=1"])
+
+
+def test_a_mapping_that_loads_nothing_is_an_error(staged):
+    entries = [STAGES[0], {**STAGES[1], "init_from": {"stage": "one", "include": ["body.*"], "strict": False}}]
+    with pytest.raises(UserError, match="init_from: nothing of .* is loaded"):
+        train(staged(entries), set=["trainer.epochs=1"])
+
+
+@pytest.mark.parametrize("at", [4, 14, 23])  # of 12 steps in each stage
+def test_stopped_in_any_stage_it_goes_on_to_the_same_end(staged, tmp_path, monkeypatch, at):
+    path = staged()
+    assert train(path) == 0
+    expected = {stage: end_of(tmp_path, stage) for stage in ("one", "two")}
+    (tmp_path / "saved").rename(tmp_path / "before")
+    real = build.build_callbacks
+    monkeypatch.setattr(build, "build_callbacks", lambda experiment: [*real(experiment), Interrupt()])
+    monkeypatch.setattr(Interrupt, "steps", 0)
+    monkeypatch.setattr(Interrupt, "at", at)
+    assert train(path, "auto") == 75
+    assert train(path, "auto") == 0
+    assert {stage: end_of(tmp_path, stage) for stage in ("one", "two")} == expected
+    assert Interrupt.steps == 24  # nothing was trained twice
+
+
+def test_killed_between_two_stages_it_goes_on(staged, tmp_path):
+    path = staged()
+    script = Script(tmp_path, "train.py", "-c", path)
+    script.wait_for(lambda: any((tmp_path / "saved" / "models").glob("group-two/*/*.pth")))
+    script.signal(signal.SIGKILL)
+    script.process.join()
+    result = run(tmp_path, "train.py", "-c", path, "-r", "auto", "--set", "trainer.verbosity=1")
+    assert (result.status, result.errors) == (0, "")
+    assert "one: finished before" in result.output
+    assert only_group(tmp_path).finished("two")
+
+
+def test_a_finished_group_is_not_repeated_by_last(staged):
+    path = staged()
+    train(path, set=["trainer.epochs=1"])
+    with pytest.raises(UserError, match="-r last: there is no unfinished group"):
+        train(path, "last", set=["trainer.epochs=1"])
+
+
+def test_an_override_may_be_for_one_stage(staged):
+    found = stages.members(config.read(staged()), ["trainer.epochs=7", "two:optimizer.args.lr=0.5"], None, None)
+    assert [member.raw.values["trainer"]["epochs"] for member in found] == [7, 7]
+    assert [member.raw.values["optimizer"]["args"]["lr"] for member in found] == [2e-3, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([STAGES[1]], r"stages\[0\].init_from.stage: found \"one\"; allowed, an earlier stage: none, this is the first"),
+        ([STAGES[0], STAGES[0]], r"stages\[1\].name: found \"one\" twice"),
+        ([{"name": "one"}], r"stages\[0\].config: is missing"),
+        ([{**STAGES[0], "confg": "x"}], r"stages\[0\].confg: unknown key \(did you mean \"config\"\?\)"),
+        ([{"name": "one", "config": "none.json"}], "none.json: cannot be read"),
+    ],
+)
+def test_wrong_stages_never_train(staged, entries, message):
+    with pytest.raises(ConfigError, match=message):
+        train(staged(entries))
+
+
+def test_all_problems_of_all_stages_are_reported_at_once(staged):
+    path = staged()
+    with pytest.raises(ConfigError) as refused:
+        train(path, set=["one:trainer.epoch=1", "two:seed=-1", "three:seed=1"])
+    text = str(refused.value)
+    assert "trainer.epoch: unknown key" in text and "seed: found -1" in text and "no stage is called three" in text
+
+
+def test_the_average_is_what_is_passed_on_where_there_is_one(staged, tmp_path):
+    train(staged(), set=["trainer.epochs=1", "two:optimizer.args.lr=1e-9"])
+    group = only_group(tmp_path)
+    average = CheckpointFolder(group.run("one")).load(BEST)["ema"]
+    weights = CheckpointFolder(group.run("two")).load(LAST)["model"]
+    assert torch.allclose(weights["heads.mask_head.weight"], average["heads.mask_head.weight"], atol=1e-5)
