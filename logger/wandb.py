@@ -6,9 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from base.base_callback import CALLBACKS, BaseCallback
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from base.base_trainer import BaseTrainer
 
 
@@ -33,7 +37,7 @@ class WandbLogger(BaseCallback):
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
         """Close the run."""
         if self.run is not None:
-            self._guarded(lambda: self.run.finish(quiet=True))
+            self._guarded(lambda: self.run.finish())
             self.run = None
 
     def _begin(self, trainer: BaseTrainer) -> None:
@@ -48,7 +52,8 @@ class WandbLogger(BaseCallback):
     def _log(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
         import wandb
 
-        pictures = {name: wandb.Image(figure) for name, figure in trainer.figures().items()} if improved else {}
+        figures = trainer.figures() if improved else {}
+        pictures = {name: wandb.Image(_pixels(figure)) for name, figure in figures.items()}
         rates = {f"lr/{name}": rate for name, rate in trainer.learning_rates().items()}
         self.run.log({**log, **rates, **pictures, "epoch": trainer.progress.epoch + 1}, step=trainer.progress.step)
 
@@ -59,6 +64,13 @@ class WandbLogger(BaseCallback):
         except Exception as error:  # whatever the client raises
             self.run = None
             print(f"warning: W&B is off for the rest of this run ({type(error).__name__}: {str(error)[:120]})", flush=True)
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+    """(H, W, 4) uint8; W&B itself would look for pyplot, which nobody here imports."""
+    canvas: Any = figure.canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
 
 
 def _logged_in() -> bool:
