@@ -169,6 +169,25 @@ def test_the_evaluation_is_identical_to_that_of_one_process(config, tmp_path):
         assert all(ids is None for other in together[1:] for ids, _, _ in other)
 
 
+# Starting -----------------------------------------------------------------------------------------------------------
+
+
+def start_again():
+    """The second start of a job, whose process 1 comes late: process 0 has time to look for it."""
+    number = distributed.rank()
+    distributed.finish()
+    time.sleep(number)
+    distributed.initialise("cpu")
+    return distributed.gather(torch.tensor(number)).tolist()
+
+
+def test_processes_of_a_second_start_do_not_look_for_those_of_the_first(tmp_path):
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun's, kept all along
+    kept = {"TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_PORT": str(store.port)}
+
+    assert on_ranks(tmp_path, 2, start_again, environment=kept) == [[0, 1], [0, 1]]
+
+
 # Whole jobs ---------------------------------------------------------------------------------------------------------
 
 
