@@ -18,9 +18,10 @@ def agree(store: Store, rank: int, processes: int, patience: float = PATIENCE) -
     """A name that the processes of this start of the job have in common, and no other start has.
 
     torchrun keeps one store through all restarts of a job; in it, processes would look for each other at the addresses
-    of dead ones. Its count of restarts is no name, as machines may differ in it (https://github.com/pytorch/pytorch/issues/135712).
-    So the main process invents a name, and gives it in answer to questions: each is answered under its own random text,
-    and what a dead process asked is answered in vain. Raises RunError where a process does not come within `patience` seconds.
+    of dead ones. Its count of restarts is no name, as machines may differ in it: see
+    https://github.com/pytorch/pytorch/issues/135712. So the main process invents a name, and gives it in answer to
+    questions: each is answered under its own random text, and what a dead process asked is answered in vain.
+    Raises RunError where a process does not come within `patience` seconds.
     """
     mine, limit = secrets.token_hex(8), time.monotonic() + patience
     if rank == 0:
