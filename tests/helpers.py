@@ -179,13 +179,15 @@ def start_job(folder: Path, number: int, script: str, *args: str | Path) -> list
     return [Script(folder, script, *args, environment=environment) for environment in ranks(number)]
 
 
-def on_ranks(folder: Path, number: int, function: Callable[..., Any], *args: Any) -> list[Any]:
+def on_ranks(
+    folder: Path, number: int, function: Callable[..., Any], *args: Any, environment: dict[str, str] | None = None
+) -> list[Any]:
     """What a function of a module gives on each of several processes that work together."""
     answers = [folder / f"rank{rank}.pickle" for rank in range(number)]
     texts = [Path(tempfile.mkstemp(dir=folder)[1]) for _ in range(2)]
     processes = []
-    for answer, environment in zip(answers, ranks(number), strict=True):
-        processes.append(_process(_run_function, texts, environment, function, args, answer))
+    for answer, rank in zip(answers, ranks(number), strict=True):
+        processes.append(_process(_run_function, texts, rank | (environment or {}), function, args, answer))
         processes[-1].start()
     for process in processes:
         process.join(60)

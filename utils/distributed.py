@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from utils import meeting
 from utils.errors import RunError, UserError
 
 T = TypeVar("T")
@@ -22,9 +23,22 @@ TIMEOUT = timedelta(minutes=10)
 
 
 def initialise(device_type: str) -> None:
-    """Join the group that torchrun describes in the environment; nothing without it."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo", timeout=TIMEOUT)
+    """Join the group that torchrun describes in the environment; nothing without it. Raises RunError where others do not."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        return
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    backend, joining = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo", timedelta(seconds=meeting.PATIENCE)
+    try:
+        store, number, processes = next(rendezvous("env://", timeout=joining))
+        store = PrefixStore(meeting.agree(store, number, processes), store)
+        dist.init_process_group(backend, store=store, rank=number, world_size=processes, timeout=joining)
+        store.set_timeout(TIMEOUT)
+        dist.set_timeout(TIMEOUT)
+    except RuntimeError as error:
+        cause = str(error).splitlines()[0]
+        raise RunError(f"process {os.environ.get('RANK')}: cannot join the other processes of this run ({cause})") from None
 
 
 def finish() -> None:

@@ -169,6 +169,25 @@ def test_the_evaluation_is_identical_to_that_of_one_process(config, tmp_path):
         assert all(ids is None for other in together[1:] for ids, _, _ in other)
 
 
+# Starting -----------------------------------------------------------------------------------------------------------
+
+
+def start_again():
+    """The second start of a job, whose process 1 comes late: process 0 has time to look for it."""
+    number = distributed.rank()
+    distributed.finish()
+    time.sleep(number)
+    distributed.initialise("cpu")
+    return distributed.gather(torch.tensor(number)).tolist()
+
+
+def test_processes_of_a_second_start_do_not_look_for_those_of_the_first(tmp_path):
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun's, kept all along
+    kept = {"TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_PORT": str(store.port)}
+
+    assert on_ranks(tmp_path, 2, start_again, environment=kept) == [[0, 1], [0, 1]]
+
+
 # Whole jobs ---------------------------------------------------------------------------------------------------------
 
 
@@ -239,15 +258,14 @@ def test_an_error_on_the_main_process_is_everybodys(config, tmp_path):
     assert all("cannot make a run folder" in one.errors for one in ended)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are found in /proc")
 def test_torchrun_starts_a_job_again_when_a_process_is_killed(config, tmp_path, uninterrupted):
     path, folder = config(), tmp_path / "a"
     launcher = ["--standalone", "--nproc_per_node=2", "--max-restarts=1"]
     torchrun = Script(folder, "-m", "torch.distributed.run", *launcher, "train.py", "-c", path, "-r", "auto", "-d", "cpu")
-    torchrun.wait_for(lambda: steps(folder) >= 3, 90)
+    torchrun.wait_for(lambda: steps(folder) >= 3, 180)  # Python is started anew, and later once more
     os.kill(torchrun.children()[1], signal.SIGKILL)
 
-    ended = torchrun.wait(100)
+    ended = torchrun.wait(180)
     assert ended.status == 0, ended.errors
     assert result(folder) == result(uninterrupted)
