@@ -7,7 +7,6 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -18,6 +17,7 @@ from utils.validate import Settings
 
 T = TypeVar("T")
 INJECTED = (DataSpec, OutputSpec, RunContext)  # parameters of these types come from the run, not from the config
+Names = frozenset[str] | None  # the registered classes that a config names; None for all that there are
 
 _by_base: dict[type, Registry[Any]] = {}
 
@@ -59,6 +59,7 @@ class Registry(Generic[T]):
         self.noun, self.base = noun, base
         self.classes: dict[str, type[T]] = {}
         self._tasks: dict[str, frozenset[str]] = {}
+        self._parts: dict[tuple[str, Names], type[Part]] = {}
         _by_base[base] = self
 
     def register(self, *tasks: str) -> Callable[[type[T]], type[T]]:
@@ -76,7 +77,7 @@ class Registry(Generic[T]):
             _check_constructor(cls)
             self.classes[name] = cls
             self._tasks[name] = frozenset(tasks)
-            self.__dict__.pop("parts", None)
+            self.forget()
             return cls
 
         return add
@@ -85,15 +86,43 @@ class Registry(Generic[T]):
         """The tasks that a class serves; empty for all."""
         return self._tasks.get(name, frozenset())
 
-    @cached_property
-    def parts(self) -> dict[str, type[Part]]:
-        """A model per registered class, which validates `{"type", "args"}` for it."""
-        return {name: part_model(name, cls, arguments_of(cls)) for name, cls in sorted(self.classes.items())}
+    @property
+    def names(self) -> list[str]:
+        """What `type` may be."""
+        return sorted(self.classes)
 
     @property
-    def annotation(self) -> Any:
+    def parts(self) -> dict[str, type[Part]]:
+        """A model per registered class, which validates `{"type", "args"}` for it."""
+        return {name: self.part(name) for name in self.names}
+
+    def part(self, name: str, among: Names = None) -> type[Part]:
+        """The model of one class; the parts within it are of classes `among` these."""
+        if (name, among) not in self._parts:
+            self._parts[name, among] = self.make_part(name, among)
+        return self._parts[name, among]
+
+    def make_part(self, name: str, among: Names) -> type[Part]:
+        """What `part` keeps."""
+        cls = self.classes[name]
+        return part_model(name, cls, arguments_of(cls, among))
+
+    def forget(self) -> None:
+        """Make all models anew, from what is registered then."""
+        self._parts.clear()
+
+    def annotation(self, among: Names = None) -> Any:
         """The type of a config key that holds one part of this registry."""
-        return union_of(self.parts.values())
+        names = [name for name in self.names if among is None or name in among]
+        # Where the config names no class of this registry any one will do: what is not there has to match nothing.
+        return union_of(self.part(name, among) for name in names or self.names[:1])
+
+
+def named(values: Any) -> frozenset[str]:
+    """Every `type` that a config's values hold, at whatever depth."""
+    below = values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
+    own = values.get("type") if isinstance(values, dict) else None
+    return frozenset().union([own] if isinstance(own, str) else (), *map(named, below))
 
 
 def registries() -> list[Registry[Any]]:
@@ -119,8 +148,11 @@ def part_model(name: str, cls: Callable[..., Any], arguments: type[BaseModel]) -
     return model
 
 
-def arguments_of(cls: type) -> type[BaseModel]:
-    """A strict model of the constructor's configurable parameters, with descriptions from the docstring's `Args:`."""
+def arguments_of(cls: type, among: Names = None) -> type[BaseModel]:
+    """A strict model of the constructor's configurable parameters, with descriptions from the docstring's `Args:`.
+
+    among: the classes that parts within these arguments may be of.
+    """
     if issubclass(cls, BaseModel):
         return cls
     fields: dict[str, Any] = {}
@@ -129,21 +161,21 @@ def arguments_of(cls: type) -> type[BaseModel]:
         if annotation in INJECTED:
             continue
         default = ... if default is inspect.Parameter.empty else default
-        fields[name] = (configurable(annotation), Field(default=default, description=docs.get(name)))
+        fields[name] = (configurable(annotation, among), Field(default=default, description=docs.get(name)))
     return create_model(f"{cls.__name__}Args", __base__=Settings, **fields)
 
 
-def configurable(annotation: Any) -> Any:
+def configurable(annotation: Any, among: Names = None) -> Any:
     """The annotation with every registered base class in it replaced by the parts that may stand there."""
     if isinstance(annotation, type) and annotation in _by_base:
-        return _by_base[annotation].annotation
+        return _by_base[annotation].annotation(among)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return Annotated[(configurable(args[0]), *args[1:])]
+        return Annotated[(configurable(args[0], among), *args[1:])]
     if origin in (Union, UnionType):
-        return Union[tuple(configurable(arg) for arg in args)]  # noqa: UP007
+        return Union[tuple(configurable(arg, among) for arg in args)]  # noqa: UP007
     if origin in (list, dict, tuple):
-        return origin[tuple(configurable(arg) for arg in args)]
+        return origin[tuple(configurable(arg, among) for arg in args)]
     return annotation
 
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import inspect
 import os
 import random
+import sys
+import types
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
-from base.registry import Part, Registry, part_model, union_of
+from base.registry import Names, Part, Registry, part_model, union_of
 from utils.errors import UserError
 from utils.validate import Settings
 
@@ -39,6 +42,30 @@ DETERMINISTIC = frozenset(  # with p=1 and no argument that leaves a choice
 )
 
 _Probability = Annotated[float, Field(ge=0, le=1)]
+COMPOSITIONS: dict[str, dict[str, Any]] = {  # with their arguments beside `transforms`
+    "OneOf": {"p": (_Probability, 0.5)},
+    "SomeOf": {"n": (int, Field(ge=1)), "replace": (bool, False), "p": (_Probability, 1.0)},
+    "Sequential": {"p": (_Probability, 0.5)},
+}
+
+
+class _Later(types.ModuleType):
+    """Stands for a module until something in it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@functools.cache
+def _albumentations() -> Any:
+    """The library, without what it imports beside it: that would take as long again, and no `--check` needs it."""
+    hub = types.ModuleType("albumentations.core.hub_mixin")
+    vars(hub)["HubMixin"] = type("HubMixin", (), {})  # up- and download of pipelines, which we have no use for, over HTTP
+    sys.modules.setdefault(hub.__name__, hub)
+    scipy = importlib.import_module("scipy")
+    if "scipy.special" not in sys.modules:
+        vars(scipy)["special"] = _Later("scipy.special")  # for one function, in RingingOvershoot
+    return importlib.import_module("albumentations")
 
 
 class BaseTransform:
@@ -48,23 +75,21 @@ class BaseTransform:
 class TransformRegistry(Registry[BaseTransform]):
     """albumentations' transforms as registered classes, imported when a pipeline is first looked at."""
 
-    @functools.cached_property
-    def parts(self) -> dict[str, type[Part]]:
-        """A model per allowed transform, from albumentations' own argument schemas, and the compositions of them."""
-        import albumentations as A
+    @property
+    def names(self) -> list[str]:
+        """The allowed transforms, and the compositions of them."""
+        return [*ALLOWED, *COMPOSITIONS]
 
-        leaves = {name: part_model(name, getattr(A, name), _arguments(getattr(A, name))) for name in ALLOWED}
-        one = union_of(leaves.values())
+    def make_part(self, name: str, among: Names) -> type[Part]:
+        """A model of albumentations' own argument schema, or of the steps that a composition is made of."""
+        cls = getattr(_albumentations(), name)
+        if name not in COMPOSITIONS:
+            return part_model(name, cls, _arguments(cls))
+        leaves = [self.part(leaf, among) for leaf in ALLOWED if among is None or leaf in among]
+        one = union_of(leaves or [self.part("NoOp", among)])
         several = (Annotated[list[one], Field(min_length=1), AfterValidator(_some_possible)], ...)  # type: ignore[valid-type]
-        compositions = {
-            "OneOf": {"transforms": several, "p": (_Probability, 0.5)},
-            "SomeOf": {"transforms": several, "n": (int, Field(ge=1)), "replace": (bool, False), "p": (_Probability, 1.0)},
-            "Sequential": {"transforms": several, "p": (_Probability, 0.5)},
-        }
-        for name, fields in compositions.items():
-            arguments = create_model(f"{name}Args", __base__=Settings, **fields)  # type: ignore[call-overload]
-            leaves[name] = part_model(name, getattr(A, name), arguments)
-        return leaves
+        fields: dict[str, Any] = {"transforms": several, **COMPOSITIONS[name]}
+        return part_model(name, cls, create_model(f"{name}Args", __base__=Settings, **fields))
 
 
 TRANSFORMS = TransformRegistry("transform", BaseTransform)
@@ -135,8 +160,7 @@ class Pipeline:
         """The pipeline with all its arguments and albumentations' version, as it is saved with a run."""
         if not self.steps:
             return {}
-        import albumentations as A
-
+        A = _albumentations()
         return dict(A.to_dict(A.Compose(copy.deepcopy(self.steps))))  # a Compose takes hold of its steps' random numbers
 
 

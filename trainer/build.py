@@ -23,7 +23,7 @@ from base.base_trainer import TRAINERS, BaseTrainer
 from base.base_view import VIEWS
 from base.contracts import DataSpec, RunContext
 from base.monitor import Monitor
-from base.registry import Part, Registry, import_all, union_of
+from base.registry import Names, Part, Registry, import_all, named, union_of
 from base.run_folder import RunFolder
 from logger.console import ConsoleLogger
 from logger.jsonl import JsonlLogger
@@ -84,8 +84,11 @@ class Experiment:
 
 
 @cache
-def config_model() -> type[Settings]:
-    """The model of a whole config, from everything that is registered; also the source of configs/schema.json."""
+def config_model(among: Names = None) -> type[Settings]:
+    """The model of a whole config, from everything that is registered; also the source of configs/schema.json.
+
+    among: only of the parts of these classes, where no others are needed; None for all.
+    """
     import_all(*PACKAGES)
     settings = [cls.Settings for cls in TRAINERS.values()]
     fields: dict[str, Any] = {
@@ -97,25 +100,31 @@ def config_model() -> type[Settings]:
             Annotated[int, Field(ge=0, lt=2**63)],
             Field(default=0, description="of order, augmentation, dropout and weights"),
         ),
-        "arch": (MODELS.annotation, Field(description="the model")),
-        "data_loader": (LOADERS.annotation, Field(description="from files to batches")),
-        "loss": (LOSSES.annotation, Field(description="what is minimised")),
-        "metrics": (_list_of(METRICS), Field(default=[], description="scores on validation and test")),
-        "optimizer": (OPTIMIZERS.annotation, Field(description="what moves the weights")),
-        "lr_scheduler": (SCHEDULERS.annotation | None, Field(default=None, description="what moves the learning rate")),
+        "arch": (MODELS.annotation(among), Field(description="the model")),
+        "data_loader": (LOADERS.annotation(among), Field(description="from files to batches")),
+        "loss": (LOSSES.annotation(among), Field(description="what is minimised")),
+        "metrics": (_list_of(METRICS, among), Field(default=[], description="scores on validation and test")),
+        "optimizer": (OPTIMIZERS.annotation(among), Field(description="what moves the weights")),
+        "lr_scheduler": (SCHEDULERS.annotation(among) | None, Field(default=None, description="what moves the learning rate")),
         "trainer": (union_of(settings), Field(description="how long, what to watch, when to save")),
-        "callbacks": (_list_of(CALLBACKS), Field(default=[], description="beside training")),
-        "views": (_list_of(VIEWS), Field(default=[], description="test-time augmentation: looked at beside the plain pictures")),
-        "fusion": (FUSIONS.annotation | None, Field(default=None, description="of views and checkpoints; by default their mean")),
+        "callbacks": (_list_of(CALLBACKS, among), Field(default=[], description="beside training")),
+        "views": (
+            _list_of(VIEWS, among),
+            Field(default=[], description="test-time augmentation: looked at beside the plain pictures"),
+        ),
+        "fusion": (
+            FUSIONS.annotation(among) | None,
+            Field(default=None, description="of views and checkpoints; by default their mean"),
+        ),
         "init_from": (init_from.InitFrom | None, Field(default=None, description="weights of another run to begin with")),
         "budget": (Budget | None, Field(default=None, description="a larger model is not trained")),
-        "submission": (SUBMISSIONS.annotation | None, Field(default=None, description="the file that test.py writes")),
+        "submission": (SUBMISSIONS.annotation(among) | None, Field(default=None, description="the file that test.py writes")),
     }
     return create_model("Config", __base__=Settings, **fields)
 
 
-def _list_of(registry: Registry[Any]) -> Any:
-    return list[registry.annotation] if registry.classes else list[Part]  # type: ignore[name-defined]
+def _list_of(registry: Registry[Any], among: Names) -> Any:
+    return list[registry.annotation(among)] if registry.classes else list[Part]  # type: ignore[misc]
 
 
 # Checking -----------------------------------------------------------------------------------------------------------
@@ -123,17 +132,24 @@ def _list_of(registry: Registry[Any]) -> Any:
 
 def check(raw: RawConfig) -> Experiment:
     """The experiment that a config describes. Raises ConfigError with all problems; builds nothing, touches no data."""
-    model = config_model()
     trainer = raw.values.get("trainer")
     if isinstance(trainer, dict):
         trainer.setdefault("type", SupervisedTrainer.__name__)
-    checked = validate(model, raw, REPLACED)
+    checked = _validated(raw)
     problems = [*_mixed_tasks(raw, checked), *_inner_problems(raw, checked), *_conflicts(raw, checked)]
     if not problems:
         problems = [*_wrong_scores(raw, checked)]
     if problems:
         raise ConfigError(problems)
     return Experiment(raw, checked)
+
+
+def _validated(raw: RawConfig) -> Any:
+    """The config as a model, which is made of the classes that it names: a check need not wait for all the others."""
+    try:
+        return validate(config_model(named(raw.values)), raw, REPLACED)
+    except ConfigError:
+        return validate(config_model(), raw, REPLACED)  # knows everything that could have been meant
 
 
 def _registries() -> dict[str, Registry[Any]]:

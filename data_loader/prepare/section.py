@@ -16,7 +16,7 @@ KEY = "data_loader"
 def build_loader(raw: RawConfig, context: RunContext) -> BaseDataLoader:
     """The loader of a config's `data_loader`; it reads no data yet. Raises ConfigError with all problems of that section."""
     import_all(KEY)
-    model = create_model("DataConfig", __base__=Settings, **{KEY: (LOADERS.annotation, ...)})  # type: ignore[call-overload]
+    model = create_model("DataConfig", __base__=Settings, **{KEY: (LOADERS.annotation(), ...)})  # type: ignore[call-overload]
     section = {name: value for name, value in raw.values.items() if name == KEY}
     part = getattr(validate(model, RawConfig(section, raw.file, raw.origins), {}), KEY)
     problems = [

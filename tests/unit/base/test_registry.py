@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from base import registry as registry_module
 from base.contracts import DataSpec, RunContext
-from base.registry import Registry, argument_docs, arguments_of, import_all, registries, union_of
+from base.registry import Registry, argument_docs, arguments_of, import_all, named, registries, union_of
 from utils.validate import Settings
 
 
@@ -177,6 +177,40 @@ def test_tasks_are_those_given_and_none_mean_all(things: Registry[Any]) -> None:
 
 def test_one_model_alone_needs_no_type_to_tell_it_apart() -> None:
     assert union_of([Settings]) is Settings
+
+
+# What is made for a config alone ------------------------------------------------------------------------------------
+
+
+def test_every_type_in_a_config_is_found_at_whatever_depth() -> None:
+    values = {"type": "A", "args": {"type": 3, "parts": [{"type": "B"}, [{"type": "C"}], "type"]}, "other": {"x": {"type": "D"}}}
+    assert named(values) == {"A", "B", "C", "D"}
+
+
+def test_only_the_classes_that_a_config_names_have_a_model_made(things: Registry[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    things.register()(Worker)
+    things.register()(Acting)
+    made_for: list[str] = []
+    make = registry_module.part_model
+    monkeypatch.setattr(registry_module, "part_model", lambda name, *rest: (made_for.append(name), make(name, *rest))[1])
+    part = things.annotation(frozenset({"Worker", "Saw", "Axe"}))
+    assert sorted(made_for) == ["Saw", "Worker"]
+    worker = part(type="Worker", args={"hours": 1, "tool": {"type": "Saw"}}).build(DataSpec(), RunContext(seed=7))
+    assert isinstance(worker.tool, Saw)
+
+
+@pytest.mark.parametrize("tool", [{"type": "Hammer"}, {"type": "Axe"}, {}, {"type": ""}, None, 3])
+def test_a_part_of_a_class_beside_those_named_is_refused(things: Registry[Any], tool: Any) -> None:
+    things.register()(Worker)
+    part = things.annotation(frozenset({"Worker", "Saw"}))
+    with pytest.raises(ValidationError):
+        part(type="Worker", args={"hours": 1, "tool": tool})
+
+
+def test_where_no_class_is_named_the_defaults_hold(things: Registry[Any]) -> None:
+    things.register()(Worker)
+    worker = things.annotation(frozenset({"Worker"}))(type="Worker", args={"hours": 1}).build(DataSpec(), RunContext(seed=7))
+    assert isinstance(worker.tool, Saw) and worker.spare is None
 
 
 # What is checked and built ------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def forget() -> None:
         build.config_model.cache_clear()
         for registry in registries():
-            registry.__dict__.pop("parts", None)
+            registry.forget()
 
     def add(registry: Registry[Any], cls: type, *tasks: str) -> None:
         monkeypatch.setattr(registry, "classes", dict(registry.classes))

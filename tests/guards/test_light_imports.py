@@ -1,0 +1,45 @@
+"""What the quick commands leave alone: a library that takes long to import is imported where it is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.shipped import CONFIGS, ROOT
+
+SLOW = (
+    "IPython huggingface_hub matplotlib numpy.f2py pandas pycocotools pytorch_metric_learning scipy.special scipy.stats sklearn "
+    "streamlit tensorboard timm torch._dynamo torch._inductor torch.utils.tensorboard torchvision wandb"
+).split()
+
+
+def imported(*arguments: str | Path) -> set[str]:
+    """The slow modules that `train.py` has imported when it ends, in a process of its own."""
+    code = (
+        "import runpy, sys, json, atexit\n"
+        f"atexit.register(lambda: print('\\n' + json.dumps([name for name in {[*SLOW, 'torch']} if name in sys.modules])))\n"
+        "sys.argv = sys.argv[1:]\nrunpy.run_path('train.py', run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", code, "train.py", *map(str, arguments)]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return set(json.loads(printed.splitlines()[-1]))
+
+
+@pytest.fixture(scope="module")
+def torch_alone() -> set[str]:
+    """The slow modules that torch itself imports."""
+    code = f"import torch, sys, json; print(json.dumps([name for name in {SLOW} if name in sys.modules]))"
+    return set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout))
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path.parent.name == "configs"], ids=lambda path: path.name)
+def test_a_check_imports_nothing_slow_beside_torch(path: Path, torch_alone: set[str]) -> None:
+    assert imported("-c", path, "--check") - torch_alone == {"torch"}
+
+
+def test_help_does_not_import_torch() -> None:
+    assert imported("--help") == set()
