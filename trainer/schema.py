@@ -12,7 +12,8 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from base.registry import argument_docs, registries
-from trainer import build, reference
+from trainer import reference
+from trainer.config_model import config_model
 from trainer.stages import StagesConfig
 from utils import files
 from utils.errors import run
@@ -38,7 +39,7 @@ class _Generator(GenerateJsonSchema):
 
 def whole_schema() -> Schema:
     """The JSON Schema of a config with everything that it extends, arguments of a library's classes described too."""
-    schema = build.config_model().model_json_schema(schema_generator=_Generator)
+    schema = config_model().model_json_schema(schema_generator=_Generator)
     definitions = schema["$defs"]
     for registry in registries():
         for part in registry.parts.values():

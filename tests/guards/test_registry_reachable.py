@@ -14,6 +14,7 @@ from base.base_trainer import TRAINERS
 from base.registry import registries
 from tests.shipped import CONFIGS, name
 from trainer import build
+from trainer.config_model import config_model
 from utils import config
 
 
@@ -40,7 +41,7 @@ def classes(value: Any) -> Iterator[object]:
 
 
 def registered() -> list[Any]:
-    build.config_model()
+    config_model()
     return [pytest.param(cls, id=f"{r.noun} {cls.__name__}") for r in registries() for cls in r.classes.values()]
 
 

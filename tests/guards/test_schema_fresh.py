@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.shipped import CONFIGS, ROOT, name
-from trainer import build, schema
+from trainer import schema
+from trainer.config_model import config_model
 from utils import config, files
 
 
@@ -110,5 +111,5 @@ def test_every_link_within_the_reference_has_its_heading(texts: dict[Path, str])
 
 
 def test_the_reference_has_every_top_level_key(texts: dict[Path, str]) -> None:
-    for key in build.config_model().model_fields:
+    for key in config_model().model_fields:
         assert f"| `{key}` |" in texts[schema.REFERENCE]

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from base.registry import registries
 from model.backbones.timm_backbone import check_backbone_name
 from trainer import build
+from trainer.config_model import config_model
 from utils import config
 from utils.config import ConfigError, KeyPath, key_text
 from utils.validate import models_at
@@ -75,7 +76,7 @@ def places(values: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 
 def fields(values: Values, key: KeyPath) -> dict[str, FieldInfo]:
     """The keys that may stand in the object at `key`; none where it is a free mapping, or no object."""
-    return {name: field for model in models_at(build.config_model(), values, key) for name, field in model.model_fields.items()}
+    return {name: field for model in models_at(config_model(), values, key) for name, field in model.model_fields.items()}
 
 
 def anywhere(values: Values, rng: random.Random) -> list[tuple[KeyPath, Any]]:
@@ -145,7 +146,7 @@ def leaves(annotation: Any) -> Iterator[Any]:
 @cache
 def registered() -> frozenset[str]:
     """The names of everything that a `type` may be, anywhere."""
-    build.config_model()
+    config_model()
     return frozenset(name for registry in registries() for name in registry.parts) | frozenset(build.TRAINERS)
 
 

@@ -18,6 +18,7 @@ from base.contracts import DataSpec, Outputs, Target, Term
 from base.registry import Registry, registries
 from tests.shipped import ROOT
 from trainer import build
+from trainer.config_model import REPLACED, config_model
 from utils import config
 from utils.config import ConfigError, RawConfig
 from utils.validate import Settings, validate
@@ -140,10 +141,10 @@ def masks() -> dict[str, Any]:
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """`registered(LOSSES, Class, "task")` registers a class until the end of the test."""
-    build.config_model()
+    config_model()
 
     def forget() -> None:
-        build.config_model.cache_clear()
+        config_model.cache_clear()
         for registry in registries():
             registry.forget()
 
@@ -192,9 +193,9 @@ def test_an_old_key_is_answered_with_the_new_one(masks: dict[str, Any]) -> None:
     ]
 
 
-@pytest.mark.parametrize("key", build.REPLACED)
+@pytest.mark.parametrize("key", REPLACED)
 def test_no_old_key_is_a_key_of_today(key: str) -> None:
-    assert key not in build.config_model().model_fields
+    assert key not in config_model().model_fields
 
 
 def test_an_unknown_monitor_is_answered_with_all_names(masks: dict[str, Any]) -> None:
