@@ -152,7 +152,7 @@ def evaluate(config, numbers):
         trainer.loader.__dict__["_sides"] = dataclasses.replace(sides, valid=sides.valid.take(list(range(number))))
         trainer.loader.__dict__.pop("_columns", None)
         distributed.same_everywhere(trainer.evaluated.buffers())
-        predictions, losses = predict(trainer.evaluated, trainer.loader, "valid", CPU, "fp32", trainer.loss)
+        predictions, losses = predict(trainer.evaluated, trainer.loader, "valid", CPU, trainer.inference, trainer.loss)
         columns = None if predictions is None else {n: predictions.array(n).tobytes() for n in predictions.names}
         found.append((predictions and predictions.ids(), columns, losses))
     return found
@@ -175,6 +175,7 @@ def test_the_evaluation_is_identical_to_that_of_one_process(config, tmp_path):
 def start_again():
     """The second start of a job, whose process 1 comes late: process 0 has time to look for it."""
     number = distributed.rank()
+    distributed.any_rank(False)  # all have started once
     distributed.finish()
     time.sleep(number)
     distributed.initialise("cpu")
