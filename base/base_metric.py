@@ -19,6 +19,11 @@ class BaseMetric(Checked, ABC):
     """Computed once over all samples, in order of id: exact, with no averages over batches."""
 
     @property
+    def state_key(self) -> str:
+        """Under which what it fits is kept; unique among a run's metrics that fit anything."""
+        return type(self).__name__
+
+    @property
     @abstractmethod
     def names(self) -> list[str]:
         """The names of the scores that `compute` gives: what `trainer.monitor` may name behind `val/`."""

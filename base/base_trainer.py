@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
 
@@ -16,12 +16,12 @@ from base.base_callback import BaseCallback
 from base.base_data_loader import BaseDataLoader
 from base.contracts import Batch
 from base.meter import Meter
-from base.monitor import Monitor
+from base.monitor import Monitor, unknown_score
 from base.run_folder import RunFolder
 from base.settings import TrainerSettings
 from utils import checkpoint, distributed, seed
 from utils.device import to_device
-from utils.errors import UserError
+from utils.errors import RunError, UserError
 from utils.files import WriteError
 from utils.signals import StopRequest
 
@@ -88,6 +88,8 @@ class BaseTrainer(ABC):
         self.progress = Progress()
         self.meter = Meter()
         self.monitor = Monitor(settings.monitor, settings.early_stop)
+        self.scores: dict[str, float | None] = {}  # of the last epoch
+        self.scored_at = -1  # the step whose weights they belong to
         self.batches = loader.order(0)
         self.stop = StopRequest()
         self.callbacks = [c for c in callbacks if distributed.is_main() or not c.main_only]
@@ -117,6 +119,9 @@ class BaseTrainer(ABC):
     def stateful(self) -> dict[str, Stateful]:
         """What a checkpoint holds beside the loop's own state, by name."""
         return {}
+
+    def rehearse(self) -> None:
+        """Raise UserError for what would fail at the first validation only. Nothing by default."""
 
     def growth(self) -> int:
         """Bytes by which later checkpoints will be larger than one of now: what the optimiser has yet to allocate."""
@@ -196,10 +201,13 @@ class BaseTrainer(ABC):
     def conclude(self, scores: Mapping[str, float]) -> None:
         """Everything that follows the last step of an epoch and its validation."""
         log = {**{f"train/{name}": mean for name, mean in self.meter.means().items()}, **scores}
+        if scores and self.monitor.mode != "off" and self.monitor.name not in log:
+            raise RunError(f"trainer.monitor: {unknown_score(self.monitor.name, log)}; no sample may have what it compares with")
         improved = self.monitor.update(log, self.progress.epoch)
         self.end_epoch(log)
         self._call("on_epoch_end", log, improved)
-        self.metadata["scores"] = {name: value if math.isfinite(value) else None for name, value in log.items()}
+        self.scores = {name: value if math.isfinite(value) else None for name, value in log.items()}
+        self.scored_at = self.progress.step
         self.progress.epoch += 1
         self.progress.batch = 0
         self.meter.reset()
@@ -219,12 +227,16 @@ class BaseTrainer(ABC):
         if self.progress.step == 0 or not distributed.on_main((self.folder.models / checkpoint.LAST).exists):
             self.save([checkpoint.LAST])
         distributed.on_main(lambda: self.folder.checkpoints.require_space(self.settings.keep + 2, self.growth()))
+        self.rehearse()
         self._call("on_fit_start")
 
     def _end(self, reason: str) -> None:
-        self.loader.close()
-        self.folder.set_status(reason)
-        self._call("on_fit_end", reason)
+        """Every part gets to end, whatever became of another."""
+        with ExitStack() as endings:
+            for callback in reversed(self.callbacks):
+                endings.callback(callback.on_fit_end, self, reason)
+            endings.callback(self.folder.set_status, reason)
+            endings.callback(self.loader.close)
 
     def _call(self, hook: str, *arguments: Any) -> None:
         for callback in self.callbacks:
@@ -248,6 +260,7 @@ class BaseTrainer(ABC):
             "meter": self.meter.state_dict(),
             "monitor": self.monitor.state_dict(),
             "callbacks": {callback.state_key: callback.state_dict() for callback in self.callbacks},
+            "scores": self.scores if self.scored_at == self.progress.step else {},
             "fitted": self.fitted(),
             **{name: part.state_dict() for name, part in self.stateful().items()},
         }
@@ -261,8 +274,8 @@ class BaseTrainer(ABC):
             callback.load_state_dict(state["callbacks"].get(callback.state_key, {}))
         for name, part in self.stateful().items():
             part.load_state_dict(state[name])
-        for name in ("scores", "parents"):
-            self.metadata[name] = state.get(name, self.metadata.get(name))
+        self.scores, self.scored_at = dict(state["scores"]), self.progress.step
+        self.metadata["parents"] = state["parents"]
 
 
 TRAINERS: dict[str, type[BaseTrainer]] = {}

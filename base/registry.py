@@ -27,6 +27,7 @@ class Part(Settings):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
     cls: ClassVar[Callable[..., Any]]
+    registry: ClassVar[Registry[Any] | None] = None
     type: str
     args: Any
 
@@ -100,6 +101,7 @@ class Registry(Generic[T]):
         """The model of one class; the parts within it are of classes `among` these."""
         if (name, among) not in self._parts:
             self._parts[name, among] = self.make_part(name, among)
+            self._parts[name, among].registry = self
         return self._parts[name, among]
 
     def make_part(self, name: str, among: Names) -> type[Part]:
@@ -226,4 +228,7 @@ def _build(value: Any, injected: tuple[object, ...]) -> Any:
 
 def _injections(cls: Callable[..., Any], injected: tuple[object, ...]) -> dict[str, object]:
     wanted = {name: kind for name, (kind, _) in _parameters(cls).items() if kind in INJECTED} if isinstance(cls, type) else {}
-    return {name: next(value for value in injected if isinstance(value, kind)) for name, kind in wanted.items()}
+    given = {type(value): value for value in injected}
+    if missing := [kind.__name__ for kind in wanted.values() if kind not in given]:
+        raise TypeError(f"{getattr(cls, '__name__', cls)}: classes of its kind are not given a {missing[0]}")
+    return {name: given[kind] for name, kind in wanted.items()}

@@ -60,6 +60,13 @@ class RunFolder:
         for folder in (self.models, self.log):
             files.remove_temporaries(folder)
 
+    def discard(self) -> None:
+        """Remove the folders where they hold nothing, since the run did not begin. Every process may call it."""
+        if distributed.is_main() and {path.name for path in self.models.iterdir()} <= {LOCK} and not any(self.log.iterdir()):
+            (self.models / LOCK).unlink(missing_ok=True)
+            for folder in (self.models, self.log):
+                folder.rmdir()
+
     @property
     def busy(self) -> bool:
         """Whether another process is training this run."""

@@ -34,7 +34,7 @@ def show() -> None:
         st.error(f"{upload.name}: {error}")
         return
     image, geometry = loader.preprocess(small)
-    inference = build.build_inference(loaded.experiment)
+    inference = build.build_inference(loaded.experiment, loaded.spec)
     predictions = predict_pictures(loaded.model, [(upload.name, image, geometry)], image.device, inference)
     left, right = st.columns(2)
     left.image(picture, caption="as uploaded")

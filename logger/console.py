@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from torch import Tensor
 
 from base.base_callback import BaseCallback
+from base.run_folder import FINISHED
 from utils import files
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class ConsoleLogger(BaseCallback):
         monitor, models = trainer.monitor, trainer.folder.models
         if monitor.best is not None and monitor.best_epoch is not None:
             self.say(f"best {monitor.name} {monitor.best:.4f} in epoch {monitor.best_epoch + 1}: {models / 'best.pth'}")
-        again = "" if reason in ("finished", "early stop") else f"; go on with: python train.py -r {models}"
+        again = "" if reason in FINISHED else "; the same command with -r auto goes on"
         self.say(f"{reason.splitlines()[0]} after {trainer.progress.epoch} epochs, {trainer.progress.step} steps{again}")
 
     def say(self, line: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from base.base_callback import CALLBACKS, BaseCallback
+from utils import files
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -35,23 +36,26 @@ class TensorBoardLogger(BaseCallback):
         step = trainer.progress.step
         if self.writer is None or step % trainer.settings.log_every:
             return
-        for name, value in losses.items():
-            self.writer.add_scalar(f"step/{name}", value.item(), step)
-        for name, rate in trainer.learning_rates().items():
-            self.writer.add_scalar(f"lr/{name}", rate, step)
+        with files.explaining(trainer.folder.log):
+            for name, value in losses.items():
+                self.writer.add_scalar(f"step/{name}", value.item(), step)
+            for name, rate in trainer.learning_rates().items():
+                self.writer.add_scalar(f"lr/{name}", rate, step)
 
     def on_epoch_end(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
         """Scores; figures if this epoch is the best so far."""
         if self.writer is None:
             return
-        for name, value in log.items():
-            self.writer.add_scalar(name, value, trainer.progress.step)
-        for name, figure in trainer.figures().items() if improved else ():
-            self.writer.add_figure(name, figure, trainer.progress.step)
-        self.writer.flush()
+        with files.explaining(trainer.folder.log):
+            for name, value in log.items():
+                self.writer.add_scalar(name, value, trainer.progress.step)
+            for name, figure in trainer.figures().items() if improved else ():
+                self.writer.add_figure(name, figure, trainer.progress.step)
+            self.writer.flush()
 
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
         """Close the log."""
         if self.writer is not None:
-            self.writer.close()
+            with files.explaining(trainer.folder.log):
+                self.writer.close()
             self.writer = None

@@ -18,7 +18,7 @@ class Budget(Settings):
     """What the model may have, without the parts that only training needs."""
 
     max_params: Limit | None = Field(default=None, description="largest number of parameters")
-    max_model_mb: Limit | None = Field(default=None, description="largest size of its weights in float32, in 10^6 bytes")
+    max_model_mb: Limit | None = Field(default=None, description="largest size of its weights, in 10^6 bytes")
 
 
 class Size(NamedTuple):
@@ -30,8 +30,9 @@ class Size(NamedTuple):
 
 def inference_size(model: BaseModel) -> Size:
     """The size of what predicting needs."""
-    left_out = [id(tensor) for part in model.training_only() for tensor in (*part.parameters(), *part.buffers())]
-    kept = [tensor for tensor in model.state_dict(keep_vars=True).values() if id(tensor) not in left_out]
+    left_out = {id(tensor) for part in model.training_only() for tensor in (*part.parameters(), *part.buffers())}
+    tensors = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}  # those that are shared, once
+    kept = [tensor for name, tensor in tensors.items() if name not in left_out]
     params = sum(p.numel() for p in model.parameters() if id(p) not in left_out)
     return Size(params, sum(tensor.numel() * tensor.element_size() for tensor in kept))
 
@@ -39,10 +40,9 @@ def inference_size(model: BaseModel) -> Size:
 def require_within(budget: Budget, model: BaseModel) -> None:
     """Raise UserError where the model is larger than it may be."""
     size = inference_size(model)
-    limits = (
-        ("max_params", budget.max_params, size.params, "parameters"),
-        ("max_model_mb", budget.max_model_mb, size.bytes / MEGABYTE, "MB"),
-    )
-    for key, limit, found, unit in limits:
-        if limit is not None and found > limit:
-            raise UserError(f"budget.{key}: the model has {found:,.6g} {unit}; allowed: {limit:,.6g}; choose a smaller arch")
+    if budget.max_params is not None and size.params > budget.max_params:
+        found, allowed = f"{size.params:,} parameters", f"{budget.max_params:,.0f}"
+        raise UserError(f"budget.max_params: the model has {found}; allowed: {allowed}; choose a smaller arch")
+    if budget.max_model_mb is not None and size.bytes > budget.max_model_mb * MEGABYTE:
+        found, allowed = f"{size.bytes:,} bytes", f"{budget.max_model_mb * MEGABYTE:,.0f}"
+        raise UserError(f"budget.max_model_mb: the model has {found}; allowed: {allowed}; choose a smaller arch")

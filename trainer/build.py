@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -13,14 +14,14 @@ import torch
 from base.base_callback import CALLBACKS, BaseCallback
 from base.base_data_loader import LOADERS, BaseDataLoader
 from base.base_fusion import FUSIONS, BaseFusion
-from base.base_loss import LOSSES, BaseLoss
-from base.base_metric import METRICS, BaseMetric
-from base.base_model import MODELS, BaseModel
-from base.base_reader import SUBMISSIONS, BaseSubmission
+from base.base_loss import BaseLoss
+from base.base_metric import BaseMetric
+from base.base_model import BaseModel
+from base.base_reader import BaseSubmission
 from base.base_trainer import TRAINERS, BaseTrainer
 from base.contracts import DataSpec, RunContext
 from base.monitor import Monitor
-from base.registry import Part, Registry, named
+from base.registry import Checked, Part, named
 from base.run_folder import RunFolder
 from logger.console import ConsoleLogger
 from logger.jsonl import JsonlLogger
@@ -31,10 +32,9 @@ from trainer.conflicts import conflicts, same_scores
 from trainer.predict import Inference
 from trainer.supervised import SupervisedTrainer
 from utils import checkpoint, config, files, seed
-from utils.config import ConfigError, Problem, RawConfig
-from utils.device import autocast
+from utils.config import ConfigError, KeyPath, Problem, RawConfig
 from utils.errors import UserError
-from utils.validate import validate
+from utils.validate import Settings, validate
 
 LOGGERS = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger"}
 
@@ -59,7 +59,8 @@ def check(raw: RawConfig) -> Experiment:
     """The experiment that a config describes. Raises ConfigError with all problems; builds nothing, touches no data."""
     trainer = raw.values.get("trainer")
     if isinstance(trainer, dict):
-        trainer.setdefault("type", SupervisedTrainer.__name__)
+        values = {**raw.values, "trainer": {"type": SupervisedTrainer.__name__, **trainer}}
+        raw = dataclasses.replace(raw, values=values)
     checked = _validated(raw)
     problems = [*_mixed_tasks(raw, checked), *_inner_problems(raw, checked), *_conflicts(raw, checked)]
     if not problems:
@@ -77,26 +78,27 @@ def _validated(raw: RawConfig) -> Any:
         return validate(config_model(), raw, REPLACED)  # knows everything that could have been meant
 
 
-def _registries() -> dict[str, Registry[Any]]:
-    return {
-        "arch": MODELS, "data_loader": LOADERS, "loss": LOSSES, "metrics": METRICS, "fusion": FUSIONS, "submission": SUBMISSIONS,
-    }  # fmt: skip
-
-
-def _placed_parts(checked: Any) -> Iterator[tuple[str, tuple[str | int, ...], Part]]:
-    for name in _registries():
-        value = getattr(checked, name)
-        for index, part in enumerate(value if isinstance(value, list) else [value]):
-            if part is not None:
-                yield name, (name, index) if isinstance(value, list) else (name,), part
+def _placed_parts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, Part]]:
+    """Every part of a config with its key, those within parts included."""
+    if isinstance(value, Part):
+        yield key, value
+        key, value = (*key, "args"), value.args
+    if isinstance(value, Settings):
+        for name in type(value).model_fields:
+            yield from _placed_parts(getattr(value, name), (*key, name))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _placed_parts(item, (*key, name))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _placed_parts(item, (*key, index))
 
 
 def _mixed_tasks(raw: RawConfig, checked: Any) -> Iterator[Problem]:
     """Parts that do not serve the task of the data."""
-    registries = _registries()
     tasks = LOADERS.tasks(checked.data_loader.type)
-    for name, key, part in _placed_parts(checked):
-        serves = registries[name].tasks(part.type)
+    for key, part in _placed_parts(checked):
+        serves = part.registry.tasks(part.type) if part.registry is not None else frozenset()
         if tasks and serves and not tasks & serves:
             given = f"{checked.data_loader.type} gives {', '.join(sorted(tasks))}"
             message = f"{part.type} serves {', '.join(sorted(serves))}, but {given}"
@@ -106,8 +108,9 @@ def _mixed_tasks(raw: RawConfig, checked: Any) -> Iterator[Problem]:
 def _inner_problems(raw: RawConfig, checked: Any) -> Iterator[Problem]:
     """What the classes themselves find wrong between their arguments and the declared data."""
     spec = declared_spec(checked)
-    for _, key, part in _placed_parts(checked):
-        for below, message in getattr(part.cls, "check")(part.args, spec):  # noqa: B009 - every base class has it
+    for key, part in _placed_parts(checked):
+        problems = part.cls.check(part.args, spec) if isinstance(part.cls, type) and issubclass(part.cls, Checked) else ()
+        for below, message in problems:
             place = (*key, "args", *config.key_path(below))
             yield Problem(raw.origin(place), config.key_text(place), message)
 
@@ -121,10 +124,10 @@ def _conflicts(raw: RawConfig, checked: Any) -> Iterator[Problem]:
 def _wrong_scores(raw: RawConfig, checked: Any) -> Iterator[Problem]:
     """Scores that two metrics compute, and a monitored score that nothing will compute."""
     spec = declared_spec(checked)
+    metrics = [part.build(spec) for part in checked.metrics]
+    for key, message in same_scores(metrics):
+        yield Problem(raw.origin(key), config.key_text(key), message)
     try:
-        metrics = [part.build(spec) for part in checked.metrics]
-        for key, message in same_scores(metrics):
-            yield Problem(raw.origin(key), config.key_text(key), message)
         Monitor(checked.trainer.monitor).require(score_names(metrics, checked.data_loader.cls.valid_targets))
     except UserError as error:
         text = str(error).removeprefix("trainer.monitor: ")
@@ -153,11 +156,23 @@ def build_loader(experiment: Experiment, device: torch.device) -> BaseDataLoader
     return loader
 
 
-def build_model(experiment: Experiment, spec: DataSpec) -> BaseModel:
-    """The model with the weights that the config's seed gives."""
+def build_model(experiment: Experiment, spec: DataSpec, fresh: bool = True) -> BaseModel:
+    """The model with the weights that the config's seed gives. fresh: whether it begins, or a state will be loaded into it."""
     seed.seed_everything(experiment.config.seed, "weights")
-    model: BaseModel = experiment.config.arch.build(spec)
+    arch = experiment.config.arch
+    model: BaseModel = (arch if fresh else _without_pretraining(arch)).build(spec)
     return model
+
+
+def _without_pretraining(value: Any) -> Any:
+    """A model's part that fetches no weights to begin with: every argument `pretrained`, at whatever depth, is false."""
+    if isinstance(value, Settings):
+        fields = type(value).model_fields
+        changed = {name: False if name == "pretrained" else _without_pretraining(getattr(value, name)) for name in fields}
+        return value.model_copy(update=changed)
+    if isinstance(value, list):
+        return [_without_pretraining(item) for item in value]
+    return {name: _without_pretraining(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def build_loss(experiment: Experiment, spec: DataSpec, model: BaseModel) -> BaseLoss:
@@ -167,11 +182,11 @@ def build_loss(experiment: Experiment, spec: DataSpec, model: BaseModel) -> Base
     return loss
 
 
-def build_inference(experiment: Experiment) -> Inference:
+def build_inference(experiment: Experiment, spec: DataSpec) -> Inference:
     """How the config wants predictions made."""
     chosen = experiment.config.fusion
-    fusion: BaseFusion = chosen.build() if chosen is not None else FUSIONS.classes["MeanFusion"]()
-    return Inference(experiment.config.trainer.precision, [view.build() for view in experiment.config.views], fusion)
+    fusion: BaseFusion = chosen.build(spec) if chosen is not None else FUSIONS.classes["MeanFusion"]()
+    return Inference(experiment.config.trainer.precision, [view.build(spec) for view in experiment.config.views], fusion)
 
 
 def build_metrics(experiment: Experiment, spec: DataSpec) -> list[BaseMetric]:
@@ -199,7 +214,7 @@ def build_trainer(
         "spec": spec.as_json(),
         "parents": [],  # what the run's first weights came from
     }
-    model = build_model(experiment, spec)
+    model = build_model(experiment, spec, fresh)
     if experiment.config.budget is not None:
         require_within(experiment.config.budget, model)
     if experiment.config.init_from is not None and fresh:
@@ -207,8 +222,8 @@ def build_trainer(
     loss = build_loss(experiment, spec, model)
     return TRAINERS[settings.type](
         settings=settings, run_seed=experiment.config.seed, loader=loader, folder=folder, device=device, metadata=metadata,
-        callbacks=build_callbacks(experiment), model=model, loss=loss, metrics=build_metrics(experiment, spec),
-        inference=build_inference(experiment), optimizer=experiment.config.optimizer.build(),
+        callbacks=build_callbacks(experiment, spec), model=model, loss=loss, metrics=build_metrics(experiment, spec),
+        inference=build_inference(experiment, spec), optimizer=experiment.config.optimizer.build(),
         scheduler=experiment.config.lr_scheduler and experiment.config.lr_scheduler.build(),
     )  # type: ignore[call-arg]  # fmt: skip
 
@@ -220,11 +235,12 @@ def set_deterministic(wanted: bool) -> None:
     torch.use_deterministic_algorithms(wanted)
 
 
-def build_callbacks(experiment: Experiment) -> list[BaseCallback]:
+def build_callbacks(experiment: Experiment, spec: DataSpec) -> list[BaseCallback]:
     """The logs that are always on, those that the config switches on, then its own callbacks."""
     settings = experiment.config.trainer
     chosen = [CALLBACKS.classes[name]() for key, name in LOGGERS.items() if getattr(settings, key)]
-    return [ConsoleLogger(settings.verbosity), JsonlLogger(), *chosen, *(part.build() for part in experiment.config.callbacks)]
+    own = [part.build(spec) for part in experiment.config.callbacks]
+    return [ConsoleLogger(settings.verbosity), JsonlLogger(), *chosen, *own]
 
 
 # Loading ------------------------------------------------------------------------------------------------------------
@@ -259,14 +275,6 @@ def find_checkpoint(path: Path) -> Path:
     return path
 
 
-def log_folder(path: Path) -> Path:
-    """Where the logs of a checkpoint's run are; beside the checkpoint where it is in no run's folder."""
-    parents = path.absolute().parents
-    if len(parents) > 3 and parents[2].name == "models":
-        return parents[3] / "log" / parents[1].name / parents[0].name
-    return parents[0]
-
-
 def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()) -> Loaded:
     """The model of a checkpoint file, ready to predict: the averaged weights where the run kept an average.
 
@@ -276,28 +284,17 @@ def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()
     entry = checkpoint.CheckpointFolder(path.parent).manifest()["files"].get(path.name)
     state = checkpoint.load(path, entry["sha256"] if entry else None)
     try:
-        raw = config.from_values(_without_pretraining(state["config"]), str(path), overrides)
+        raw = config.from_values(state["config"], str(path), overrides)
         spec = DataSpec.from_json(state["spec"])
         weights = state.get("ema") or state["model"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: is no checkpoint of this project (it lacks {error})") from None
     experiment = check(raw)
-    model = build_model(experiment, spec)
+    model = build_model(experiment, spec, fresh=False)
     load_weights(model, weights, path)
     layout = torch.channels_last if experiment.config.trainer.channels_last else torch.contiguous_format
     model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     return Loaded(path, experiment, state, spec, model, files.sha256(path))
-
-
-def _without_pretraining(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a model whose weights are at hand: it need not fetch those that its training began with."""
-
-    def without(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: False if name == "pretrained" else without(item) for name, item in value.items()}
-        return value
-
-    return {**values, "arch": without(values["arch"])}
 
 
 def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path) -> None:
@@ -307,6 +304,3 @@ def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path) -> No
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: holds the weights of another model ({reason})") from None
-
-
-__all__ = ["Experiment", "Loaded", "autocast", "build_loader", "build_trainer", "check", "load_model"]

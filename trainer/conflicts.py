@@ -39,9 +39,14 @@ def _pieces(checked: Any) -> Iterator[Conflict]:
 
 
 def same_scores(metrics: Sequence[BaseMetric]) -> Iterator[Conflict]:
-    """Metrics that compute scores of the same name."""
+    """Metrics that compute scores of the same name, or would keep what they fit under the same key."""
     first: dict[str, int] = {}
+    keys: list[str] = []
     for index, metric in enumerate(metrics):
+        if type(metric).fit is not BaseMetric.fit:
+            if metric.state_key in keys:
+                yield ("metrics", index, "type"), f"keeps what it fits as {metric.state_key}, as an earlier metric does; keep one"
+            keys.append(metric.state_key)
         shared = [name for name in metric.names if first.setdefault(name, index) != index]
         if shared:
             yield ("metrics", index, "type"), f"computes {shared[0]}, which metrics[{first[shared[0]]}] computes already"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -19,7 +20,7 @@ from utils import checkpoint, config, distributed, files
 from utils.config import RawConfig
 from utils.errors import UserError
 
-FILE = "group.json"
+FILE, LOCK = "group.json", ".lock"
 
 
 @dataclass(frozen=True)
@@ -32,36 +33,45 @@ class Member:
     which: str = "best"  # of that member's checkpoints
     selection: Selection | None = None  # of those weights
 
+    def start(self) -> dict[str, Any]:
+        """What it begins with, as plain values."""
+        return {"after": self.after, "which": self.which, **_plain(self.selection or Selection())}
+
 
 class Group:
-    """`saved/models/<name>/<id>/group.json`: the members, their configs, and the run of each that has begun."""
+    """`saved/models/<name>/<id>/group.json`: the members, their configs, and the run of each that has begun.
+
+    Raises UserError where the file is missing or damaged.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.members: dict[str, dict[str, Any]] = json.loads((folder / FILE).read_text(encoding="utf-8"))["members"]
+        self.folder = folder.absolute()
+        try:
+            content = json.loads((self.folder / FILE).read_text(encoding="utf-8"))
+            self.kind, self.members = str(content["kind"]), dict(content["members"])
+            self.runs: dict[str, str | None] = {name: member["run"] for name, member in self.members.items()}
+        except OSError as error:
+            raise UserError(f"{folder}: is no group of runs ({FILE}: {error.strerror}); give one, or leave -r out") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{folder / FILE}: is damaged; start a new group without -r") from None
 
     @classmethod
     def create(cls, save_dir: Path, name: str, kind: str, members: Sequence[Member]) -> Group:
         """A new one, none of whose runs has begun. The main process alone."""
         parent = save_dir / "models" / name
         folder = parent / files.make_run_id(parent)
-        entries = {member.name: {"config": member.raw.values, "run": None} for member in members}
+        entries = {member.name: {"config": member.raw.values, "start": member.start(), "run": None} for member in members}
         files.write_json(folder / FILE, {"kind": kind, "members": entries})
         return cls(folder)
 
-    @property
-    def kind(self) -> str:
-        """What its members are to each other."""
-        return str(json.loads((self.folder / FILE).read_text(encoding="utf-8"))["kind"])
-
     def run(self, name: str) -> Path | None:
         """The models folder of a member's run, None before it has begun."""
-        begun = self.members[name]["run"]
-        return None if begun is None else self.folder.parents[1] / begun
+        begun = self.runs[name]
+        return None if begun is None else Path(os.path.normpath(self.folder / begun))
 
     def record(self, name: str, models: Path) -> None:
         """A member's run has begun. The main process alone writes it."""
-        self.members[name]["run"] = f"{models.parent.name}/{models.name}"
+        self.runs[name] = self.members[name]["run"] = os.path.relpath(models.absolute(), self.folder)
         if distributed.is_main():
             files.write_json(self.folder / FILE, {"kind": self.kind, "members": self.members})
 
@@ -70,13 +80,26 @@ class Group:
         models = self.run(name)
         return models is not None and RunFolder.at(models).status in FINISHED
 
+    def claim(self) -> IO[bytes]:
+        """Make the group this process's own until the returned file is closed. Raises UserError where it is another's."""
+        held = files.lock(self.folder / LOCK)
+        if held is None:
+            raise UserError(
+                f"{self.folder}: another process is training this group; stop it first, or start a new one without -r"
+            )
+        files.remove_temporaries(self.folder)
+        return held
+
     def require_same(self, members: Sequence[Member]) -> None:
         """Raise UserError unless these are its members, with their configs, but for how they are run."""
         if list(self.members) != [member.name for member in members]:
             raise UserError(f"{self.folder}: has the members {', '.join(self.members)}")
         for member in members:
-            stored = build.check(config.from_values(self.members[member.name]["config"], str(self.folder / FILE)))
-            resuming.require_resumable(stored.config, build.check(member.raw).config, member.raw.file)
+            entry = self.members[member.name]
+            if entry.get("start") != member.start():
+                raise UserError(f"{member.name} begins with other weights than in {self.folder}")
+            stored = build.check(config.from_values(entry["config"], str(self.folder / FILE)))
+            resuming.require_resumable(stored.config, build.check(member.raw).config, member.raw.file, resuming.WITH_ITS_START)
 
 
 def groups(save_dir: Path, name: str) -> list[Path]:
@@ -87,7 +110,8 @@ def groups(save_dir: Path, name: str) -> list[Path]:
 def train(args: argparse.Namespace, name: str, kind: str, members: Sequence[Member], chosen: torch.device) -> int:
     """Train what is not finished, in order; the exit status of the first that was stopped, else 0."""
     save_dir = Path(str(build.check(members[0].raw).config.trainer.save_dir))
-    group = Group(distributed.on_main(lambda: _find_or_create(args.resume, save_dir, name, kind, members)))
+    held: list[IO[bytes]] = []  # the group's lock, which the main process has to the end
+    group = Group(distributed.on_main(lambda: _find_or_create(args.resume, save_dir, name, kind, members, held)))
     run.say(f"group {group.folder}")
     for member in members:
         models = group.run(member.name)
@@ -96,10 +120,16 @@ def train(args: argparse.Namespace, name: str, kind: str, members: Sequence[Memb
             continue
         run.say(f"{member.name}:")
         start = run.load(models) if models is not None and _has_checkpoint(models) else run.Start(None, {}, [])
-        status = run.train(_with_weights(member, group), start, chosen, partial(group.record, member.name))
-        if status:
+        ended = run.train(_with_weights(member, group), start, chosen, partial(group.record, member.name))
+        if status := ended.status or _interrupted(ended, member is members[-1]):
             return status
     return 0
+
+
+def _interrupted(ended: run.Ended, last: bool) -> int:
+    """The status to exit with where a signal came too late to stop a member, and early enough to stop the next."""
+    signals = distributed.broadcast_object(distributed.gather_objects(ended.signal))
+    return 0 if last else next(filter(None, signals), 0)
 
 
 def _has_checkpoint(models: Path) -> bool:
@@ -107,26 +137,37 @@ def _has_checkpoint(models: Path) -> bool:
     return distributed.on_main(lambda: any(models.glob("*.pth")))
 
 
-def _find_or_create(resume: str | None, save_dir: Path, name: str, kind: str, members: Sequence[Member]) -> Path:
-    if resume not in (None, "auto", "last"):
-        folder = Path(str(resume))
-        if not (folder / FILE).exists():
-            raise UserError(f"{folder}: is no group of runs ({FILE} is not there); give one, or -r auto, or leave -r out")
-        Group(folder).require_same(members)
-        return folder
-    for folder in reversed(groups(save_dir, name) if resume is not None else []):
-        found = Group(folder)
-        if all(map(found.finished, found.members)):
-            continue
+def _find_or_create(
+    resume: str | None, save_dir: Path, name: str, kind: str, members: Sequence[Member], held: list[IO[bytes]]
+) -> Path:
+    """The group to go on with, or a new one; its lock is added to `held`. The main process alone."""
+    group = _to_resume(resume, save_dir, name, members) or Group.create(save_dir, name, kind, members)
+    held.append(group.claim())
+    return group.folder
+
+
+def _to_resume(resume: str | None, save_dir: Path, name: str, members: Sequence[Member]) -> Group | None:
+    """The group named, or the newest of these members that is neither finished nor another process's; None for a new one."""
+    if resume is None:
+        return None
+    if resume not in ("auto", "last"):
+        group = Group(Path(resume))
+        group.require_same(members)
+        return group
+    for folder in reversed(groups(save_dir, name)):
         try:
-            found.require_same(members)
+            group = Group(folder)
+            if all(map(group.finished, group.members)):
+                continue
+            group.claim().close()
+            group.require_same(members)
         except UserError as error:
             run.say(f"not going on with {folder}: {str(error).splitlines()[0]}")
             continue
-        return folder
+        return group
     if resume == "last":
         raise UserError(f"-r last: there is no unfinished group of this config in {save_dir / 'models' / name}")
-    return Group.create(save_dir, name, kind, members).folder
+    return None
 
 
 def _with_weights(member: Member, group: Group) -> RawConfig:
@@ -136,6 +177,10 @@ def _with_weights(member: Member, group: Group) -> RawConfig:
     before = group.run(member.after)
     assert before is not None, "members run in order"
     path = before / (checkpoint.BEST if member.which == "best" else checkpoint.LAST)
-    chosen = {name: getattr(member.selection, name) for name in Selection.model_fields}
-    init = {"checkpoint": str(path), **chosen}
+    init = {"checkpoint": str(path), **_plain(member.selection)}
     return config.from_values({**member.raw.values, "init_from": init}, member.raw.file)
+
+
+def _plain(selection: Selection) -> dict[str, Any]:
+    """As a config would say it; a subclass may say more."""
+    return {name: getattr(selection, name) for name in Selection.model_fields}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from base.table import some
 from utils import checkpoint, files
+from utils.config import did_you_mean
 from utils.errors import UserError
 from utils.validate import Settings
 
@@ -76,6 +77,7 @@ def initialise(model: nn.Module, settings: InitFrom) -> Report:
 def load_into(model: nn.Module, weights: Mapping[str, Tensor], wanted: Selection, source: str, sha256: str) -> Report:
     """Copy the wanted weights into the model. Raises UserError, having copied none, where `strict` forbids or nothing fits."""
     own = model.state_dict()
+    _require_used(wanted, {*own, *weights})
     asked = [name for name in own if wanted.wants(name)]
     fits = {name: weights[name] for name in asked if name in weights and weights[name].shape == own[name].shape}
     report = Report(
@@ -94,6 +96,15 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor], wanted: Selection
         raise UserError(f"init_from: {'; '.join(report.lines())}; exclude them, or set init_from.strict to false")
     model.load_state_dict({**own, **fits})
     return report
+
+
+def _require_used(wanted: Selection, names: Collection[str]) -> None:
+    """Raise UserError for a pattern that matches nothing: what it was meant for would be treated the other way."""
+    for key, patterns in (("include", wanted.include), ("exclude", wanted.exclude)):
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                near = did_you_mean(pattern, {name.rpartition(".")[0] + ".*" for name in names})
+                raise UserError(f'init_from.{key}: "{pattern}" matches no weight{near}; there are: {some(sorted(names), 3)}')
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

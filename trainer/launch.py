@@ -55,7 +55,7 @@ def _launch_one(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.d
     path, notes = distributed.on_main(lambda: _to_resume(args.resume, raw))
     start = load(path) if path else Start(None, {}, [])
     raw = raw or _stored_config(args, start.state, str(path))
-    return train(raw, start._replace(notes=[*notes, *start.notes]), chosen)
+    return train(raw, start._replace(notes=[*notes, *start.notes]), chosen).status
 
 
 # Going on -----------------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def _difference(folder: Path, raw: RawConfig) -> str | None:
     """Why a run is not one of this config, None if it is but for how it is run."""
     try:
         stored = build.check(config.read(folder / "config.json"))
-        resuming.require_resumable(stored.config, build.check(raw).config, raw.file)
+        resuming.require_resumable(stored.config, build.check(raw).config, raw.file, resuming.WITH_ITS_START)
     except UserError as error:
         return str(error).splitlines()[0]
     return None

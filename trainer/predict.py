@@ -20,6 +20,7 @@ from base.contracts import Batch, Outputs, Prediction
 from base.predictions import Predictions
 from utils import distributed
 from utils.device import autocast, to_device, to_float32
+from utils.errors import UserError
 
 BatchLosses = dict[int, dict[str, tuple[float, float]]]  # batch number -> term -> (total, weight)
 
@@ -41,6 +42,7 @@ class Inference:
         image: (B, 3, H, W) uint8 on the model's device. geometry: (B, 2, 3) on any device, as in a Batch. The model is in
         evaluation mode. What has coordinates has them in the original pictures.
         """
+        assert geometry is not None or type(model).move is BaseModel.move, "a loader for coordinates gives their geometry"
         for view in (None, *self.views):
             seen, affine = (image, None) if view is None else view.apply(image)
             with autocast(image.device, self.precision):
@@ -108,6 +110,22 @@ def predict(
             on_batch(done + 1, rounds)
     by_view = [gathered for view in pieces if (gathered := _gather(view)) is not None]
     return inference.fuse(by_view) if by_view else None, _means(losses)
+
+
+def rehearse(model: BaseModel, batch: Batch, device: torch.device, inference: Inference) -> None:
+    """Look at a batch through every view and fuse what is predicted. Raises UserError naming the view that the model refuses."""
+    ids = [str(row) for row in batch["index"].tolist()]
+    with evaluating(model):
+        looks = inference.look(model, batch["image"].to(device), batch.get("geometry"))
+        by_view: list[Predictions] = []
+        try:
+            by_view.extend(Predictions.of(ids, prediction) for _, prediction in looks)
+        except (RuntimeError, AssertionError, IndexError) as error:
+            if not by_view:  # the plain view: not a matter of test-time augmentation
+                raise
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"views[{len(by_view) - 1}]: the model does not take such pictures ({reason})") from None
+    inference.fuse(by_view)
 
 
 def predict_pictures(

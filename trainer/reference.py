@@ -30,15 +30,16 @@ BOUNDS = (
 )  # fmt: skip
 
 
-def markdown(schema: Schema) -> str:
-    """Every key of a config. schema: of a whole config, with its $defs."""
-    pages = Pages(schema["$defs"])
+def markdown(schema: Schema, stages: Schema) -> str:
+    """Every key of a config. schema: of a whole config, with its $defs. stages: of one that names several."""
+    pages = Pages(schema["$defs"] | stages["$defs"])
     sections = [INTRODUCTION, "## Top-level keys", pages.table(schema)]
+    sections += ["## Top-level keys of a config of stages", stages["description"], pages.table(stages)]
     for registry in registries():
         sections += list(pages.registry(registry))
     sections += ["## Groups of keys"]
     for name in sorted(pages.groups):
-        sections += [f"### {name}", schema["$defs"][name].get("description", ""), pages.table(schema["$defs"][name])]
+        sections += [f"### {name}", pages.definitions[name].get("description", ""), pages.table(pages.definitions[name])]
     return "\n\n".join(filter(None, sections)) + "\n"
 
 

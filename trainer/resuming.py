@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,20 +22,23 @@ MAY_CHANGE = {
     *(f"data_loader.args.{key}" for key in _LOADER_MAY_CHANGE),
     "submission",
     "budget",
-    "init_from",  # a run that goes on has its own weights
 }
+WITH_ITS_START = frozenset(MAY_CHANGE)  # for finding a run by its config: what it began with belongs to it
 
 
-def require_resumable(stored: BaseModel, wanted: BaseModel, file: str) -> None:
+def require_resumable(
+    stored: BaseModel, wanted: BaseModel, file: str, may_change: Collection[str] = WITH_ITS_START | {"init_from"}
+) -> None:
     """Raise ConfigError where a checkpoint's config differs from the one to go on with, in more than how to run it.
 
-    Both are validated configs: a default that is written out is no difference.
+    Both are validated configs: a default that is written out is no difference. A run that is named goes on with its own
+    weights, so `init_from` may differ then, as it may not where a run of this config is looked for.
     """
     problems = [
         Problem(file, config.key_text(key), f"the checkpoint was trained with {config.show(old)}, this config says "
                 f"{config.show(new)}; resume with the same value, or start a new run without -r")
         for key, old, new in config.differences(plain(stored), plain(wanted))
-        if not any(config.key_text(key[:length]) in MAY_CHANGE for length in range(1, len(key) + 1))
+        if not any(config.key_text(key[:length]) in may_change for length in range(1, len(key) + 1))
     ]  # fmt: skip
     if problems:
         raise ConfigError(problems)

@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 
 import torch
 
+from base.base_data_loader import BaseDataLoader
+from base.base_trainer import BaseTrainer
 from base.run_folder import RunFolder
 from trainer import build, resuming
 from trainer.init_from import Report
 from utils import config, distributed, files
+from utils.checkpoint import LAST
 from utils.config import RawConfig
 from utils.errors import UserError
 
-SOURCE = "source.json"
+CONFIG, SOURCE = "config.json", "source.json"
 
 
 class Start(NamedTuple):
@@ -26,20 +29,28 @@ class Start(NamedTuple):
     notes: list[str]
 
 
+class Ended(NamedTuple):
+    """How a run ended: its exit status, and that of the signal that this process received, if it did."""
+
+    status: int
+    signal: int | None
+
+
 def load(path: Path) -> Start:
     """The run, the checkpoint named or the newest whole one, and a warning where others are damaged.
 
-    From a checkpoint that has newer ones beside it a new run begins, with a best of its own: the folder would hold two
-    histories.
+    From a checkpoint that is not known to be the newest of a run's folder a new run begins, with a best of its own: the
+    folder would hold two histories.
     """
     folder = run_of(path)
     if path.is_dir():
         _, state, warnings = folder.checkpoints.load_newest()
         return Start(folder, state, warnings)
     state = folder.checkpoints.load(path.name)
-    if folder.checkpoints.newest_step() > state["progress"]["step"]:
-        return Start(None, state, [f"a new run: {path} has newer checkpoints beside it, which stay as they are"])
-    return Start(folder, state, [])
+    newest = path.name == LAST or folder.checkpoints.newest_step() == state["progress"]["step"]
+    if newest and (folder.models / CONFIG).exists():
+        return Start(folder, state, [])
+    return Start(None, state, [f"a new run: {path} is not the newest checkpoint of a run; what is beside it stays as it is"])
 
 
 def run_of(path: Path) -> RunFolder:
@@ -47,31 +58,42 @@ def run_of(path: Path) -> RunFolder:
     return RunFolder.at(path if path.is_dir() else path.parent)
 
 
-def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable[[Path], None] = lambda models: None) -> int:
-    """One run, from where it begins to its end or a signal; the exit status. on_begin: is told the run's models folder."""
+def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable[[Path], None] = lambda models: None) -> Ended:
+    """One run, from where it begins to its end or a signal. on_begin: is told the run's models folder."""
     experiment = build.check(raw)
     loader = build.build_loader(experiment, chosen)
     if start.state:
         stored = build.check(config.from_values(start.state["config"], raw.file))
         resuming.require_resumable(stored.config, experiment.config, raw.file)
         _require_same_split(start.state, loader.split_hash, raw.file)
-    if start.folder is not None:
-        start.folder.claim()
     settings = experiment.config.trainer
-    folder = start.folder or RunFolder.create(Path(settings.save_dir), experiment.config.name)
+    lines = [*start.notes, *loader.report()]  # reads the data: what is wrong with them leaves no folder
+    folder = start.folder.claim() if start.folder else RunFolder.create(Path(settings.save_dir), experiment.config.name)
     on_begin(folder.models)
-    trainer = build.build_trainer(experiment, loader, folder, chosen, fresh=not start.state)
+    trainer = _trainer(experiment, loader, folder, chosen, start)
     if settings.verbosity > 0:
-        parents = [line for parent in trainer.metadata["parents"] for line in Report(**parent).lines()]
-        say(*start.notes, *loader.report(), *parents)
+        say(*lines, *(line for parent in trainer.metadata["parents"] for line in Report(**parent).lines()))
     if distributed.is_main():
-        files.write_json(folder.models / "config.json", raw.values)
+        files.write_json(folder.models / CONFIG, experiment.raw.values)
         files.write_json(folder.models / SOURCE, loader.source())
+    return Ended(trainer.fit(), trainer.stop.exit_status if trainer.stop.received else None)
+
+
+def _trainer(
+    experiment: build.Experiment, loader: BaseDataLoader, folder: RunFolder, chosen: torch.device, start: Start
+) -> BaseTrainer:
+    """The trainer where the run begins. The checkpoint's state is forgotten then: it would take memory to the end."""
+    try:
+        trainer = build.build_trainer(experiment, loader, folder, chosen, fresh=not start.state)
+    except UserError:
+        folder.discard()
+        raise
     if start.state:
         trainer.load_state_dict(start.state)
+        start.state.clear()
     if start.folder is None:
         trainer.monitor.forget()
-    return trainer.fit()
+    return trainer
 
 
 def say(*lines: str) -> None:

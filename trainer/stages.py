@@ -15,7 +15,7 @@ from utils import config
 from utils.config import ConfigError, Problem, RawConfig, did_you_mean
 from utils.validate import Settings, validate
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$")]  # two of them and a hyphen name a run
 
 
 class StageInit(Selection):
@@ -82,7 +82,9 @@ def _addressed(override: str) -> tuple[str | None, str]:
 def _wrong_overrides(stages: StagesConfig, overrides: list[str]) -> Iterator[Problem]:
     names = [stage.name for stage in stages.stages]
     for text in overrides:
-        name, _ = _addressed(text)
+        name, rest = _addressed(text)
+        if rest.partition("=")[0].strip() == "name":
+            yield Problem("--set", text, "a stage's run is called by its group and its own name; change those in the file")
         if name is not None and name not in names:
             yield Problem("--set", text, f"no stage is called {name}{did_you_mean(name, names)}; there are: {', '.join(names)}")
 

@@ -22,7 +22,7 @@ from base.table import some
 from trainer.ema import Ema
 from trainer.guard import FiniteGuard, NotFinite
 from trainer.optim import BaseOptimizer, BaseScheduler, Schedule, trainable
-from trainer.predict import Inference, evaluating, not_finite, predict
+from trainer.predict import Inference, evaluating, not_finite, predict, rehearse
 from utils import distributed
 from utils.batch import cut, pieces
 from utils.device import autocast, to_float32
@@ -75,7 +75,7 @@ class SupervisedTrainer(BaseTrainer):
     ) -> None:
         super().__init__(**loop)
         layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
-        self.model = model.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.model = self._synchronised(model).to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.loss = loss.to(self.device)
         self.metrics = list(metrics)
         self.inference = inference
@@ -89,6 +89,7 @@ class SupervisedTrainer(BaseTrainer):
         self.predictions: Predictions | None = None  # of the last validation; main process only
         self._figures: dict[str, Figure] = {}
         self._fitted: dict[str, Any] = {}
+        self._fitted_at = -1  # the step whose weights it belongs to
 
     # The step -----------------------------------------------------------------------------------------------------
 
@@ -144,6 +145,7 @@ class SupervisedTrainer(BaseTrainer):
             self.evaluated, self.loader, "valid", self.device, self.inference, self.loss, self._after_batch
         )
         judged, self._fitted = distributed.on_main(lambda: self._judge(predictions))
+        self._fitted_at = self.progress.step
         return {f"val/{name}": float(value) for name, value in (losses | judged).items()}
 
     def _judge(self, predictions: Predictions | None) -> tuple[dict[str, float], dict[str, Any]]:
@@ -155,12 +157,12 @@ class SupervisedTrainer(BaseTrainer):
         if bad and not self.guard.skips:
             raise NotFinite(f"epoch {self.progress.epoch + 1}: the predictions for {some(bad)} are not finite; {self._advice()}")
         if bad:  # such an epoch is never the best
-            return {name: math.nan for metric in self.metrics for name in metric.names}, self._fitted
+            return {name: math.nan for metric in self.metrics for name in metric.names}, {}
         self.predictions, self._figures = predictions, {}
         scores: dict[str, float] = {}
-        fitted = {type(metric).__name__: metric.fit(predictions, table) for metric in self.metrics}
+        fitted = {metric.state_key: metric.fit(predictions, table) for metric in self.metrics}
         for metric in self.metrics:
-            metric.use(fitted[type(metric).__name__])
+            metric.use(fitted[metric.state_key])
             scores |= metric.compute(predictions, table)
         return scores, fitted
 
@@ -196,8 +198,8 @@ class SupervisedTrainer(BaseTrainer):
         return 0 if self.optimizer.state else 2 * sum(p.numel() * p.element_size() for p in self.parameters)
 
     def fitted(self) -> dict[str, Any]:
-        """By metric, what was fitted at the last validation."""
-        return self._fitted
+        """By metric, what was fitted with the weights of this moment; nothing in the middle of an epoch."""
+        return self._fitted if self._fitted_at == self.progress.step else {}
 
     def learning_rates(self) -> dict[str, float]:
         """By parameter group."""
@@ -214,15 +216,31 @@ class SupervisedTrainer(BaseTrainer):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state` was saved."""
         super().load_state_dict(state)
-        self._fitted = dict(state["fitted"])
+        self._fitted, self._fitted_at = dict(state["fitted"]), self.progress.step
+
+    def rehearse(self) -> None:
+        """Raise UserError where the views do not suit the model, or their predictions cannot be fused."""
+        if not self.inference.views:
+            return
+        rows = self.loader.evaluation_order("valid")
+        _, batch = next(iter(self.loader.evaluation("valid"))) if len(rows) > distributed.rank() else (0, None)
+        if batch is not None:
+            rehearse(self.evaluated, batch, self.device, self.inference)
 
     # Details ------------------------------------------------------------------------------------------------------
 
+    def _synchronised(self, model: BaseModel) -> BaseModel:
+        """The model with batch-norm statistics over all processes, where that is asked for."""
+        if not self.settings.sync_batchnorm or distributed.world_size() == 1:
+            return model
+        if self.device.type != "cuda":
+            raise UserError(f"trainer.sync_batchnorm: needs GPUs, and this run is on {self.device.type}; set it to false")
+        from timm.layers import convert_sync_batchnorm  # torch's own drops the activations within timm's batch-norms
+
+        converted: BaseModel = convert_sync_batchnorm(model)
+        return converted
+
     def _objective(self) -> nn.Module:
-        if self.settings.sync_batchnorm and distributed.world_size() > 1:
-            if self.device.type != "cuda":
-                raise UserError(f"trainer.sync_batchnorm: needs GPUs, and this run is on {self.device.type}; set it to false")
-            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         network = torch.compile(self.model) if self.settings.compile else self.model
         objective = Objective(network, self.loss, self.device, self.settings.precision)  # type: ignore[arg-type]
         if distributed.world_size() == 1:
@@ -259,7 +277,9 @@ class SupervisedTrainer(BaseTrainer):
         with evaluating(self.model, self.loss):
             for row in range(len(batch["index"])):
                 sample = cut(batch, row, row + 1)
-                terms = self.loss.terms(to_float32(self.model(sample["image"])), sample["target"])
+                with autocast(self.device, self.settings.precision):
+                    outputs = self.model(sample["image"], sample["target"])
+                terms = self.loss.terms(to_float32(outputs), sample["target"])
                 if not all(bool(torch.isfinite(term.total)) for term in terms.values()):
                     bad.append(table.id(int(batch["index"][row])))
         everyone = distributed.broadcast_object(distributed.gather_objects(bad))

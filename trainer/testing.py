@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,28 +14,29 @@ from base.base_data_loader import BaseDataLoader
 from base.base_loss import BaseLoss
 from base.base_metric import BaseMetric
 from base.predictions import Predictions
-from base.run_folder import runs
+from base.run_folder import RunFolder, runs
 from base.table import some
 from trainer import build
 from trainer.build import Loaded
+from trainer.group import FILE, Group
 from trainer.predict import Inference, predict
-from utils import device, files
+from utils import config, device, files
 from utils.errors import UserError
+
+# What may differ from the config of a checkpoint while what it fitted on validation still fits its predictions.
+_FITS_STILL = ("data_dir", "num_workers", "worker_timeout", "cache_mb", "batch_size", "test_reader", "corrections")
 
 
 @dataclass(frozen=True)
-class Tested:
-    """What came out of one evaluation."""
+class Fitted:
+    """What metrics and submissions use that was fitted on validation."""
 
-    predictions: Predictions
-    scores: dict[str, float]
-    fitted: dict[str, Any]  # by metric, on validation
-    note: str  # about what was fitted; empty where it is the checkpoint's own
-    manifest: dict[str, Any]
+    values: dict[str, Any]  # by metric
+    note: str  # for the user; empty where it is the checkpoint's own
 
 
 def run_test(args: argparse.Namespace) -> int:
-    """Predict, score, write; say where everything is."""
+    """Predict, write, score; say where everything is."""
     chosen = device.select(args.device)
     models = [build.load_model(path, chosen, tuple(args.set)) for path in _paths(args)]
     _require_compatible(models)
@@ -45,9 +45,7 @@ def run_test(args: argparse.Namespace) -> int:
         split = args.split or ("test" if "test" in loaders[0].splits else "valid")
         if split == "valid":
             _require_same_split(models, loaders)
-        folder = _output_folder(args, models, split)
-        tested = evaluate(models, loaders, split, chosen, args.verbosity)
-        _write(folder, tested, models[0], loaders[0], split)
+        evaluate(models, loaders, split, chosen, _output_folder(args, models, split), args.verbosity)
     finally:
         for loader in loaders:
             loader.close()
@@ -64,16 +62,33 @@ def _loaders(models: list[Loaded], chosen: torch.device) -> list[BaseDataLoader]
     return [built[files.hash_json(model.experiment.raw.values["data_loader"])] for model in models]
 
 
-def evaluate(models: list[Loaded], loaders: list[BaseDataLoader], split: str, chosen: torch.device, verbosity: int = 0) -> Tested:
-    """Predictions of one checkpoint, or the average of several, and their scores where the split has labels."""
+def evaluate(
+    models: list[Loaded], loaders: list[BaseDataLoader], split: str, chosen: torch.device, folder: Path, verbosity: int = 0
+) -> None:
+    """Predictions of one checkpoint or of several fused, and all that follows from them, into `folder`.
+
+    They are written before anything is made of them: whatever is wrong with the labels costs no prediction.
+    """
     first, loader = models[0], loaders[0]
     metrics = build.build_metrics(first.experiment, first.spec)
-    predictions, losses = _predict(models, loaders, split, chosen, verbosity)
-    fitted, note = first.fitted, ""
-    if _fits(metrics) and not _as_trained(models):
-        fitted, note = _fit_again(metrics, models, loaders, predictions if split == "valid" else None, chosen, verbosity)
-    scores = dict(losses) | (_scores(metrics, predictions, loader, split, fitted) if loader.labelled(split) else {})
-    return Tested(predictions, scores, fitted, note, _manifest(models, split, loader, fitted))
+    predictions, scores = _predict(models, loaders, split, chosen, verbosity)
+    fitted = _fitted(metrics, models, loaders, predictions if split == "valid" else None, chosen, verbosity)
+    predictions.write(folder / "predictions.parquet", _manifest(models, split, loader, fitted))
+    print(f"predictions: {folder / 'predictions.parquet'} ({len(predictions):,} samples)")
+    failed = predictions.failed()
+    if failed:
+        print(f"warning: {len(failed)} images could not be read ({some(failed)}); their rows hold the reason")
+    if fitted.note:
+        print(fitted.note)
+    for metric in metrics:
+        metric.use(fitted.values.get(metric.state_key, {}))
+    if loader.labelled(split):
+        _score(metrics, predictions, loader, split, scores, folder)
+    submission = build.build_submission(first.experiment, first.spec)
+    if submission is not None and split == "test":
+        path = folder / submission.file_name
+        rows = submission.write(predictions, loader.table(split), fitted.values, loader.data_dir, path)
+        print(f"submission: {path} ({rows:,} rows)")
 
 
 def _predict(
@@ -96,7 +111,7 @@ def _predict(
 
 
 def _inference(model: Loaded) -> Inference:
-    return build.build_inference(model.experiment)
+    return build.build_inference(model.experiment, model.spec)
 
 
 def _loss(model: Loaded, chosen: torch.device) -> BaseLoss:
@@ -105,53 +120,64 @@ def _loss(model: Loaded, chosen: torch.device) -> BaseLoss:
     return loss.to(chosen)
 
 
-def _fits(metrics: list[BaseMetric]) -> bool:
-    """Whether any metric fits something on validation."""
-    return any(type(metric).fit is not BaseMetric.fit for metric in metrics)
+def _fitted(
+    metrics: list[BaseMetric], models: list[Loaded], loaders: list[BaseDataLoader], valid: Predictions | None,
+    chosen: torch.device, verbosity: int,
+) -> Fitted:  # fmt: skip
+    """The checkpoint's own, or for predictions made in another way what is fitted anew on validation.
+
+    valid: predictions for validation, if they are there already. Where some checkpoint was trained on another split there
+    is no validation for all, and what the first one fitted stays.
+    """
+    fitting = [metric for metric in metrics if type(metric).fit is not BaseMetric.fit]
+    if not fitting or _as_trained(models):
+        return Fitted(models[0].fitted, "")
+    if any(model.state["split_hash"] != loader.split_hash for model, loader in zip(models, loaders, strict=True)):
+        note = f"warning: the checkpoints have no validation in common; used is what {models[0].path} fitted"
+        return Fitted(models[0].fitted, note)
+    if valid is None:
+        valid, _ = _predict(models, loaders, "valid", chosen, verbosity)
+    table = loaders[0].table("valid")
+    return Fitted(
+        {metric.state_key: metric.fit(valid, table) for metric in fitting}, "fitted on validation with these predictions"
+    )
 
 
 def _as_trained(models: list[Loaded]) -> bool:
-    """Whether predictions are made as they were in the run's own validation, on which its checkpoint fitted."""
+    """Whether predictions are made as they were in the validation on which the one checkpoint fitted something."""
     stored, now = models[0].state["config"], models[0].experiment.raw.values
-    return len(models) == 1 and all(stored.get(key) == now.get(key) for key in ("views", "fusion"))
+    changed = [key for key, _, _ in config.differences(stored, now)]
+    free = [key for key in changed if key[:2] == ("data_loader", "args") and key[2] in _FITS_STILL]
+    free += [key for key in changed if key[0] in ("submission", "budget") or (key[0] == "trainer" and key[1:] != ("precision",))]
+    return len(models) == 1 and bool(models[0].fitted) and len(free) == len(changed)
 
 
-def _fit_again(
-    metrics: list[BaseMetric], models: list[Loaded], loaders: list[BaseDataLoader], valid: Predictions | None,
-    chosen: torch.device, verbosity: int,
-) -> tuple[dict[str, Any], str]:  # fmt: skip
-    """What the metrics fit on validation with the predictions that these checkpoints and views make together.
-
-    Where some checkpoint was trained on another split there is no validation for all, and what the first one fitted stays.
-    """
-    if any(model.state["split_hash"] != loader.split_hash for model, loader in zip(models, loaders, strict=True)):
-        return models[0].fitted, f"warning: the checkpoints have no validation in common; used is what {models[0].path} fitted"
-    if valid is None:
-        valid, _ = _predict(models, loaders, "valid", chosen, verbosity)
-    fitted = {type(metric).__name__: metric.fit(valid, loaders[0].table("valid")) for metric in metrics}
-    return fitted, "fitted on validation, for these checkpoints and views together"
-
-
-def _scores(
-    metrics: list[BaseMetric], predictions: Predictions, loader: BaseDataLoader, split: str, fitted: Mapping[str, Any]
-) -> dict[str, float]:
-    """What was fitted on validation is used as it is; nothing is fitted here."""
-    scores: dict[str, float] = {}
+def _score(
+    metrics: list[BaseMetric], predictions: Predictions, loader: BaseDataLoader, split: str,
+    losses: dict[str, float], folder: Path,
+) -> None:  # fmt: skip
+    """Scores and plots, with what was fitted on validation as it is."""
+    table = loader.table(split)
+    scores = dict(losses)
     for metric in metrics:
-        metric.use(fitted.get(type(metric).__name__, {}))
-        scores |= metric.compute(predictions, loader.table(split))
-    return scores
+        scores |= metric.compute(predictions, table)
+    plain = {name: value if math.isfinite(value) else None for name, value in scores.items()}
+    files.write_json(folder / "metrics.json", plain)
+    print("\n".join(f"{name:>24}  {value:.6f}" for name, value in scores.items()))
+    for metric in metrics:
+        for name, figure in metric.figures(predictions, table, lambda row: loader.picture(split, row)).items():
+            files.write_atomically(folder / f"{name.replace('/', '-')}.png", lambda file, f=figure: f.savefig(file, dpi=120))  # type: ignore[misc]
 
 
-def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader, fitted: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader, fitted: Fitted) -> dict[str, Any]:
     first = models[0]
     return {
         "split": split,
         "checkpoints": [{"path": str(model.path), "sha256": model.digest, "run": model.path.parent.name} for model in models],
-        "config_hash": first.state["config_hash"],
+        "config_hash": first.experiment.hash,
         "split_hash": first.state["split_hash"],
         "classes": first.spec.classes,
-        "fitted": dict(fitted),
+        "fitted": fitted.values,
         "views": first.experiment.raw.values.get("views", []),
         "data_dir": str(loader.data_dir),
     }
@@ -161,17 +187,29 @@ def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader, fitted: 
 
 
 def _paths(args: argparse.Namespace) -> list[Path]:
-    """Checkpoints as given; `last` is the newest run."""
+    """Checkpoints and folders of runs as given; `last` is the newest run, and for a group of stages it is the last one's."""
     paths = []
     for given in args.resume:
         if given != "last":
-            paths.append(Path(given))
+            paths.append(_final_run(Path(given)))
             continue
         found = runs(Path(args.save_dir))
         if not found:
             raise UserError(f"-r last: there is no run with a checkpoint in {args.save_dir}/models; train one first")
-        paths.append(max(found, key=lambda folder: folder.name))
+        paths.append(found[-1])
     return paths
+
+
+def _final_run(path: Path) -> Path:
+    """The run of a group's last member; any other path as it is."""
+    if not (path / FILE).exists():
+        return path
+    group = Group(path)
+    last = list(group.members)[-1]
+    models = group.run(last)
+    if models is None:
+        raise UserError(f"{path}: {last} has not begun; train the group first")
+    return models
 
 
 def _require_compatible(models: list[Loaded]) -> None:
@@ -194,7 +232,7 @@ def _output_folder(args: argparse.Namespace, models: list[Loaded], split: str) -
     """`-o`, or a folder beside the first run's log, named by checkpoint and split."""
     first = models[0].path
     name = f"{split}-{first.stem}" + (f"-and-{len(models) - 1}-more" if len(models) > 1 else "")
-    folder = Path(args.output) if args.output else build.log_folder(first) / name
+    folder = Path(args.output) if args.output else RunFolder.at(first.parent).log / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -219,35 +257,3 @@ class _Bar:
 
     def __exit__(self, *details: object) -> None:
         self.bar.close()
-
-
-# After --------------------------------------------------------------------------------------------------------------
-
-
-def _write(folder: Path, tested: Tested, first: Loaded, loader: BaseDataLoader, split: str) -> None:
-    """Predictions always; scores and plots where there are labels; the submission for the test split."""
-    if tested.note:
-        print(tested.note)
-    tested.predictions.write(folder / "predictions.parquet", tested.manifest)
-    failed = tested.predictions.failed()
-    if failed:
-        print(f"warning: {len(failed)} images could not be read ({some(failed)}); their rows hold the reason")
-    if tested.scores:
-        scores = {name: value if math.isfinite(value) else None for name, value in tested.scores.items()}
-        files.write_json(folder / "metrics.json", scores)
-        _plots(folder, tested, first, loader, split)
-        print("\n".join(f"{name:>24}  {value:.6f}" for name, value in tested.scores.items()))
-    submission = build.build_submission(first.experiment, first.spec)
-    if submission is not None and split == "test":
-        path = folder / submission.file_name
-        rows = submission.write(tested.predictions, loader.table(split), tested.fitted, loader.data_dir, path)
-        print(f"submission: {path} ({rows:,} rows)")
-    print(f"predictions: {folder / 'predictions.parquet'} ({len(tested.predictions):,} samples)")
-
-
-def _plots(folder: Path, tested: Tested, first: Loaded, loader: BaseDataLoader, split: str) -> None:
-    for metric in build.build_metrics(first.experiment, first.spec):
-        metric.use(tested.fitted.get(type(metric).__name__, {}))
-        drawn = metric.figures(tested.predictions, loader.table(split), lambda row: loader.picture(split, row))
-        for name, figure in drawn.items():
-            files.write_atomically(folder / f"{name.replace('/', '-')}.png", lambda file, f=figure: f.savefig(file, dpi=120))  # type: ignore[misc]

@@ -28,18 +28,19 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     The bytes reach the disk before the name does, and the name before this returns: at every moment `path` holds the
     old content or the new. Raises WriteError, leaving the old file and no temporary one.
     """
-    with _explaining(path):
+    with explaining(path):
         _write_and_rename(path, write)
 
 
 def append_line(path: Path, line: str) -> None:
     """Add a line of text to a log. Raises WriteError."""
-    with _explaining(path), path.open("a", encoding="utf-8") as file:
+    with explaining(path), path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 
 @contextmanager
-def _explaining(path: Path) -> Iterator[None]:
+def explaining(path: Path) -> Iterator[None]:
+    """What cannot be written in here is a WriteError that names the path."""
     try:
         yield
     except OSError as error:

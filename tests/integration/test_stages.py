@@ -95,7 +95,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(staged):
 
 
 def test_a_mapping_that_loads_nothing_is_an_error(staged):
-    entries = [STAGES[0], {**STAGES[1], "init_from": {"stage": "one", "include": ["body.*"], "strict": False}}]
+    entries = [STAGES[0], {**STAGES[1], "init_from": {"stage": "one", "include": ["heads.*"], "exclude": ["heads.*"]}}]
     with pytest.raises(UserError, match="init_from: nothing of .* is loaded"):
         train(staged(entries), set=["trainer.epochs=1"])
 
@@ -107,7 +107,7 @@ def test_stopped_in_any_stage_it_goes_on_to_the_same_end(staged, tmp_path, monke
     expected = {stage: end_of(tmp_path, stage) for stage in ("one", "two")}
     (tmp_path / "saved").rename(tmp_path / "before")
     real = build.build_callbacks
-    monkeypatch.setattr(build, "build_callbacks", lambda experiment: [*real(experiment), Interrupt()])
+    monkeypatch.setattr(build, "build_callbacks", lambda *given: [*real(*given), Interrupt()])
     monkeypatch.setattr(Interrupt, "steps", 0)
     monkeypatch.setattr(Interrupt, "at", at)
     assert train(path, "auto") == 75
@@ -170,3 +170,68 @@ def test_the_average_is_what_is_passed_on_where_there_is_one(staged, tmp_path):
     average = CheckpointFolder(group.run("one")).load(BEST)["ema"]
     weights = CheckpointFolder(group.run("two")).load(LAST)["model"]
     assert torch.allclose(weights["heads.mask_head.weight"], average["heads.mask_head.weight"], atol=1e-5)
+
+
+def test_a_pattern_that_matches_nothing_is_refused_with_the_nearest(staged):
+    entries = [STAGES[0], {**STAGES[1], "init_from": {"stage": "one", "exclude": ["heads.aeg_head.*"]}}]
+    with pytest.raises(UserError, match=r'init_from.exclude: "heads.aeg_head.\*" matches no weight .*"heads.age_head.\*"'):
+        train(staged(entries), set=["trainer.epochs=1"])
+
+
+def test_other_first_weights_are_another_group(staged, tmp_path, capsys):
+    path = staged()
+    train(path, set=["trainer.epochs=1"])
+    (only_group(tmp_path).run("two") / "status.json").write_text('{"status": "running"}')
+    entries = [STAGES[0], {**STAGES[1], "init_from": {"stage": "one", "which": "last"}}]
+    train(staged(entries), "auto", set=["trainer.epochs=1"])
+    assert len(groups(tmp_path / "saved", "group")) == 2
+    assert "two begins with other weights" in capsys.readouterr().out
+
+
+def test_a_damaged_group_is_passed_over_by_name(staged, tmp_path, capsys):
+    path = staged()
+    train(path, set=["trainer.epochs=1"])
+    (only_group(tmp_path).folder / "group.json").write_text("{")
+    train(path, "auto", set=["trainer.epochs=1"])
+    assert "group.json: is damaged" in capsys.readouterr().out
+
+
+def test_a_group_of_another_process_is_passed_over(staged, tmp_path):
+    path = staged()
+    script = Script(tmp_path, "train.py", "-c", path, "--set", "trainer.epochs=200")
+    script.wait_for(lambda: any((tmp_path / "saved" / "models").glob("group-one/*/*.pth")))
+    (busy,) = groups(tmp_path / "saved", "group")
+    result = run(tmp_path, "train.py", "-c", path, "-r", busy, "--set", "trainer.epochs=200")
+    script.signal(signal.SIGKILL)
+    script.process.join()
+    assert result.status == 2
+    assert "another process is training this group" in result.errors
+
+
+def test_stages_may_save_in_different_places(staged, tmp_path):
+    path = staged()
+    assert train(path, set=["trainer.epochs=1", f"two:trainer.save_dir={tmp_path / 'elsewhere'}"]) == 0
+    group = only_group(tmp_path)
+    assert group.run("two").is_relative_to(tmp_path / "elsewhere")
+    assert all(map(group.finished, group.members))
+
+
+def test_a_signal_that_comes_too_late_for_one_stage_stops_before_the_next(staged, tmp_path, monkeypatch):
+    class AtTheEnd(BaseCallback):
+        def on_fit_end(self, trainer, reason):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    real = build.build_callbacks
+    monkeypatch.setattr(build, "build_callbacks", lambda *given: [*real(*given), AtTheEnd()])
+    assert train(staged(), set=["trainer.epochs=1"]) == 75
+    group = only_group(tmp_path)
+    assert group.finished("one") and group.run("two") is None
+
+
+def test_testing_a_group_is_testing_its_last_stage(staged, tmp_path):
+    train(staged(), set=["trainer.epochs=1"])
+    group = only_group(tmp_path)
+    result = run(tmp_path, "test.py", "-r", group.folder, "--split", "valid", "-o", tmp_path / "out", "--verbosity", "1")
+    assert (result.status, result.errors) == (0, "")
+    manifest = json.loads((tmp_path / "out" / "predictions.manifest.json").read_text())
+    assert manifest["checkpoints"][0]["run"] == group.run("two").name

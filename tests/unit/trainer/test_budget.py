@@ -38,3 +38,14 @@ def test_a_model_beyond_its_budget_is_refused_with_both_numbers(limit):
     key = next(iter(limit))
     with pytest.raises(UserError, match=rf"budget\.{key}: the model has .*; allowed: "):
         require_within(Budget(**limit), Net())
+
+
+def test_weights_that_are_shared_count_once():
+    model = Net()
+    model.twin = model.body
+    assert inference_size(model) == (30, 120)
+
+
+def test_one_parameter_too_many_is_told_apart_from_the_limit():
+    with pytest.raises(UserError, match="has 30 parameters; allowed: 29"):
+        require_within(Budget(max_params=29), Net())

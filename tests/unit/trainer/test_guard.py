@@ -101,7 +101,7 @@ def test_a_step_that_is_skipped_moves_nothing(trainer_of, monkeypatch):
     assert hashes[1] == hashes[2] == hashes[3]
     assert len(set(hashes)) == len(hashes) - 2
     assert [bool(losses) for losses in trainer.watch.losses] == [True, True, False, False, True, True]
-    assert all(math.isfinite(value) for value in trainer.metadata["scores"].values())
+    assert all(math.isfinite(value) for value in trainer.scores.values())
 
 
 def test_too_many_steps_skipped_in_a_row_end_the_run(trainer_of, monkeypatch):
@@ -174,7 +174,7 @@ def test_a_validation_that_is_not_finite_is_never_the_best(trainer_of, monkeypat
 
     assert trainer.monitor.best_epoch == 0
     assert trainer.folder.checkpoints.load(BEST)["progress"]["epoch"] == 1
-    assert trainer.metadata["scores"][monitor.split()[1]] is None
+    assert trainer.scores[monitor.split()[1]] is None
 
 
 def test_a_validation_that_is_not_finite_stops_the_run_where_nothing_is_skipped(trainer_of, monkeypatch):
