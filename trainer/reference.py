@@ -38,8 +38,11 @@ def markdown(schema: Schema, stages: Schema) -> str:
     for registry in registries():
         sections += list(pages.registry(registry))
     sections += ["## Groups of keys"]
-    for name in sorted(pages.groups):
-        sections += [f"### {name}", pages.definitions[name].get("description", ""), pages.table(pages.definitions[name])]
+    written: set[str] = set()
+    while waiting := sorted(pages.groups - written):  # a group's table may link to further groups
+        for name in waiting:
+            sections += [f"### {name}", pages.definitions[name].get("description", ""), pages.table(pages.definitions[name])]
+        written.update(waiting)
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
