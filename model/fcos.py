@@ -42,7 +42,7 @@ class FcosDetector(Detector):
     def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
         """`logits` (B, A, K), `distances` (B, A, 4) in strides, `centreness` (B, A) logits, `points` (A, 3).
 
-        `counts`: number of points of each level. image: (B, 3, H, W), uint8 or float in 0..255. A is the number of cells of all levels.
+        `counts`: number of points of each level, A in all. image: (B, 3, H, W), uint8 or float in 0..255.
         """
         maps = self.pyramid(self.normalise(image))
         outputs = self.dense(maps)
