@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from base.base_model import MODELS, BaseModel
-from base.contracts import DataSpec, Outputs, Prediction, Target
+from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
 from model.backbones.pyramid import FeaturePyramid, Pyramid, pyramid_problems
 from model.boxes import BoxFilter, distances_to_boxes, grid_points, move_boxes, suppress
 from model.heads import DistanceHead
@@ -24,6 +24,8 @@ class Detector(BaseModel):
 
     Outputs hold, beside what the loss reads, `size`, the height and width of the pictures in pixels.
     """
+
+    dense: nn.Module  # what is applied to every level of the pyramid
 
     def __init__(self, spec: DataSpec, pyramid: Pyramid, keep: BoxFilter, norm_layer: Any = None) -> None:
         import timm
@@ -53,6 +55,10 @@ class Detector(BaseModel):
         """An unknown backbone."""
         return pyramid_problems(args.pyramid)
 
+    def head(self) -> list[nn.Module]:
+        """Everything but the backbone."""
+        return [self.pyramid.merge, self.dense]
+
     def _points(self, maps: list[Tensor]) -> Tensor:
         return grid_points([(one.shape[2], one.shape[3]) for one in maps], self.strides, maps[0].device)
 
@@ -81,7 +87,8 @@ class PointDetector(Detector):
         keep: BoxFilter = BoxFilter(),  # noqa: B008 - settings are frozen
     ) -> None:
         super().__init__(spec, pyramid, keep, norm_layer=nn.BatchNorm2d)
-        self.head_module = DistanceHead(pyramid.width, self.classes, len(pyramid.levels), depth, bins)
+        self.dense = DistanceHead(pyramid.width, self.classes, len(pyramid.levels), depth, bins)
+        self.bins = bins
 
     def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
         """`logits` (B, A, K), `bins` (B, A, 4, bins): logits of the distances; `points` (A, 3).
@@ -89,7 +96,7 @@ class PointDetector(Detector):
         image: (B, 3, H, W), uint8 or float in 0..255. A is the number of cells of all levels.
         """
         maps = self.pyramid(self.normalise(image))
-        logits, bins = self.head_module(maps)
+        logits, bins = self.dense(maps)
         size = (image.shape[2], image.shape[3])
         return {"logits": logits.float(), "bins": bins.float(), "points": self._points(maps), "size": size}
 
@@ -97,9 +104,10 @@ class PointDetector(Detector):
         """The boxes at the mean distances, and the classes' probabilities."""
         return distances_to_boxes(outputs["points"], mean_distances(outputs["bins"])), outputs["logits"].sigmoid()
 
-    def head(self) -> list[nn.Module]:
-        """Everything but the backbone."""
-        return [self.pyramid.merge, self.head_module]
+    @property
+    def output_spec(self) -> OutputSpec:
+        """What tells its outputs from those of other detectors."""
+        return OutputSpec({"logits": self.classes, "bins": self.bins})
 
 
 def mean_distances(bins: Tensor) -> Tensor:

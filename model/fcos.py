@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from base.base_model import MODELS
-from base.contracts import DataSpec, Outputs, Target
+from base.contracts import DataSpec, Outputs, OutputSpec, Target
 from model.backbones.pyramid import Pyramid
 from model.boxes import BoxFilter, distances_to_boxes
 from model.detection import Detector
@@ -60,9 +60,10 @@ class FcosDetector(Detector):
         scores = (outputs["logits"].sigmoid() * outputs["centreness"].sigmoid()[..., None]).sqrt()
         return distances_to_boxes(outputs["points"], outputs["distances"]), scores
 
-    def head(self) -> list[nn.Module]:
-        """Everything but the backbone."""
-        return [self.pyramid.merge, self.dense]
+    @property
+    def output_spec(self) -> OutputSpec:
+        """What tells its outputs from those of other detectors."""
+        return OutputSpec({"logits": self.classes, "distances": 4, "centreness": 1})
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from base.base_model import MODELS
-from base.contracts import DataSpec, Outputs, Target
+from base.contracts import DataSpec, Outputs, OutputSpec, Target
 from model.backbones.pyramid import Pyramid
 from model.boxes import BoxFilter
 from model.detection import Detector
@@ -64,9 +64,10 @@ class RetinaNetDetector(Detector):
         boxes = box_coder().decode_single(offsets.flatten(0, 1), anchors.repeat(len(offsets), 1))
         return boxes.view_as(offsets), outputs["logits"].sigmoid()
 
-    def head(self) -> list[nn.Module]:
-        """Everything but the backbone."""
-        return [self.pyramid.merge, self.dense]
+    @property
+    def output_spec(self) -> OutputSpec:
+        """What tells its outputs from those of other detectors."""
+        return OutputSpec({"logits": self.classes, "offsets": 4})
 
     def _anchors(self, maps: list[Tensor]) -> Tensor:
         device = maps[0].device

@@ -16,16 +16,21 @@ def ids(pictures):
     return [f"s{row:03}" for row in range(pictures)]
 
 
+CLASSES = ["closed", "open", "mouth"]
+
+
 def box_table(boxes, labels, size=(200, 200)):
-    """Samples with objects as a loader's table has them: boxes, lists of (n, 4) xyxy in pixels; labels, lists of n numbers."""
+    """Samples with objects as a loader's table has them: boxes, lists of (n, 4) xyxy in pixels; labels, lists of n of CLASSES."""
     ends = pa.array(np.cumsum([0, *map(len, boxes)]), pa.int32())
     flat = np.concatenate([np.zeros((0, 4)), *[np.reshape(one, (-1, 4)) for one in boxes]])
     corners = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1).astype(np.float64)), 4)
-    numbers = pa.array(np.concatenate([np.zeros(0), *labels]).astype(np.int16))
+    # Names stand in a dictionary in whatever order the reader met them.
+    codes = 2 - np.concatenate([np.zeros(0), *labels]).astype(np.int32)
+    names = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(CLASSES[::-1]))
     height, width = size
     columns = {
         "id": ids(len(boxes)), "path": ids(len(boxes)), "width": [width] * len(boxes), "height": [height] * len(boxes),
-        "boxes": pa.ListArray.from_arrays(ends, corners), "classes": pa.ListArray.from_arrays(ends, numbers),
+        "boxes": pa.ListArray.from_arrays(ends, corners), "names": pa.ListArray.from_arrays(ends, names),
     }  # fmt: skip
     return SampleTable.from_columns(Path("/"), columns)
 

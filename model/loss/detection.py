@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from base.base_loss import LOSSES, BaseLoss
-from base.contracts import Outputs, Target, Term
+from base.contracts import Outputs, OutputSpec, Target, Term
 from model.assignment import Assignment, task_aligned
 from model.boxes import Truth, boxes_to_distances, distances_to_boxes, pad_truth
 from model.detection import mean_distances
+from utils.errors import UserError
 
 Weight = Annotated[float, Field(ge=0)]
 Exponent = Annotated[float, Field(ge=0)]
@@ -43,6 +44,7 @@ class AlignedLoss(BaseLoss):
 
     def __init__(
         self,
+        model: OutputSpec,
         candidates: Number = 13,
         alpha: Exponent = 1.0,
         beta: Exponent = 6.0,
@@ -53,6 +55,7 @@ class AlignedLoss(BaseLoss):
         distribution: Weight = 0.5,
     ) -> None:
         super().__init__()
+        require_outputs(self, model, "bins", "PointDetector")
         self.candidates, self.alpha, self.beta = candidates, alpha, beta
         self.focus, self.gamma = focus, gamma
         self.classification, self.box, self.distribution = classification, box, distribution
@@ -84,6 +87,13 @@ class AlignedLoss(BaseLoss):
     def _distribution(self, outputs: Outputs, objects: Tensor, quality: Tensor) -> Tensor:
         distances = boxes_to_distances(outputs["points"], objects)
         return (distribution_focal(outputs["bins"], distances) * quality[..., None]).sum() / 4
+
+
+def require_outputs(loss: BaseLoss, model: OutputSpec, output: str, detector: str) -> None:
+    """Raise UserError for the loss of one detector with the outputs of another."""
+    if output not in model.widths:
+        found = ", ".join(model.widths) or "none of a detector"
+        raise UserError(f"loss.type: {type(loss).__name__} is the loss of {detector}; the model's outputs are {found}")
 
 
 def box_loss(boxes: Tensor, objects: Tensor, weights: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from base.base_loss import LOSSES, BaseLoss
-from base.contracts import Outputs, Target, Term
+from base.contracts import Outputs, OutputSpec, Target, Term
 from model.assignment import centre_sampled
 from model.boxes import Share, boxes_to_distances, distances_to_boxes, pad_truth
-from model.loss.detection import Exponent, Weight, box_loss
+from model.loss.detection import Exponent, Weight, box_loss, require_outputs
 
 
 @LOSSES.register("detection")
@@ -30,6 +30,7 @@ class FcosLoss(BaseLoss):
 
     def __init__(
         self,
+        model: OutputSpec,
         radius: Exponent = 1.5,
         alpha: Share = 0.25,
         gamma: Exponent = 2.0,
@@ -38,6 +39,7 @@ class FcosLoss(BaseLoss):
         centreness: Weight = 1.0,
     ) -> None:
         super().__init__()
+        require_outputs(self, model, "centreness", "FcosDetector")
         self.radius, self.alpha, self.gamma = radius, alpha, gamma
         self.classification, self.box, self.centreness = classification, box, centreness
 

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from base.base_loss import LOSSES, BaseLoss
-from base.contracts import Outputs, Target, Term
+from base.contracts import Outputs, OutputSpec, Target, Term
 from model.boxes import Share
-from model.loss.detection import Exponent, Weight
+from model.loss.detection import Exponent, Weight, require_outputs
 from model.retinanet import box_coder
 
 BACKGROUND, BETWEEN = -1, -2  # torchvision's Matcher.BELOW_LOW_THRESHOLD and BETWEEN_THRESHOLDS
@@ -34,6 +34,7 @@ class RetinaNetLoss(BaseLoss):
 
     def __init__(
         self,
+        model: OutputSpec,
         foreground: Share = 0.5,
         background: Share = 0.4,
         alpha: Share = 0.25,
@@ -42,6 +43,7 @@ class RetinaNetLoss(BaseLoss):
         box: Weight = 1.0,
     ) -> None:
         super().__init__()
+        require_outputs(self, model, "offsets", "RetinaNetDetector")
         self.foreground, self.background = foreground, background
         self.alpha, self.gamma = alpha, gamma
         self.classification, self.box = classification, box

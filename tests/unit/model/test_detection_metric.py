@@ -12,10 +12,9 @@ from base.contracts import DataSpec
 from base.predictions import Predictions
 from model.metric.average_precision import Found, Objects, best_f1, box_confusion, f1_at, match, true_positives
 from model.metric.detection import BoxGrid, BoxScores
-from tests.boxes import box_predictions, box_table, random_case
+from tests.boxes import CLASSES, box_predictions, box_table, random_case
 from utils.errors import UserError
 
-CLASSES = ["closed", "open", "mouth"]
 SPEC = DataSpec({"object": CLASSES})
 
 
@@ -202,7 +201,7 @@ def test_the_grid_draws_the_truth_and_the_sure_boxes():
 def test_the_grid_draws_samples_without_truth_or_without_a_prediction():
     boxes = [np.array([[0, 0, 10, 10]]), np.zeros((0, 4))]
     table = box_table(boxes, [[0], []])
-    bare = type(table)(table.root, table.columns.drop_columns(["boxes", "classes"]))
+    bare = type(table)(table.root, table.columns.drop_columns(["boxes", "names"]))
     figure = BoxGrid(SPEC).figures(box_predictions(boxes, [[0.9], []], [[0], []], ["", "unreadable"]), bare, picture_of)["boxes"]
     assert [len(axes.patches) for axes in figure.axes] == [1, 0]
 
