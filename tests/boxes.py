@@ -24,13 +24,11 @@ def box_table(boxes, labels, size=(200, 200)):
     ends = pa.array(np.cumsum([0, *map(len, boxes)]), pa.int32())
     flat = np.concatenate([np.zeros((0, 4)), *[np.reshape(one, (-1, 4)) for one in boxes]])
     corners = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1).astype(np.float64)), 4)
-    # Names stand in a dictionary in whatever order the reader met them.
-    codes = 2 - np.concatenate([np.zeros(0), *labels]).astype(np.int32)
-    names = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(CLASSES[::-1]))
+    numbers = pa.array(np.concatenate([np.zeros(0), *labels]).astype(np.int16))
     height, width = size
     columns = {
         "id": ids(len(boxes)), "path": ids(len(boxes)), "width": [width] * len(boxes), "height": [height] * len(boxes),
-        "boxes": pa.ListArray.from_arrays(ends, corners), "names": pa.ListArray.from_arrays(ends, names),
+        "boxes": pa.ListArray.from_arrays(ends, corners), "classes": pa.ListArray.from_arrays(ends, numbers),
     }  # fmt: skip
     return SampleTable.from_columns(Path("/"), columns)
 

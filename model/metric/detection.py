@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
@@ -38,13 +37,12 @@ Side = Annotated[int, Field(ge=1, le=10)]
 AT_50, AT_75 = 0, 5  # places in IOUS
 
 
-def truth_of(table: SampleTable, classes: list[str]) -> Objects:
-    """The objects of a table, from its columns `boxes` (xyxy in pixels of the original picture) and `names` (of classes)."""
-    boxes, names = table.columns["boxes"].combine_chunks(), table.columns["names"].combine_chunks()
+def truth_of(table: SampleTable) -> Objects:
+    """The objects of a table, from its columns `boxes` (xyxy in pixels of the original picture) and `classes` (numbers)."""
+    boxes, classes = table.columns["boxes"].combine_chunks(), table.columns["classes"].combine_chunks()
     ends = np.cumsum(pc.fill_null(boxes.value_lengths(), 0).to_numpy(zero_copy_only=False))[:-1]
     flat = boxes.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
-    labels = pc.index_in(names.flatten().cast(pa.string()), value_set=pa.array(classes, pa.string()))
-    return Objects(np.split(flat, ends), np.split(labels.to_numpy(zero_copy_only=False).astype(np.int64), ends))
+    return Objects(np.split(flat, ends), np.split(classes.flatten().to_numpy(zero_copy_only=False).astype(np.int64), ends))
 
 
 def found_in(predictions: Predictions) -> Found:
@@ -88,7 +86,7 @@ class BoxScores(BaseMetric):
 
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """Name -> score in 0..1."""
-        truth, found = truth_of(table, self.classes), found_in(predictions)
+        truth, found = truth_of(table), found_in(predictions)
         scores = precision_scores(coco_curves(truth, found, len(self.classes), self.detections), self.classes)
         each = {}
         for label, name in enumerate(self.classes):
@@ -100,7 +98,7 @@ class BoxScores(BaseMetric):
 
     def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """`confidence/<class>`: where the class's F1 is largest."""
-        truth, found = truth_of(table, self.classes), found_in(predictions)
+        truth, found = truth_of(table), found_in(predictions)
         cuts = [best_f1(*true_positives(truth, found, label, self.iou))[1] for label in range(len(self.classes))]
         return {f"confidence/{name}": cut for name, cut in zip(self.classes, cuts, strict=True)}
 
@@ -113,7 +111,7 @@ class BoxScores(BaseMetric):
         from model.metric.attribute_plots import confusion_figure
         from model.metric.detection_plots import curves_figure
 
-        truth, found = truth_of(table, self.classes), found_in(predictions)
+        truth, found = truth_of(table), found_in(predictions)
         curves = coco_curves(truth, found, len(self.classes), self.detections)
         counts = box_confusion(truth, found, self.confidences, self.iou)
         return {
@@ -152,7 +150,7 @@ class BoxGrid(BaseMetric):
         if not len(table):
             return {}
         found = Found(*(predictions.lists(name) for name in ("boxes", "labels", "scores")))
-        truth = truth_of(table, self.classes) if "boxes" in table.names else None
+        truth = truth_of(table) if "classes" in table.names else None
         scenes = []
         for row in np.linspace(0, len(table) - 1, min(self.rows * self.columns, len(table))).astype(int):
             sure = found.scores[row] >= self.confidence

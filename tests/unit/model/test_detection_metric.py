@@ -201,7 +201,7 @@ def test_the_grid_draws_the_truth_and_the_sure_boxes():
 def test_the_grid_draws_samples_without_truth_or_without_a_prediction():
     boxes = [np.array([[0, 0, 10, 10]]), np.zeros((0, 4))]
     table = box_table(boxes, [[0], []])
-    bare = type(table)(table.root, table.columns.drop_columns(["boxes", "names"]))
+    bare = type(table)(table.root, table.columns.drop_columns(["boxes", "classes"]))
     figure = BoxGrid(SPEC).figures(box_predictions(boxes, [[0.9], []], [[0], []], ["", "unreadable"]), bare, picture_of)["boxes"]
     assert [len(axes.patches) for axes in figure.axes] == [1, 0]
 
