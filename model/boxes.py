@@ -1,0 +1,123 @@
+"""Boxes as tensors: corners (x1, y1, x2, y2) in pixels, and what they are between a network and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from base.contracts import Prediction, Target
+from utils.validate import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Number = Annotated[int, Field(ge=1)]
+
+
+class BoxFilter(Settings):
+    """Which of a network's many boxes become predictions."""
+
+    score: Share = Field(default=0.01, description="boxes with less confidence are dropped")
+    candidates: Number = Field(default=1000, description="boxes of a picture that enter non-maximum suppression at most")
+    iou: Share = Field(default=0.6, description="of two boxes of a class that overlap by more, the surer one stays")
+    across_classes: bool = Field(default=False, description="boxes of different classes suppress each other too")
+    detections: Number = Field(default=100, description="boxes of a picture at most")
+
+
+class Truth(NamedTuple):
+    """The objects of a batch, as many places G for each picture as the fullest one has."""
+
+    boxes: Tensor  # (B, G, 4) float32 pixels, 0 in empty places
+    labels: Tensor  # (B, G) int64, 0 in empty places
+    real: Tensor  # (B, G) bool, whether there is an object in the place
+
+
+def pad_truth(target: Target) -> Truth:
+    """The ragged lists of a target as dense tensors, G >= 1: whatever follows has shapes that only the host decides.
+
+    target: `boxes`, B tensors (n_i, 4); `labels`, B tensors (n_i,).
+    """
+    boxes: Sequence[Tensor] = target["boxes"]
+    labels: Sequence[Tensor] = target["labels"]
+    places = max(1, *map(len, boxes), 1)
+    padded = torch.stack([F.pad(one.reshape(-1, 4), (0, 0, 0, places - len(one))) for one in boxes])
+    names = torch.stack([F.pad(one, (0, places - len(one))) for one in labels])
+    counts = torch.tensor([len(one) for one in boxes]).to(padded.device, non_blocking=True)
+    return Truth(padded, names, torch.arange(places, device=padded.device) < counts[:, None])
+
+
+def grid_points(sizes: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device) -> Tensor:
+    """Centres of the cells of feature maps, with the cells' width: (A, 3) float32 x, y, stride, all in pixels.
+
+    sizes: height and width of each map. The order is that of the maps, each row by row.
+    """
+    points = []
+    for (height, width), stride in zip(sizes, strides, strict=True):
+        y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+        centres = (torch.stack([x, y], dim=-1).reshape(-1, 2).float() + 0.5) * stride
+        points.append(F.pad(centres, (0, 1), value=float(stride)))
+    return torch.cat(points)
+
+
+def distances_to_boxes(points: Tensor, distances: Tensor) -> Tensor:
+    """Boxes (…, A, 4) in pixels from distances (…, A, 4) of points (A, 3) to left, top, right, bottom, in strides.
+
+    l, t, r, b of Tian et al. 2019 (FCOS), equation 1, divided by the stride of the point's level.
+    """
+    centre, stride = points[:, :2], points[:, 2:]
+    return torch.cat([centre - distances[..., :2] * stride, centre + distances[..., 2:] * stride], dim=-1)
+
+
+def boxes_to_distances(points: Tensor, boxes: Tensor) -> Tensor:
+    """The inverse of `distances_to_boxes`; negative where a point is outside the box."""
+    centre, stride = points[:, :2], points[:, 2:]
+    return torch.cat([centre - boxes[..., :2], boxes[..., 2:] - centre], dim=-1) / stride
+
+
+def pairwise_iou(one: Tensor, other: Tensor) -> Tensor:
+    """Intersection over union of every box with every other: (B, G, 4), (B, A, 4) -> (B, G, A), 0 where both are empty."""
+    corner = torch.maximum(one[:, :, None, :2], other[:, None, :, :2])
+    opposite = torch.minimum(one[:, :, None, 2:], other[:, None, :, 2:])
+    common = (opposite - corner).clamp_min(0).prod(-1)
+    union = _area(one)[:, :, None] + _area(other)[:, None, :] - common
+    return common / union.clamp_min(1e-9)
+
+
+def suppress(boxes: Tensor, scores: Tensor, size: tuple[int, int], keep: BoxFilter) -> Prediction:
+    """What a network's boxes (B, A, 4) with class scores (B, A, K) come to: `boxes`, `scores`, `labels`, each B tensors.
+
+    Every box may be of several classes. The boxes of a picture are cut at its borders and stand in order of their scores,
+    (n, 4) float32, (n,) float32 and (n,) int64. size: height and width of the pictures in pixels.
+    """
+    height, width = size
+    limits = boxes.new_tensor([width, height, width, height])
+    found = [_of_picture(*pair, keep) for pair in zip(boxes.clamp_min(0).minimum(limits), scores, strict=True)]
+    columns = [list(column) for column in zip(*found, strict=True)]
+    return dict(zip(("boxes", "scores", "labels"), columns or ([], [], []), strict=True))
+
+
+def _of_picture(boxes: Tensor, scores: Tensor, keep: BoxFilter) -> tuple[Tensor, Tensor, Tensor]:
+    from torchvision.ops import batched_nms
+
+    flat = scores.flatten()
+    best, place = flat.topk(min(keep.candidates, len(flat)))
+    sure = best > keep.score
+    best, place = best[sure], place[sure]
+    chosen, labels = boxes[place // scores.shape[1]], place % scores.shape[1]
+    groups = torch.zeros_like(labels) if keep.across_classes else labels
+    kept = batched_nms(chosen, best, groups, keep.iou)[: keep.detections]
+    return chosen[kept], best[kept], labels[kept]
+
+
+def move_boxes(boxes: Tensor, affine: Tensor) -> Tensor:
+    """The smallest upright boxes around boxes (n, 4) that an affine map (2, 3) has moved, (n, 4)."""
+    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+    moved = corners @ affine[:, :2].T + affine[:, 2]
+    return torch.cat([moved.amin(1), moved.amax(1)], dim=1)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[..., 2:] - boxes[..., :2]).clamp_min(0).prod(-1)
