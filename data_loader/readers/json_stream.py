@@ -1,0 +1,166 @@
+"""JSON files of hundreds of megabytes, one element at a time: the whole as Python objects would take ten times as much."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from base.table import some
+from utils.errors import UserError
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+class Member(NamedTuple):
+    """A member of the file's object, or one element of a member that is a list."""
+
+    key: str
+    index: int  # of the element; -1 for a member that is no list
+    start: int  # where its text begins
+    value: Any
+
+
+class JsonFile:
+    """The text of a JSON file that holds one object."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.text = path.read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+        self._decoder = json.JSONDecoder(object_pairs_hook=_object)
+
+    def members(self) -> Iterator[Member]:
+        """The elements of every list in the object, and its other members, in their order; all are syntactically right.
+
+        NaN and Infinity are floats like any other. Raises UserError with the line at the first thing that is no JSON.
+        """
+        place = self._expect("{", 0, "an object {…}")
+        seen: set[str] = set()
+        while (place := self._skip(place)) < len(self.text) and self.text[place] != "}":
+            place = self._expect(",", place, "a comma") if seen else place
+            key, end = self._value(place)
+            if not isinstance(key, str) or key in seen:
+                self._refuse(place, f"found {_short(key)}; needed is a key that stands here only once")
+            seen.add(key)
+            start = self._skip(self._expect(":", end, "a colon"))
+            if self.text[start : start + 1] != "[":
+                value, place = self._value(start)
+                yield Member(key, -1, start, value)
+                continue
+            place = yield from self._elements(key, start)
+        end = self._skip(self._expect("}", place, 'a comma or "}"'))
+        if end < len(self.text):
+            self._refuse(end, "there is more text behind the object")
+
+    def line(self, place: int) -> int:
+        """The line, from 1, that a place in the text is on."""
+        return self.text.count("\n", 0, place) + 1
+
+    def locate(self, place: int, *keys: str | int) -> int:
+        """Where the value below these keys and indices begins, from the value that begins at `place`."""
+        for wanted in keys:
+            index, place = 0, self._skip(place + 1)
+            while True:
+                name: str | int = index
+                if isinstance(wanted, str):
+                    name, place = self._value(place)
+                    place = self._skip(self._skip(place) + 1)
+                if name == wanted:
+                    break
+                index, place = index + 1, self._skip(self._skip(self._value(place)[1]) + 1)
+        return place
+
+    def _elements(self, key: str, start: int) -> Iterator[Member]:
+        """The elements of the list that begins at `start`; gives the place behind it."""
+        index, place = 0, self._skip(start + 1)
+        while place < len(self.text) and self.text[place] != "]":
+            place = self._skip(self._expect(",", place, 'a comma or "]"')) if index else place
+            value, end = self._value(place)
+            yield Member(key, index, place, value)
+            index, place = index + 1, self._skip(end)
+        return self._expect("]", place, 'a comma or "]"')
+
+    def _value(self, place: int) -> tuple[Any, int]:
+        place = self._skip(place)
+        try:
+            return self._decoder.raw_decode(self.text, place)
+        except json.JSONDecodeError as error:
+            return self._refuse(error.pos, f"is no JSON ({error.msg.lower()})")
+        except _KeyTwice as error:
+            return self._refuse(place, str(error))
+        except ValueError:
+            return self._refuse(place, "holds a number of too many digits")
+        except RecursionError:
+            return self._refuse(place, "is nested too deeply")
+
+    def _skip(self, place: int) -> int:
+        return _SPACE.match(self.text, place).end()  # type: ignore[union-attr] - it matches everywhere
+
+    def _expect(self, character: str, place: int, what: str) -> int:
+        place = self._skip(place)
+        if self.text[place : place + 1] != character:
+            self._refuse(place, f"found {_short(self.text[place : place + 20]) if place < len(self.text) else 'the end'}; needed is {what}")
+        return place + 1
+
+    def _refuse(self, place: int, message: str) -> Any:
+        column = place - self.text.rfind("\n", 0, place)
+        raise UserError(f"{self.path}: line {self.line(place)}, column {column}: {message}")
+
+
+class _KeyTwice(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise _KeyTwice(f"{some(twice)} is given twice in one object; keep one")
+    return result
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=True, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+# What annotations hold; each gives the problem, empty where there is none -------------------------------------------
+
+
+def text_problem(value: Any, what: str) -> str:
+    """For a name: text that is not empty and can be written to a file."""
+    if isinstance(value, str) and value and not re.search("[\0\ud800-\udfff]", value):
+        return ""
+    return f"{what}: found {_short(value)}; allowed: text"
+
+
+def numbers_problem(value: Any, number: int, what: str) -> str:
+    """For a list of so many numbers; NaN and Infinity are left to those who look at what they mean."""
+    if isinstance(value, list) and len(value) == number and all(type(item) in (int, float) and _fits(item) for item in value):
+        return ""
+    return f"{what}: found {_short(value)}; allowed: a list of {number} numbers"
+
+
+def integer_problem(value: Any, what: str, least: int = -(2**62)) -> str:
+    """For an id or a size."""
+    if type(value) is int and least <= value < 2**62:
+        return ""
+    return f"{what}: found {_short(value)}; allowed: a whole number" + (f" of at least {least}" if least > -(2**62) else "")
+
+
+def _fits(value: float) -> bool:
+    return isinstance(value, float) or abs(value) < 2**62
+
+
+def finite(values: list[float]) -> bool:
+    """Whether all are numbers in the proper sense."""
+    return all(map(math.isfinite, values))
