@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from base.base_reader import READERS
 from base.table import SampleTable
-from data_loader.objects import objects_of
+from data_loader.objects import objects_of, rounded
 from data_loader.readers.found import Found, Invalid
 from data_loader.readers.json_stream import JsonFile, Member, numbers_problem, text_problem
 from data_loader.readers.object_reader import ObjectReader
@@ -52,7 +53,7 @@ def parse(file: JsonFile) -> Found:
         place, below = starts[image], f"{KEY}[{numbers[image]}]"
         if item is not None:
             place, below = file.locate(place, "objects", elements[item]), f"{below}.objects[{elements[item]}]"
-        return f"{file.path}: line {file.line(place)}: {below} ({found.ids[image]})"
+        return f"{file.at(place)}: {below} ({found.ids[image]})"
 
     found.where = where
     there = False
@@ -61,8 +62,9 @@ def parse(file: JsonFile) -> Found:
         if member.key != KEY:
             continue
         problems = list(_entry_problems(member))
+        for problem in problems:
+            found.note(partial(file.at, member.start), problem)
         if problems:
-            found.problems += [f"{file.path}: line {file.line(member.start)}: {problem}" for problem in problems]
             continue
         image = found.add_image(member.value["file_name"])
         starts.append(member.start)
@@ -99,7 +101,7 @@ def _entry_problems(member: Member) -> Iterator[str]:
 def write(table: SampleTable, path: Path) -> None:
     """Write a table at `path`, atomically; positions xyxy in absolute pixels, to a millionth."""
     objects = objects_of(table)
-    boxes, names = objects.boxes.tolist(), [objects.names[code] for code in objects.codes.tolist()]
+    boxes, names = rounded(objects.boxes).tolist(), [objects.names[code] for code in objects.codes.tolist()]
     ends = objects.ends.tolist()
 
     def fill(file: Any) -> None:

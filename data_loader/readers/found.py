@@ -36,7 +36,7 @@ class Found:
         self.sizes = array("i")  # height, width of each image; 0, 0 where the format does not say
         self.owners, self.codes, self.corners = array("i"), array("i"), array("d")
         self.classes: dict[str, int] = {}
-        self.problems: list[str] = []  # what could not be understood; never dropped
+        self.problems: list[str] = []  # what could not be understood, never dropped; empty texts behind the first LINES
         self.crowds = 0  # regions that stand for many objects, left out
         self.where: Where = lambda image, item: ""
 
@@ -51,6 +51,10 @@ class Found:
         self.owners.append(image)
         self.codes.append(self.classes.setdefault(name, len(self.classes)))
         self.corners.extend(box)
+
+    def note(self, where: Callable[[], str], text: str) -> None:
+        """A problem; `where` is not called for those that are not written out, since to find a line takes time."""
+        self.problems.append(f"{where()}: {text}" if len(self.problems) < LINES else "")
 
 
 def finish(found: Found, root: Path, classes: Sequence[str] | None, invalid: Invalid, trust_sizes: bool) -> SampleTable:
@@ -75,7 +79,7 @@ class _Checks:
         self.boxes = rounded(np.array(found.corners, np.float64).reshape(-1, 4))
         self.objects = np.ones(len(self.owners), bool)  # that are kept
         self.problems: list[tuple[int, int | None, str]] = []
-        self.repairs: list[tuple[str, str]] = []
+        self.repairs = [("", "is a crowd region, no box of one object")] * found.crowds
 
     def table(self) -> SampleTable:
         self._paths()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,9 +59,9 @@ class JsonFile:
         if end < len(self.text):
             self._refuse(end, "there is more text behind the object")
 
-    def line(self, place: int) -> int:
-        """The line, from 1, that a place in the text is on."""
-        return self.text.count("\n", 0, place) + 1
+    def at(self, place: int) -> str:
+        """File and line, from 1, of a place in the text."""
+        return f"{self.path}: line {self.text.count(chr(10), 0, place) + 1}"
 
     def locate(self, place: int, *keys: str | int) -> int:
         """Where the value below these keys and indices begins, from the value that begins at `place`."""
@@ -112,7 +111,7 @@ class JsonFile:
 
     def _refuse(self, place: int, message: str) -> Any:
         column = place - self.text.rfind("\n", 0, place)
-        raise UserError(f"{self.path}: line {self.line(place)}, column {column}: {message}")
+        raise UserError(f"{self.at(place)}, column {column}: {message}")
 
 
 class _KeyTwice(ValueError):
@@ -159,8 +158,3 @@ def integer_problem(value: Any, what: str, least: int = -(2**62)) -> str:
 
 def _fits(value: float) -> bool:
     return isinstance(value, float) or abs(value) < 2**62
-
-
-def finite(values: list[float]) -> bool:
-    """Whether all are numbers in the proper sense."""
-    return all(map(math.isfinite, values))
