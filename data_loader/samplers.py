@@ -16,11 +16,26 @@ from utils.seed import generator
 
 @SAMPLERS.register()
 class ShuffleSampler(OrderSampler):
-    """Every sample once, shuffled anew each epoch."""
+    """Every sample once, shuffled anew each epoch; or a part of them, another one each epoch.
+
+    The parts are cut from one permutation after another, so that every sample is shown before any is shown again: of
+    independent draws of a fifteenth each, 36 % of the samples would not have been seen after fifteen epochs.
+
+    Args:
+        epoch_fraction: share of the samples that an epoch shows.
+    """
+
+    def __init__(self, epoch_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0) -> None:
+        self.epoch_fraction = epoch_fraction
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
-        """A permutation of the rows."""
-        return generator(seed, "order", epoch).permutation(len(table))
+        """The next rows of the endless row of permutations; with a share of 1, one permutation."""
+        samples = len(table)
+        size = max(1, round(self.epoch_fraction * samples))
+        first, last = epoch * size // samples, ((epoch + 1) * size - 1) // samples
+        rows = np.concatenate([generator(seed, "order", turn).permutation(samples) for turn in range(first, last + 1)])
+        start = epoch * size - first * samples
+        return rows[start : start + size]
 
 
 @SAMPLERS.register()

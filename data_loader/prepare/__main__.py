@@ -10,10 +10,10 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from data_loader.prepare import check, convert
+from data_loader.prepare import balance, check, convert, groups
 from utils.errors import run
 
-COMMANDS: dict[str, ModuleType] = {"check": check, "convert": convert}
+COMMANDS: dict[str, ModuleType] = {"balance": balance, "check": check, "convert": convert, "groups": groups}
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

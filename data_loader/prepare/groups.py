@@ -1,0 +1,44 @@
+"""Find pictures that show nearly the same, and write which belong together: a CSV file with columns id and source.
+
+In a config, data_loader.args.sources.file names the file and data_loader.args.split.group is "source".
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "find pictures that show nearly the same, so that a split keeps them together"
+WITHIN = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument("--images", required=True, type=Path, help="folder of the pictures; ids are their paths below it")
+    parser.add_argument("--within", type=int, default=WITHIN, help=f"of 272 bits of their hashes may differ (default {WITHIN})")
+    parser.add_argument("-o", "--output", required=True, type=Path, help="CSV file to write")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write the file, and print the largest groups."""
+    import csv
+    import io
+    from collections import Counter
+
+    from data_loader.near_duplicates import BITS, HEADER, near_duplicates
+    from data_loader.readers.pattern_reader import PatternReader
+    from utils import files
+    from utils.errors import UserError
+
+    if not 0 <= args.within < BITS // 2:
+        raise UserError(f"--within {args.within}: allowed: 0 to {BITS // 2 - 1}")
+    table = PatternReader(".*").read(args.images)
+    sources = near_duplicates(table, args.within)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([HEADER, *zip(table.ids(), sources, strict=True)])
+    files.write_bytes(args.output, text.getvalue().encode())
+    sizes = Counter(sources)
+    print(f"{args.output}: {len(table):,} images of {len(sizes):,} sources")
+    print("largest: " + ", ".join(f"{name} ({number:,})" for name, number in sizes.most_common(5)))
+    return 0
