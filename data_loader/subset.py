@@ -57,7 +57,10 @@ def chosen(table: SampleTable, rules: Sequence[Rule], classes: Sequence[str]) ->
 def unknown_classes(rules: Sequence[Rule], classes: Sequence[str]) -> list[tuple[str, str]]:
     """(key, message) for each class of a rule that is none."""
     return [
-        (f"subset[{index}].{'any' if rule.any else 'all'}", f"no class {name}{did_you_mean(name, classes)}; there are: {', '.join(classes)}")
+        (
+            f"subset[{index}].{'any' if rule.any else 'all'}",
+            f"no class {name}{did_you_mean(name, classes)}; there are: {', '.join(classes)}",
+        )
         for index, rule in enumerate(rules)
         for name in rule.classes
         if name not in classes

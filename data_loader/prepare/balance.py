@@ -37,7 +37,9 @@ def main(args: argparse.Namespace) -> int:
     classes = names or sorted(set(objects_of(table).names))
     unknown = subset.unknown_classes(rules, classes)
     if unknown:
-        raise UserError("\n".join(f"--rule {args.rule[int(re.findall('[0-9]+', key)[0])]}: {message}" for key, message in unknown))
+        raise UserError(
+            "\n".join(f"--rule {args.rule[int(re.findall('[0-9]+', key)[0])]}: {message}" for key, message in unknown)
+        )
     kept = table.take(subset.chosen(table, rules, classes))
     if not len(kept):
         raise UserError(f"--rule {' '.join(args.rule)}: no picture fits")

@@ -127,7 +127,9 @@ class _Coco:
         elif entry.get("iscrowd", 0):
             self.found.crowds += 1
         else:
-            for key, value in zip(self._items, (entry["image_id"], entry["category_id"], member.start, member.index), strict=True):
+            for key, value in zip(
+                self._items, (entry["image_id"], entry["category_id"], member.start, member.index), strict=True
+            ):
                 self._items[key].append(value)
             self._boxes.extend(entry["bbox"])
 
@@ -153,7 +155,9 @@ class _Coco:
         if item is None:
             return f"{self.file.at(self._image_starts[image])}: images[{image}] ({self.found.ids[image]})"
         place = self._added[item]
-        return f"{self.file.at(self._items['start'][place])}: annotations[{self._items['number'][place]}] ({self.found.ids[image]})"
+        return (
+            f"{self.file.at(self._items['start'][place])}: annotations[{self._items['number'][place]}] ({self.found.ids[image]})"
+        )
 
 
 def image_numbers(table: SampleTable) -> list[int]:
@@ -170,17 +174,27 @@ def write(table: SampleTable, path: Path, names: Sequence[str]) -> None:
     require_sizes(table)
     objects, labels = objects_of(table), objects_of(table).labels(names)
     if (labels < 0).any():
-        raise UserError(f"{some(sorted(set(objects.names) - set(names)))}: classes without a number; the names are: {', '.join(names)}")
+        raise UserError(
+            f"{some(sorted(set(objects.names) - set(names)))}: classes without a number; the names are: {', '.join(names)}"
+        )
     numbers, widths, heights = image_numbers(table), table.numbers("width").tolist(), table.numbers("height").tolist()
     corners = rounded(objects.boxes)
     boxes = rounded(np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)).tolist()
     areas = rounded((corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])).tolist()
     of_image, categories = np.asarray(numbers, np.int64)[objects.owners].tolist(), (labels + 1).tolist()
     images = (
-        {"id": numbers[row], "file_name": name, "width": widths[row], "height": heights[row]} for row, name in enumerate(table.ids())
+        {"id": numbers[row], "file_name": name, "width": widths[row], "height": heights[row]}
+        for row, name in enumerate(table.ids())
     )
     annotations = (
-        {"id": item + 1, "image_id": of_image[item], "category_id": categories[item], "bbox": box, "area": areas[item], "iscrowd": 0}
+        {
+            "id": item + 1,
+            "image_id": of_image[item],
+            "category_id": categories[item],
+            "bbox": box,
+            "area": areas[item],
+            "iscrowd": 0,
+        }
         for item, box in enumerate(boxes)
     )
     lists = {"images": images, "annotations": annotations, "categories": ({"id": n, "name": s} for n, s in enumerate(names, 1))}

@@ -56,9 +56,7 @@ def parse(file: JsonFile) -> Found:
         return f"{file.at(place)}: {below} ({found.ids[image]})"
 
     found.where = where
-    there = False
     for member in file.members():
-        there = there or member.key == KEY
         if member.key != KEY:
             continue
         problems = list(_entry_problems(member))
@@ -73,7 +71,7 @@ def parse(file: JsonFile) -> Found:
             found.add_object(image, item["class"], item["position"])
             elements.append(number)
     if not found.ids and not found.problems:
-        found.problems.append(f'{file.path}: {KEY}: {"holds no images" if there else "is missing"}; needed is a list of images')
+        found.problems.append(f"{file.path}: {KEY}: is missing or empty; needed is a list of images")
     return found
 
 

@@ -153,7 +153,9 @@ class _Checks:
                 self.repairs.append((self.found.ids[self.owners[item]], "has a box that was clipped to the picture"))
                 continue
             width, height = limits[item].tolist()
-            self._object(item, "has a box outside the picture", f" {self._shown(item)}; the picture has {width} x {height} pixels")
+            self._object(
+                item, "has a box outside the picture", f" {self._shown(item)}; the picture has {width} x {height} pixels"
+            )
         self.boxes = clipped
 
     def _image(self, image: int, what: str, more: str = "", dropped: bool = True) -> None:
@@ -211,7 +213,8 @@ def refuse(first: Sequence[str], others: Iterator[str], number: int) -> None:
     if not lines:
         return
     more = [f"… and {number - len(lines):,} more"] if number > len(lines) else []
-    raise UserError("\n".join([*map(printable, lines), *more, f"{number:,} problems; {ADVICE}"]))
+    last = f"{number:,} problem{'s' if number > 1 else ''}; {ADVICE}"
+    raise UserError("\n".join([*map(printable, lines), *more, last]))
 
 
 def printable(line: str) -> str:

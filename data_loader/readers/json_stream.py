@@ -44,7 +44,7 @@ class JsonFile:
         place = self._expect("{", 0, "an object {…}")
         seen: set[str] = set()
         while (place := self._skip(place)) < len(self.text) and self.text[place] != "}":
-            place = self._expect(",", place, "a comma") if seen else place
+            place = self._skip(self._expect(",", place, 'a comma or "}"')) if seen else place
             key, end = self._value(place)
             if not isinstance(key, str) or key in seen:
                 self._refuse(place, f"found {_short(key)}; needed is a key that stands here only once")
@@ -106,7 +106,9 @@ class JsonFile:
     def _expect(self, character: str, place: int, what: str) -> int:
         place = self._skip(place)
         if self.text[place : place + 1] != character:
-            self._refuse(place, f"found {_short(self.text[place : place + 20]) if place < len(self.text) else 'the end'}; needed is {what}")
+            self._refuse(
+                place, f"found {_short(self.text[place : place + 20]) if place < len(self.text) else 'the end'}; needed is {what}"
+            )
         return place + 1
 
     def _refuse(self, place: int, message: str) -> Any:

@@ -47,7 +47,12 @@ class VocReader(ObjectReader):
     """
 
     def __init__(
-        self, annotations: str, root: str = ".", first_pixel: FirstPixel = 1, invalid: Invalid = "error", trust_sizes: bool = False
+        self,
+        annotations: str,
+        root: str = ".",
+        first_pixel: FirstPixel = 1,
+        invalid: Invalid = "error",
+        trust_sizes: bool = False,
     ) -> None:
         self.annotations, self.root, self.first_pixel = annotations, root, first_pixel
         self.invalid, self.trust_sizes = invalid, trust_sizes

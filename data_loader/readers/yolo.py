@@ -160,7 +160,9 @@ def write(table: SampleTable, folder: Path, names: Sequence[str]) -> None:
     columns = ((x1 + x2) / 2 / sizes[0], (y1 + y2) / 2 / sizes[1], (x2 - x1) / sizes[0], (y2 - y1) / sizes[1])
     numbers = objects.labels(names).tolist()
     shares = zip(*(column.tolist() for column in columns), strict=True)
-    lines = ["{} {:.12g} {:.12g} {:.12g} {:.12g}\n".format(*line) for line in ((n, *s) for n, s in zip(numbers, shares, strict=True))]
+    lines = [
+        "{} {:.12g} {:.12g} {:.12g} {:.12g}\n".format(*line) for line in ((n, *s) for n, s in zip(numbers, shares, strict=True))
+    ]
     ends = objects.ends.tolist()
     made: set[str] = set()
     for row, path in enumerate(paths):

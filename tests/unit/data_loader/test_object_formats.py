@@ -230,7 +230,11 @@ def test_a_balanced_subset_is_written_with_its_counts(folder, capsys):
 
 @pytest.mark.parametrize(
     ("rule", "message"),
-    [("some:phone", "allowed: any:a,b or all:a,b"), ("any:fone", r'no class fone \(did you mean "phone"\?\)'), ("any:a/0", "allowed")],
+    [
+        ("some:phone", "allowed: any:a,b or all:a,b"),
+        ("any:fone", r'no class fone \(did you mean "phone"\?\)'),
+        ("any:a/0", "allowed"),
+    ],
 )
 def test_a_rule_that_is_none_is_refused(folder, rule, message):
     with pytest.raises(UserError, match=f"--rule {rule}: {message}"):
