@@ -73,9 +73,9 @@ class ImageLoader(BaseDataLoader):
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
         """The table with label columns; where they are not required and not there, the table as it is."""
 
-    @abstractmethod
     def targets(self, table: SampleTable, rows: np.ndarray) -> Target:
         """The targets of some rows, every leaf with len(rows) as its first dimension; for the default `collate`."""
+        return {}
 
     def read(self, path: Path) -> np.ndarray:
         """The picture in a file as it is cached and transformed, (h, w, 3) uint8 of `image_size`. Raises ImageError."""
@@ -116,9 +116,13 @@ class ImageLoader(BaseDataLoader):
         table: SampleTable = getattr(self._sides, split)
         return table
 
+    def read_table(self, reader: BaseReader) -> SampleTable:
+        """What a reader finds in the data folder."""
+        return reader.read(self.data_dir)
+
     def samples(self) -> tuple[SampleTable, list[str]]:
         """All samples to train and validate on, in order of id, as they are read and corrected; and what was corrected."""
-        table = self.reader.read(self.data_dir).sorted()
+        table = self.read_table(self.reader).sorted()
         if self.corrections is None:
             return table, []
         table, note = correct(table, Path(self.corrections))
@@ -139,7 +143,7 @@ class ImageLoader(BaseDataLoader):
     def _test(self) -> SampleTable:
         if self.test_reader is None:
             raise UserError("data_loader.args.test_reader: is not set, so there is no test split")
-        return self.label(self.test_reader.read(self.data_dir).sorted(), str(self.data_dir), required=False)
+        return self.label(self.read_table(self.test_reader).sorted(), str(self.data_dir), required=False)
 
     def _without_unreadable(self, table: SampleTable) -> tuple[SampleTable, dict[str, str]]:
         if self.unreadable == "skip":

@@ -101,7 +101,7 @@ def _near(thumbnails: np.ndarray, within: int) -> Iterator[np.ndarray]:
                 for left in range(top - top % _COLUMNS, len(signs), _COLUMNS):
                     # Of vectors of +1 and -1 the product is the number of equal places less that of different ones.
                     equal = signs[top : top + _ROWS] @ others[left : left + _COLUMNS].T
-                    found = np.argwhere(equal >= BITS - 2 * within) + [top, left]
+                    found = np.argwhere(equal >= BITS - 2 * within) + np.array([top, left])
                     yield found[found[:, 0] < found[:, 1]]
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from base.table import SampleTable
+from base.table import SampleTable, some
+from utils.errors import UserError
 
 DECIMALS = 6  # of a pixel, in tables and files
 COLUMNS = frozenset(("id", "path", "width", "height", "boxes", "names"))
@@ -39,13 +40,14 @@ class Objects(NamedTuple):
     @property
     def ends(self) -> np.ndarray:
         """(pictures + 1,) int64: objects of picture i are those from ends[i] to ends[i + 1]."""
-        return np.concatenate([[0], np.cumsum(self.counts)])
+        return np.append(0, np.cumsum(self.counts))
 
     def labels(self, classes: Sequence[str]) -> np.ndarray:
         """(N,) int64: the place of each object's class in `classes`, -1 where it is none of them."""
         places = {name: number for number, name in enumerate(classes)}
         lookup = np.array([places.get(name, -1) for name in self.names] or [-1], np.int64)
-        return lookup[self.codes]
+        labels: np.ndarray = lookup[self.codes]
+        return labels
 
 
 def objects_of(table: SampleTable) -> Objects:
@@ -79,3 +81,10 @@ def class_counts(table: SampleTable, classes: Sequence[str]) -> list[int]:
 def rounded(values: np.ndarray) -> np.ndarray:
     """Pixels to a millionth; a negative zero becomes zero."""
     return np.round(values, DECIMALS) + 0.0
+
+
+def require_sizes(table: SampleTable) -> None:
+    """Raise UserError naming the images whose width and height are not known: they are no pictures."""
+    unknown = [table.id(row) for row, missing in enumerate(table.columns["width"].is_null().to_pylist()) if missing]
+    if unknown:
+        raise UserError(f"{table.root}: {len(unknown)} images are no pictures, so that their size is not known ({some(unknown)})")

@@ -54,17 +54,11 @@ def chosen(table: SampleTable, rules: Sequence[Rule], classes: Sequence[str]) ->
     return np.flatnonzero(kept)
 
 
-def unknown_classes(rules: Sequence[Rule], classes: Sequence[str]) -> list[tuple[str, str]]:
-    """(key, message) for each class of a rule that is none."""
-    return [
-        (
-            f"subset[{index}].{'any' if rule.any else 'all'}",
-            f"no class {name}{did_you_mean(name, classes)}; there are: {', '.join(classes)}",
-        )
-        for index, rule in enumerate(rules)
-        for name in rule.classes
-        if name not in classes
-    ]
+def unknown_classes(rules: Sequence[Rule], classes: Sequence[str]) -> list[tuple[int, str]]:
+    """(place of the rule, message) for each class of a rule that is none."""
+    there = ", ".join(classes)
+    unknown = [(index, name) for index, rule in enumerate(rules) for name in rule.classes if name not in classes]
+    return [(index, f"no class {name}{did_you_mean(name, classes)}; there are: {there}") for index, name in unknown]
 
 
 def report(before: SampleTable, after: SampleTable, classes: Sequence[str]) -> list[str]:

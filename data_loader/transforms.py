@@ -13,7 +13,7 @@ import os
 import random
 import sys
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -137,15 +137,50 @@ class Pipeline:
 
         Raises UserError where a step cannot treat the picture.
         """
+        *_, image = self._steps(seed, {"image": image})
+        return self._with_channels(image)
+
+    def with_boxes(
+        self, image: np.ndarray, boxes: np.ndarray, seed: int, min_area: float, min_visibility: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The picture and what is left of its boxes after every step.
+
+        image: as above. boxes: (n, 4), xyxy in absolute pixels of it. min_area: square pixels below which a box is left out.
+        min_visibility: as much of a box's area must be within the picture after a step.
+        Returns the picture, (m, 4) boxes in its absolute pixels, and their places (m,) among those given.
+        """
+        from albumentations.core.bbox_utils import denormalize_bboxes, filter_bboxes, normalize_bboxes
+
+        shape = image.shape[:2]
+        places = np.arange(len(boxes), dtype=np.float32)[:, None]
+        left = normalize_bboxes(np.hstack([boxes, places]).astype(np.float32), shape)
+        data = {"image": image, "bboxes": left}
+        for image in self._steps(seed, data):
+            left, shape = data.get("bboxes", left[:0]), image.shape[:2]
+            left = filter_bboxes(left, {"height": shape[0], "width": shape[1]}, min_area, min_visibility, 0, 0)
+            if len(left):
+                data["bboxes"] = left
+            else:
+                data.pop("bboxes", None)  # not every transform can do with none
+                left = np.zeros((0, 5), np.float32)
+        return self._with_channels(image), denormalize_bboxes(left, shape)[:, :4], left[:, 4].astype(np.int64)
+
+    def _steps(self, seed: int, data: dict[str, Any]) -> Iterator[np.ndarray]:
+        """The picture before the first step and after each; `data` holds what the last step gave."""
         if self.steps:
             self._seed(seed)
+        yield data["image"]
         for step in self.steps:
+            shape = data["image"].shape
             try:
-                image = step(image=image)["image"]
+                data.update(step(**data))
             except Exception as error:  # whatever OpenCV and albumentations raise: the arguments do not suit the picture
                 reason = " ".join(str(error).split()) or type(error).__name__
                 place = f"data_loader.args.{self.key}: {type(step).__name__}"
-                raise UserError(f"{place} fails on a picture of {image.shape[0]} x {image.shape[1]} pixels ({reason})") from None
+                raise UserError(f"{place} fails on a picture of {shape[0]} x {shape[1]} pixels ({reason})") from None
+            yield data["image"]
+
+    def _with_channels(self, image: np.ndarray) -> np.ndarray:
         if image.shape[2:] != (3,):
             raise UserError(f"data_loader.args.{self.key}: gives pictures of shape {image.shape}; 3 channels are needed")
         return image

@@ -29,6 +29,7 @@ def main(args: argparse.Namespace) -> int:
     """Choose, write, and print the class counts before and after."""
     from data_loader import subset
     from data_loader.objects import objects_of
+    from data_loader.readers.found import repairs
     from utils.errors import UserError
 
     rules = [parse_rule(text) for text in args.rule]
@@ -37,14 +38,12 @@ def main(args: argparse.Namespace) -> int:
     classes = names or sorted(set(objects_of(table).names))
     unknown = subset.unknown_classes(rules, classes)
     if unknown:
-        raise UserError(
-            "\n".join(f"--rule {args.rule[int(re.findall('[0-9]+', key)[0])]}: {message}" for key, message in unknown)
-        )
+        raise UserError("\n".join(f"--rule {args.rule[index]}: {message}" for index, message in unknown))
     kept = table.take(subset.chosen(table, rules, classes))
     if not len(kept):
         raise UserError(f"--rule {' '.join(args.rule)}: no picture fits")
     convert.write(kept, args, names)
-    print("\n".join([*subset.report(table, kept, classes), *convert.repairs(table)]))
+    print("\n".join([*subset.report(table, kept, classes), *repairs(table)]))
     return 0
 
 

@@ -10,7 +10,6 @@ import argparse
 import os
 import secrets
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,19 +120,10 @@ def _write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 def report(table: SampleTable) -> None:
     """Print the classes and what was repaired."""
     from data_loader.objects import class_counts, objects_of
+    from data_loader.readers.found import repairs
 
     names = sorted(set(objects_of(table).names))
     for name, count in zip(names, class_counts(table, names), strict=True):
         print(f"  {name:<20} {count:>10,}")
     for line in repairs(table):
         print(line)
-
-
-def repairs(table: SampleTable) -> list[str]:
-    """A line for each kind of thing that a reader clipped or left out, with its number."""
-    if "repairs" not in table.related:
-        return []
-    counts = Counter(table.related["repairs"]["what"].to_pylist())
-    return [
-        f"warning: clipped or left out: {number:,} times an image or object {what}" for what, number in sorted(counts.items())
-    ]

@@ -18,11 +18,10 @@ import pyarrow as pa
 
 from base.base_reader import READERS
 from base.table import SampleTable, some
-from data_loader.objects import objects_of, rounded
+from data_loader.objects import objects_of, require_sizes, rounded
 from data_loader.readers.found import Found, Invalid, finish
 from data_loader.readers.json_stream import JsonFile, Member, integer_problem, numbers_problem, text_problem
 from data_loader.readers.object_reader import ObjectReader
-from data_loader.readers.yolo import require_sizes
 from utils import files
 from utils.errors import UserError
 
@@ -81,7 +80,7 @@ class _Coco:
     def _take(self, member: Member) -> bool:
         if member.key not in LISTS:
             return False
-        place = f"{member.key}[{member.index}]" if member.index >= 0 else member.key
+        place = f"{member.key}[{member.number}]" if member.number >= 0 else member.key
         if not isinstance(member.value, dict):
             problems = ["needed is a list of objects"]
         else:
@@ -128,7 +127,7 @@ class _Coco:
             self.found.crowds += 1
         else:
             for key, value in zip(
-                self._items, (entry["image_id"], entry["category_id"], member.start, member.index), strict=True
+                self._items, (entry["image_id"], entry["category_id"], member.start, member.number), strict=True
             ):
                 self._items[key].append(value)
             self._boxes.extend(entry["bbox"])

@@ -66,7 +66,7 @@ def parse(file: JsonFile) -> Found:
             continue
         image = found.add_image(member.value["file_name"])
         starts.append(member.start)
-        numbers.append(member.index)
+        numbers.append(member.number)
         for number, item in enumerate(member.value["objects"]):
             found.add_object(image, item["class"], item["position"])
             elements.append(number)
@@ -76,8 +76,8 @@ def parse(file: JsonFile) -> Found:
 
 
 def _entry_problems(member: Member) -> Iterator[str]:
-    place, entry = f"{KEY}[{member.index}]" if member.index >= 0 else KEY, member.value
-    if member.index < 0 or not isinstance(entry, dict):
+    place, entry = f"{KEY}[{member.number}]" if member.number >= 0 else KEY, member.value
+    if member.number < 0 or not isinstance(entry, dict):
         yield f'{place}: needed is an object with "file_name" and "objects"'
         return
     if problem := text_problem(entry.get("file_name"), "file_name"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -131,11 +132,11 @@ class _Checks:
 
     def _corners(self) -> None:
         x1, y1, x2, y2 = self.boxes.T
-        finite = np.isfinite(self.boxes).all(axis=1)
-        with np.errstate(invalid="ignore"):
+        finite = np.isfinite(self.boxes).min(axis=1, initial=True)
+        with np.errstate(invalid="ignore"):  # of comparisons with NaN
             swapped = finite & ((x2 < x1) | (y2 < y1))
             empty = finite & ~swapped & ((x2 == x1) | (y2 == y1))
-        kinds = {"that is not finite": ~finite, "with swapped corners": swapped, "of no area": empty}
+        kinds: dict[str, np.ndarray] = {"that is not finite": ~finite, "with swapped corners": swapped, "of no area": empty}
         for kind, mask in kinds.items():
             for item in np.flatnonzero(mask & self.objects).tolist():
                 self._object(item, f"has a box {kind}", f" {self._shown(item)}")
@@ -143,10 +144,10 @@ class _Checks:
     def _borders(self) -> None:
         """Boxes that leave a picture whose size is known."""
         limits = self.sizes[self.owners][:, ::-1]  # width, height
-        known = limits.any(axis=1)
+        known: np.ndarray = limits.any(axis=1)
         clipped = np.where(known[:, None], np.clip(self.boxes, 0, np.tile(limits, 2)), self.boxes)
         with np.errstate(invalid="ignore"):
-            beyond = known & self.objects & (np.abs(clipped - self.boxes).max(axis=1, initial=0) > ROUNDING)
+            beyond: np.ndarray = known & self.objects & (np.abs(clipped - self.boxes).max(axis=1, initial=0) > ROUNDING)
         empty = (clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1])
         for item in np.flatnonzero(beyond | (empty & self.objects)).tolist():
             if self.drop and not empty[item]:
@@ -220,3 +221,13 @@ def refuse(first: Sequence[str], others: Iterator[str], number: int) -> None:
 def printable(line: str) -> str:
     """One line, whatever is in the names that it shows."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def repairs(table: SampleTable) -> list[str]:
+    """A line for each kind of thing that was clipped or left out, with its number."""
+    if "repairs" not in table.related:
+        return []
+    counts = Counter(table.related["repairs"]["what"].to_pylist())
+    return [
+        f"warning: clipped or left out: {number:,} times an image or object {what}" for what, number in sorted(counts.items())
+    ]

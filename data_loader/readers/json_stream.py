@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from base.table import some
 from utils.errors import UserError
@@ -18,7 +18,7 @@ class Member(NamedTuple):
     """A member of the file's object, or one element of a member that is a list."""
 
     key: str
-    index: int  # of the element; -1 for a member that is no list
+    number: int  # of the element, from 0; -1 for a member that is no list
     start: int  # where its text begins
     value: Any
 
@@ -77,7 +77,7 @@ class JsonFile:
                 index, place = index + 1, self._skip(self._skip(self._value(place)[1]) + 1)
         return place
 
-    def _elements(self, key: str, start: int) -> Iterator[Member]:
+    def _elements(self, key: str, start: int) -> Generator[Member, None, int]:
         """The elements of the list that begins at `start`; gives the place behind it."""
         index, place = 0, self._skip(start + 1)
         while place < len(self.text) and self.text[place] != "]":
@@ -92,16 +92,18 @@ class JsonFile:
         try:
             return self._decoder.raw_decode(self.text, place)
         except json.JSONDecodeError as error:
-            return self._refuse(error.pos, f"is no JSON ({error.msg.lower()})")
+            self._refuse(error.pos, f"is no JSON ({error.msg.lower()})")
         except _KeyTwice as error:
-            return self._refuse(place, str(error))
+            self._refuse(place, str(error))
         except ValueError:
-            return self._refuse(place, "holds a number of too many digits")
+            self._refuse(place, "holds a number of too many digits")
         except RecursionError:
-            return self._refuse(place, "is nested too deeply")
+            self._refuse(place, "is nested too deeply")
 
     def _skip(self, place: int) -> int:
-        return _SPACE.match(self.text, place).end()  # type: ignore[union-attr] - it matches everywhere
+        match = _SPACE.match(self.text, place)
+        assert match is not None, "it matches everywhere"
+        return match.end()
 
     def _expect(self, character: str, place: int, what: str) -> int:
         place = self._skip(place)
@@ -111,7 +113,7 @@ class JsonFile:
             )
         return place + 1
 
-    def _refuse(self, place: int, message: str) -> Any:
+    def _refuse(self, place: int, message: str) -> NoReturn:
         column = place - self.text.rfind("\n", 0, place)
         raise UserError(f"{self.at(place)}, column {column}: {message}")
 

@@ -20,12 +20,13 @@ from typing import Any, Literal
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+import numpy as np
+
 from base.base_reader import READERS
 from base.table import SampleTable, some
-from data_loader.objects import DECIMALS, objects_of, rounded
+from data_loader.objects import DECIMALS, objects_of, require_sizes, rounded
 from data_loader.readers.found import Found, Invalid
 from data_loader.readers.object_reader import ObjectReader
-from data_loader.readers.yolo import require_sizes
 from utils.errors import UserError
 
 FirstPixel = Literal[0, 1]
@@ -200,7 +201,7 @@ def write(table: SampleTable, folder: Path, first_pixel: FirstPixel = 1) -> None
     """
     require_sizes(table)
     objects, widths, heights = objects_of(table), table.numbers("width").tolist(), table.numbers("height").tolist()
-    boxes = rounded(objects.boxes + [first_pixel, first_pixel, 0, 0]).tolist()
+    boxes = rounded(objects.boxes + np.array([first_pixel, first_pixel, 0, 0])).tolist()
     names, ends = [escape(objects.names[code]) for code in objects.codes.tolist()], objects.ends.tolist()
     paths = [f"{os.path.splitext(path)[0]}.xml" for path in table.paths()]
     if len(set(paths)) < len(paths):

@@ -18,7 +18,7 @@ from pydantic import Field
 from base.base_reader import READERS
 from base.table import SampleTable, some
 from data_loader.image_header import header_sizes
-from data_loader.objects import objects_of
+from data_loader.objects import objects_of, require_sizes
 from data_loader.readers.found import Found, Invalid
 from data_loader.readers.object_reader import ObjectReader
 from data_loader.readers.pattern_reader import find_images
@@ -172,10 +172,3 @@ def write(table: SampleTable, folder: Path, names: Sequence[str]) -> None:
             made.add(parent)
         with open(f"{folder}/{path}", "w", encoding="ascii", newline="") as file:
             file.write("".join(lines[ends[row] : ends[row + 1]]))
-
-
-def require_sizes(table: SampleTable) -> None:
-    """Raise UserError naming the images whose width and height are not known: they are no pictures."""
-    unknown = [table.id(row) for row, missing in enumerate(table.columns["width"].is_null().to_pylist()) if missing]
-    if unknown:
-        raise UserError(f"{table.root}: {len(unknown)} images are no pictures, so that their size is not known ({some(unknown)})")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from data_loader.objects import objects_of
-from data_loader.prepare.convert import repairs
 from data_loader.readers.competition_json import CompetitionJsonReader
+from data_loader.readers.found import repairs
 from data_loader.readers.voc import VocReader
 from tests.unit.data_loader.objects_folder import FORMATS, NAMES, make_reader, make_table, plain, write_format, write_picture
 from utils.errors import UserError
