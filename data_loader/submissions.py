@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,7 +74,7 @@ class CombinedClassSubmission(BaseSubmission):
                 raise UserError(f"{sample}: line 1: no column {wanted}{near}; there are: {', '.join(names)}")
         answers = self._answers(predictions)
         ids = [row[names.index(self.id_column)] for row in rows]
-        _require_same(ids, answers, sample)
+        require_same(ids, answers, sample)
         failed = predictions.failed()
         if failed:
             described = some([f"{name} {reason}" for name, reason in failed.items()])
@@ -93,7 +93,8 @@ class CombinedClassSubmission(BaseSubmission):
         return dict(zip(predictions.ids(), combined.tolist(), strict=True))
 
 
-def _require_same(ids: list[str], answers: dict[str, int], sample: Path) -> None:
+def require_same(ids: Sequence[str], answers: Mapping[str, Any], sample: Path) -> None:
+    """Raise UserError where the ids of a sample file are not those of the answers, each once."""
     twice = sorted(name for name, times in Counter(ids).items() if times > 1)
     missing, extra = [name for name in ids if name not in answers], sorted(set(answers) - set(ids))
     for names, what in ((twice, "listed twice"), (missing, "not predicted"), (extra, "predicted, but not asked for")):

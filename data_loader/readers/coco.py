@@ -1,7 +1,8 @@
 """COCO's JSON: lists of images, annotations and categories that name each other by number.
 
 Boxes are xywh in absolute pixels: the upper left corner, width and height. Regions that stand for a crowd (iscrowd) are no
-boxes of single objects, and are left out and counted. The numbers of images become the column `image_id`.
+boxes of single objects, and are left out and counted. The numbers of images become the column `image_id`, those of classes the
+related table `categories` (id, name).
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class CocoReader(ObjectReader):
         coco = _Coco(JsonFile(data_dir / self.file))
         table = finish(coco.found, data_dir / self.root, classes, self.invalid, self.trust_sizes)
         numbers = {name: number for number, name in zip(coco.image_ids, coco.found.ids, strict=True)}
+        categories = {"id": list(coco.categories), "name": list(coco.categories.values())}
+        table = SampleTable(table.root, table.columns, {**table.related, "categories": pa.table(categories)})
         return table.with_column("image_id", pa.array([numbers[name] for name in table.ids()], pa.int64()))
 
 

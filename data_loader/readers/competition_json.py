@@ -17,7 +17,7 @@ from typing import Any
 from base.base_reader import READERS
 from base.table import SampleTable
 from data_loader.objects import objects_of, rounded
-from data_loader.readers.found import Found, Invalid
+from data_loader.readers.found import Found, Invalid, refuse
 from data_loader.readers.json_stream import JsonFile, Member, numbers_problem, text_problem
 from data_loader.readers.object_reader import ObjectReader
 from utils import files
@@ -73,6 +73,13 @@ def parse(file: JsonFile) -> Found:
     if not found.ids and not found.problems:
         found.problems.append(f"{file.path}: {KEY}: is missing or empty; needed is a list of images")
     return found
+
+
+def listed_images(path: Path) -> list[str]:
+    """The file names in the order of the file, repeated ones too. Raises UserError with all entries that are none."""
+    found = parse(JsonFile(path))
+    refuse(found.problems, iter(()), len(found.problems))
+    return found.ids
 
 
 def _entry_problems(member: Member) -> Iterator[str]:

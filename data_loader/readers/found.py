@@ -144,10 +144,10 @@ class _Checks:
     def _borders(self) -> None:
         """Boxes that leave a picture whose size is known."""
         limits = self.sizes[self.owners][:, ::-1]  # width, height
-        known: np.ndarray = limits.any(axis=1)
+        known = np.asarray(limits.any(axis=1))
         clipped = np.where(known[:, None], np.clip(self.boxes, 0, np.tile(limits, 2)), self.boxes)
         with np.errstate(invalid="ignore"):
-            beyond: np.ndarray = known & self.objects & (np.abs(clipped - self.boxes).max(axis=1, initial=0) > ROUNDING)
+            beyond = known & self.objects & (np.abs(clipped - self.boxes).max(axis=1, initial=0) > ROUNDING)
         empty = (clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1])
         for item in np.flatnonzero(beyond | (empty & self.objects)).tolist():
             if self.drop and not empty[item]:
