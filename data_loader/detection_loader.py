@@ -32,7 +32,7 @@ from data_loader.samplers import ShuffleSampler
 from data_loader.splits import Split
 from data_loader.stream import BatchKey
 from data_loader.subset import Rule
-from data_loader.transforms import BaseTransform
+from data_loader.transforms import BaseTransform, steps_that_lose_boxes
 from utils.config import did_you_mean
 from utils.errors import UserError
 from utils.seed import generator
@@ -142,6 +142,7 @@ class DetectionLoader(ImageLoader):
             yield "multi_scale", "allowed: two numbers of which the first is not above the second"
         for index, message in subset.unknown_classes(args.subset or [], args.classes):
             yield f"subset[{index}]", message
+        yield from steps_that_lose_boxes(args.train_transforms)
         columns = args.reader.cls.columns(args.reader.args)
         if columns is not None:
             yield from _unknown_columns(args, columns)
@@ -199,10 +200,13 @@ class DetectionLoader(ImageLoader):
                 raise UserError("data_loader.args.subset: leaves no training sample; make a rule wider")
             notes += subset.report(train, kept, self.classes)
             train = kept
-        for side, part in (("training", train), ("validation", valid)):
-            lacking = [name for name, count in zip(self.classes, class_counts(part, self.classes), strict=True) if not count]
+        counts = {side: class_counts(part, self.classes) for side, part in (("training", train), ("validation", valid))}
+        for side, of_class in counts.items():
+            lacking = [name for name, count in zip(self.classes, of_class, strict=True) if not count]
             notes += [f"warning: no {side} sample shows any {some(lacking)}"] if lacking else []
-        return train, valid, notes
+        both = zip(self.classes, *counts.values(), strict=True)
+        objects = ", ".join(f"{name} {to_train:,} and {to_validate:,}" for name, to_train, to_validate in both)
+        return train, valid, [f"objects to train and to validate on: {objects}", *notes]
 
     @cached_property
     def _sizes(self) -> dict[str, np.ndarray]:
@@ -267,10 +271,8 @@ class DetectionLoader(ImageLoader):
         limits = self.boxes.min_area, self.boxes.min_visibility
         picture, boxes, kept = self.pipelines[True].with_boxes(canvas, boxes, seed, *limits)
         if picture.shape[:2] != frame:
-            found_size, wanted = ("{} x {}".format(*size) for size in (picture.shape[:2], frame))
-            raise UserError(
-                f"data_loader.args.train_transforms: make a frame of {found_size} pixels of one of {wanted}; leave its size"
-            )
+            sizes = "{} x {} pixels for a frame of {} x {}".format(*picture.shape[:2], *frame)
+            raise UserError(f"data_loader.args.train_transforms: give pictures of {sizes}; none may change the size")
         return Drawn(picture, boxes, labels[kept], placements[0])
 
     def frame(self, key: BatchKey) -> Size:

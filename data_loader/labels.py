@@ -169,7 +169,7 @@ def correct(table: SampleTable, path: Path) -> tuple[SampleTable, str]:
     excluded = np.zeros(len(table), dtype=bool)
     changed = 0
     for correction in _corrections(path):
-        problem = _misnamed(correction, table.names)
+        problem = _misnamed(correction, table)
         rows = [] if problem else columns.rows(correction.where, correction.value)
         if problem or not rows:
             problem = problem or f"no sample has {correction.where} = {correction.value}"
@@ -213,12 +213,16 @@ class _Columns:
         return len(different)
 
 
-def _misnamed(correction: Correction, names: list[str]) -> str:
+def _misnamed(correction: Correction, table: SampleTable) -> str:
     """What is wrong with the columns that a correction names; empty if nothing is."""
+    names = table.names
     for name, allowed in ((correction.where, names), (correction.target, [*names, EXCLUDE])):
         if name not in allowed:
             return f"no column {name}{did_you_mean(name, allowed)}; there are: {', '.join(names)}"
-    return f"{correction.target} cannot be changed; allowed: the other columns" if correction.target in ("id", "path") else ""
+    fixed = correction.target in ("id", "path") or (
+        correction.target in names and table.columns[correction.target].type != "string"
+    )
+    return f"{correction.target} cannot be changed; allowed: the other columns of text" if fixed else ""
 
 
 def _corrections(path: Path) -> list[Correction]:

@@ -180,6 +180,8 @@ def _label_counts(table: SampleTable, spec: DataSpec, sides: Sides) -> dict[str,
     """Label -> class, as it is reported, or UNKNOWN -> side -> samples."""
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for label, names in spec.classes.items():
+        if label not in table.names:
+            continue  # no column of class numbers: a loader of other annotations counts in its own way
         values = [reported(table.numbers(label)[rows], spec, label) for rows in sides]
         counts[label] = {
             name: {side: int((column == number).sum()) for side, column in zip(SIDES, values, strict=True)}
