@@ -42,7 +42,7 @@ Count = Annotated[int, Field(ge=1)]
 Pixels = Annotated[int, Field(ge=16, le=4096)]
 Factor = Annotated[float, Field(ge=0.25, le=4)]
 LABEL = "object"
-CONTENTS = "contents"
+NUMBERS, CONTENTS = "classes", "contents"  # columns: list<int16>, the class of each box; text
 
 
 class Boxes(Settings):
@@ -171,16 +171,22 @@ class DetectionLoader(ImageLoader):
         return table, notes + repairs(table)
 
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
-        """With the sizes of the pictures; where they are annotated, with `contents` and `source` too."""
+        """With the sizes of the pictures; where they are annotated, with the numbers of the classes in `classes`.
+
+        To train and to validate on, with `contents` and `source` too.
+        """
         table = with_sizes(table)
         if not has_objects(table):
             if required:
                 raise UserError(f"{source}: the reader gives no boxes; data_loader.args.reader must be one that does")
             return table
         objects = objects_of(table)
-        if (objects.labels(self.classes) < 0).any():
+        labels = objects.labels(self.classes)
+        if (labels < 0).any():
             unknown = sorted({objects.names[code] for code in np.unique(objects.codes)} - set(self.classes))
             raise UserError(f"{source}: {some(unknown)}: unknown classes; data_loader.args.classes has {', '.join(self.classes)}")
+        numbers = pa.ListArray.from_arrays(pa.array(objects.ends, pa.int32()), pa.array(labels, pa.int16()))
+        table = table.with_column(NUMBERS, numbers)
         if required:
             require_sizes(table)
             table = table.with_column(CONTENTS, pa.array(_contents(objects, self.classes), pa.string()))

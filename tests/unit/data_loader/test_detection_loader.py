@@ -240,6 +240,8 @@ def test_the_report_and_the_spec_count_objects_by_class(make):
     counts = dict(zip(NAMES, loader.spec.counts["object"], strict=True))
     names = [name for row in loader.table("train").columns["names"].to_pylist() for name in row]
     assert counts == {name: names.count(name) for name in NAMES}
+    numbers = [number for row in loader.table("train").columns["classes"].to_pylist() for number in row]
+    assert [NAMES[number] for number in numbers] == names
     assert loader.spec.classes == {"object": NAMES} and loader.spec.image_size is None
     assert any(line.startswith(f"objects to train and to validate on: red {counts['red']} and ") for line in loader.report())
 
