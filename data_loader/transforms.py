@@ -152,6 +152,9 @@ class Pipeline:
         min_visibility: as much of a box's area must be within the picture after a step.
         Returns the picture, (m, 4) boxes in its absolute pixels, and their places (m,) among those given.
         """
+        if not self.steps:
+            return image, boxes, np.arange(len(boxes))
+        _albumentations()
         from albumentations.core.bbox_utils import denormalize_bboxes, filter_bboxes, normalize_bboxes
 
         shape = image.shape[:2]

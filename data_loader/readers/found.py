@@ -106,19 +106,18 @@ class _Checks:
 
     def _sizes(self) -> None:
         """Those of the files, where they are not taken on trust; a file that is no picture is left to who decodes it."""
-        unknown = np.flatnonzero(self.images & (~self.sizes.any(axis=1) | (not self.trust_sizes)))
-        paths = [f"{self.root}/{self.found.ids[image]}" for image in unknown.tolist()]
-        for image, size in zip(unknown.tolist(), header_sizes(paths), strict=True):
-            if isinstance(size, str):
-                self.sizes[image] = 0
-                if is_missing(size):
-                    self._image(image, "is not there", f" (looked for in {self.root})")
-            elif self.sizes[image].any() and tuple(self.sizes[image]) != size:
-                height, width = self.sizes[image].tolist()
-                found = f" ({width} x {height}; the picture has {size[1]} x {size[0]} pixels, upright)"
-                self._image(image, "is annotated with another size than it has", found)
-            else:
-                self.sizes[image] = size
+        wanted = np.flatnonzero(self.images & (~self.sizes.any(axis=1) | (not self.trust_sizes)))
+        looked = list(header_sizes([f"{self.root}/{self.found.ids[image]}" for image in wanted.tolist()]))
+        for image, size in zip(wanted.tolist(), looked, strict=True):
+            if isinstance(size, str) and is_missing(size):
+                self._image(image, "is not there", f" (looked for in {self.root})")
+        sizes = np.array([(0, 0) if isinstance(size, str) else size for size in looked], np.int32).reshape(-1, 2)
+        annotated = self.sizes[wanted]
+        for place in np.flatnonzero(annotated.any(axis=1) & sizes.any(axis=1) & (annotated != sizes).any(axis=1)).tolist():
+            (height, width), (h, w) = annotated[place].tolist(), sizes[place].tolist()
+            found = f" ({width} x {height}; the picture has {w} x {h} pixels, upright)"
+            self._image(int(wanted[place]), "is annotated with another size than it has", found)
+        self.sizes[wanted] = sizes
 
     def _classes(self) -> None:
         names = list(self.found.classes)

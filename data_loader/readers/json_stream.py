@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from base.table import some
 from utils.errors import UserError
 
+_NO_NAME = re.compile("[\0\ud800-\udfff]")  # no file name and no UTF-8 text can hold these
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -141,7 +142,7 @@ def _short(value: Any) -> str:
 
 def text_problem(value: Any, what: str) -> str:
     """For a name: text that is not empty and can be written to a file."""
-    if isinstance(value, str) and value and not re.search("[\0\ud800-\udfff]", value):
+    if isinstance(value, str) and value and not _NO_NAME.search(value):
         return ""
     return f"{what}: found {_short(value)}; allowed: text"
 

@@ -95,7 +95,7 @@ GEOMETRIC = [
     (("LongestMaxSize", {"max_size": 150, "p": 1.0}),),
     (("PadIfNeeded", {"min_height": 256, "min_width": 256, "fill": [114.0, 114.0, 114.0], "p": 1.0}),),
     (("RandomScale", {"scale_limit": [-0.3, 0.3], "p": 1.0}),),
-    (("OneOf", {"transforms": [{"type": "HorizontalFlip"}, {"type": "Transpose"}], "p": 1.0}), ("RandomBrightnessContrast", {"brightness_limit": 0.1, "contrast_limit": 0.1, "p": 1.0})),
+    (("OneOf", {"transforms": [{"type": "HorizontalFlip"}, {"type": "Transpose"}], "p": 1.0}), ("RandomGamma", {"p": 1.0})),
     (("HorizontalFlip", {}), ("Affine", {"rotate": [-10, 10], "p": 0.5}), ("RandomCrop", {"height": 55, "width": 55, "p": 1.0})),
 ]  # fmt: skip
 

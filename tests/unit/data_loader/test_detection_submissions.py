@@ -116,7 +116,9 @@ def test_a_class_that_is_no_category_is_refused(table, tmp_path):
     lists = {"images": [{"id": 1, "file_name": "a.png"}], "categories": [{"id": 7, "name": "cigar"}], "annotations": []}
     (tmp_path / "coco.json").write_text(json.dumps(lists))
     read = CocoReader("coco.json", "images").read(tmp_path)
-    with pytest.raises(UserError, match="results.json: phone: no category of the file that says what to predict; there are: cigar"):
+    with pytest.raises(
+        UserError, match="results.json: phone: no category of the file that says what to predict; there are: cigar"
+    ):
         CocoSubmission(SPEC)._categories(read)
 
 
