@@ -69,7 +69,7 @@ class EmbeddingModel(BaseModel):
         return outputs
 
     def decode(self, outputs: Outputs) -> Prediction:
-        """`embedding` (B, D) float32, of length 1 unless `unit_length` is off. A zero vector stays zero: metrics refuse it by name."""
+        """`embedding` (B, D) float32, of length 1 unless `unit_length` is off. A zero vector stays zero; metrics refuse it."""
         embedding = outputs["embedding"].float()
         return {"embedding": functional.normalize(embedding) if self.unit_length else embedding}
 

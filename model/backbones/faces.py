@@ -38,7 +38,9 @@ def create(name: str, pretrained: bool | str, drop_path_rate: float, image_size:
         network, width = timm_backbone.create_backbone(name, pretrained, drop_path_rate, image_size)
         return Backbone(network, width, timm_backbone.normalisation(network))
     if image_size is None:
-        raise UserError(f"arch.args.backbone: {name} is built for one image size, and these images have none; let transforms crop")
+        raise UserError(
+            f"arch.args.backbone: {name} is built for one image size, and these images have none; let transforms crop"
+        )
     for key, message in own_problems(name, pretrained, drop_path_rate):
         raise UserError(f"arch.args.{key}: {message}")
     own = OWN[name](image_size=image_size)
@@ -50,10 +52,10 @@ def problems(name: str, pretrained: bool | str, drop_path_rate: float) -> list[t
     if name in OWN:
         return own_problems(name, pretrained, drop_path_rate)
     problem = timm_backbone.check_backbone_name(name)
+    if problem is None:
+        return []
     near = did_you_mean(name, OWN)
-    own = f"; or one of {', '.join(OWN)}"
-    return [("backbone", (f"found {show(name)}{near}; allowed: {', '.join(OWN)}, and timm's models" if near else problem + own))] \
-        if problem else []  # fmt: skip
+    return [("backbone", f"found {show(name)}{near}; allowed: {', '.join(OWN)}, and timm's models" if near else problem)]
 
 
 def own_problems(name: str, pretrained: bool | str, drop_path_rate: float) -> list[tuple[str, str]]:

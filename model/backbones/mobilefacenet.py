@@ -22,7 +22,10 @@ class Unit(nn.Sequential):
         self, inside: int, out: int, kernel: int | tuple[int, int] = 1, stride: int = 1, padding: int = 0, groups: int = 1,
         activation: Activation | None = "prelu",
     ) -> None:  # fmt: skip
-        layers: list[nn.Module] = [nn.Conv2d(inside, out, kernel, stride, padding, groups=groups, bias=False), nn.BatchNorm2d(out)]
+        layers: list[nn.Module] = [
+            nn.Conv2d(inside, out, kernel, stride, padding, groups=groups, bias=False),
+            nn.BatchNorm2d(out),
+        ]
         if activation is not None:
             layers.append(nn.PReLU(out) if activation == "prelu" else nn.ReLU(inplace=True))
         super().__init__(*layers)

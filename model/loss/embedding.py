@@ -33,13 +33,14 @@ class EmbeddingLoss(BaseLoss):
             raise UserError("; ".join(problems))
         if len(spec.classes.get(IDENTITY, [])) < 2:
             raise UserError("loss: there are fewer than two identities to train on; telling people apart takes more")
-        self.names = list(terms)
+        self.names, self.outputs = list(terms), [term.output for term in terms.values()]
         self.bound = nn.ModuleList(term.bind(spec.trained(IDENTITY), outputs.widths["embedding"]) for term in terms.values())
 
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
         """Name -> term. outputs: as the model gives them. target: `identity` (B,) int64, every one known."""
         labels: Tensor = target[IDENTITY]
-        return {name: term(outputs[term.output], labels) for name, term in zip(self.names, self.bound, strict=True)}
+        read = zip(self.names, self.outputs, self.bound, strict=True)
+        return {name: term(outputs[output], labels) for name, output, term in read}
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:

@@ -85,9 +85,7 @@ class Contrastive(PairTerm):
         distance: euclidean on the embeddings as they are, or cosine
     """
 
-    def __init__(
-        self, weight: NotNegative = 1.0, own: float = 0.0, other: float = 1.0, distance: Distance = "euclidean"
-    ) -> None:
+    def __init__(self, weight: NotNegative = 1.0, own: float = 0.0, other: float = 1.0, distance: Distance = "euclidean") -> None:
         super().__init__(weight)
         from pytorch_metric_learning.losses import ContrastiveLoss
 
@@ -116,7 +114,9 @@ class Circle(PairTerm):
         scale: gamma of the paper; for faces it has 256 with a margin of 0.25
     """
 
-    def __init__(self, weight: NotNegative = 1.0, margin: Annotated[float, Field(ge=0, le=1)] = 0.25, scale: Positive = 256.0) -> None:
+    def __init__(
+        self, weight: NotNegative = 1.0, margin: Annotated[float, Field(ge=0, le=1)] = 0.25, scale: Positive = 256.0
+    ) -> None:
         super().__init__(weight)
         from pytorch_metric_learning.losses import CircleLoss
 
@@ -186,9 +186,10 @@ class SupervisedContrastive(PairTerm):
 
 @EMBEDDING_TERMS.register("verification")
 class Center(BaseEmbeddingTerm):
-    """Mean squared distance of each embedding to its identity's centre, summed over the D numbers (Wen et al. 2016, equation 2).
+    """Mean over the samples of the squared distance to the identity's centre (Wen et al. 2016, equation 2).
 
-    The paper halves it, and moves the centres by a rule of its own; here they are parameters like others, with the learning rate of the head.
+    The paper halves it, and moves the centres by a rule of its own; here they are parameters like others, with the learning
+    rate of the head.
 
     Args:
         weight: of this term in the sum of all

@@ -84,7 +84,12 @@ class SubCenterArcFace(MarginTerm):
         from pytorch_metric_learning.losses import SubCenterArcFaceLoss
 
         return SubCenterArcFaceLoss(
-            num_classes=classes, embedding_size=width, margin=self.margin, scale=self.scale, sub_centers=self.sub_centers, **options
+            num_classes=classes,
+            embedding_size=width,
+            margin=self.margin,
+            scale=self.scale,
+            sub_centers=self.sub_centers,
+            **options,
         )
 
 
@@ -98,7 +103,9 @@ class CosFace(MarginTerm):
         scale: of the cosines, before the softmax
     """
 
-    def __init__(self, weight: NotNegative = 1.0, margin: Annotated[float, Field(ge=0, lt=2)] = 0.35, scale: Positive = 64.0) -> None:
+    def __init__(
+        self, weight: NotNegative = 1.0, margin: Annotated[float, Field(ge=0, lt=2)] = 0.35, scale: Positive = 64.0
+    ) -> None:
         super().__init__(weight)
         self.margin, self.scale = margin, scale
 

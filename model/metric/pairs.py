@@ -6,12 +6,11 @@ is at least the threshold. All functions raise ValueError for shapes that do not
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Distance = Literal["cosine", "euclidean"]
-CHUNK = 65_536  # pairs at a time: 2 * 65,536 * 512 float64 are half a gigabyte
+from base.pairs import between
 
 
 class Curve(NamedTuple):
@@ -31,23 +30,6 @@ class Folds(NamedTuple):
     thresholds: np.ndarray  # (F,) each found on the other folds
 
 
-def pair_scores(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray, distance: Distance) -> np.ndarray:
-    """How alike the pictures of each pair are, (N,) float64: the cosine, or minus the Euclidean distance.
-
-    embeddings: (U, D) float. first, second: (N,) rows of it. The cosine of a zero vector is not defined: NaN.
-    """
-    scores = np.empty(len(first))
-    for start in range(0, len(first), CHUNK):
-        part = slice(start, start + CHUNK)
-        a, b = (embeddings[rows[part]].astype(np.float64) for rows in (first, second))
-        if distance == "euclidean":
-            scores[part] = -np.linalg.norm(a - b, axis=1)
-        else:
-            with np.errstate(invalid="ignore"):
-                scores[part] = np.einsum("nd,nd->n", a, b) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-    return scores
-
-
 def best_threshold(scores: np.ndarray, same: np.ndarray) -> tuple[float, float]:
     """The threshold of the highest accuracy, and that accuracy: exact, over all cuts between distinct scores.
 
@@ -58,7 +40,7 @@ def best_threshold(scores: np.ndarray, same: np.ndarray) -> tuple[float, float]:
     right = accepted_same + (accepted_different[-1] - accepted_different)  # (M,), M = distinct scores + 1
     best = np.flatnonzero(right == right.max())
     cut = int(best[len(best) // 2])
-    return _between(values, cut), float(right[cut] / len(scores))
+    return between(values, cut), float(right[cut] / len(scores))
 
 
 def roc(scores: np.ndarray, same: np.ndarray) -> Curve:
@@ -127,34 +109,20 @@ def cross_validated(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> 
     return Folds(float(rates.mean()), float(rates.std(ddof=1) / np.sqrt(len(rates))), rates, np.array(thresholds))
 
 
-def transductive_threshold(scores: np.ndarray) -> float:
-    """The median of the very scores that are judged: right if half of them are of the same person, which is a peep at the test.
-
-    Halfway between the two middle scores.
-    """
-    ordered = np.sort(scores)[::-1]
-    return _between(ordered, (len(ordered) + 1) // 2)
+def hardest(scores: np.ndarray, same: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs to look at: the least alike of one person and the most alike of two, up to `number` of each, hardest first."""
+    order = np.argsort(scores, kind="stable")
+    return order[same[order]][:number], order[~same[order]][::-1][:number]
 
 
 def _accepted(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct scores, falling, (M - 1,); and how many same and different pairs are accepted at each cut, (M,) from none to all."""
+    """Distinct scores, falling, (M - 1,); same and different pairs accepted at each cut, from none to all, (M,) each."""
     order = np.argsort(-scores, kind="stable")
     ordered, kind = scores[order], same[order]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))  # the last of each group of equal scores
     accepted_same = np.concatenate([[0], np.cumsum(kind)[ends]])
     accepted_different = np.concatenate([[0], np.cumsum(~kind)[ends]])
     return ordered[ends], accepted_same, accepted_different
-
-
-def _between(falling: np.ndarray, cut: int) -> float:
-    """A threshold that accepts the first `cut` of falling scores: halfway to the next one, in floating point never below it."""
-    if cut == len(falling):
-        return float(falling[-1])
-    if cut == 0:
-        return float(np.nextafter(falling[0], np.inf))
-    accepted, refused = falling[cut - 1], falling[cut]
-    middle = refused + (accepted - refused) / 2
-    return float(middle if middle > refused else accepted)
 
 
 def _require_both(scores: np.ndarray, same: np.ndarray) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.metric.pairs import Distance
+from base.pairs import Distance
 
 BLOCK = 1024  # queries at a time: 1,024 rows of similarities to a gallery of a million are 4 GB, to 10,000 they are 40 MB
 
