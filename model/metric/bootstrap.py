@@ -25,7 +25,8 @@ def pair_intervals(
     Pairs that share a person are not independent: drawing pairs would give intervals that are too small. Instead the people
     are drawn with replacement. A pair of two counts as often as the product of their numbers of draws, a pair within
     one as often as that one was drawn (the vertex bootstrap of Snijders and Borgatti 1999; for faces the subset
-    bootstrap of Bolle et al. 2004).
+    bootstrap of Bolle et al. 2004). It errs on the safe side: for pairs of two people of whom nobody is in another pair the
+    interval is up to sqrt(3) times as wide as it need be.
 
     called, same: (N,) bool. first, second: (N,) integers from 0, whom each pair compares: people where they are known,
     otherwise pictures. The same arguments give the same intervals.

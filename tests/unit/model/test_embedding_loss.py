@@ -204,7 +204,9 @@ def test_a_gradient_is_that_of_small_differences(term):
 
 def test_center_is_the_mean_squared_distance_to_the_own_centre_and_moves_both():
     term, (embeddings, labels) = bound(embedding_terms.Center(weight=0.5)), batch()
-    slow = [float((x - term.centers[label]).detach().square().sum()) for x, label in zip(embeddings, labels.tolist(), strict=True)]
+    slow = [
+        float((x - term.centers[label]).detach().square().sum()) for x, label in zip(embeddings, labels.tolist(), strict=True)
+    ]
     value = mean(term, embeddings, labels)
     assert value.item() == pytest.approx(0.5 * sum(slow) / len(slow))
     value.backward()
