@@ -53,7 +53,7 @@ class CsvReader(BaseReader):
         if empty:
             raise UserError(f"{path}: {some(empty)}: {self.path_column} is empty; every row needs the path of its image")
         paths = [name + self.suffix for name in columns[self.path_column]]
-        outside = [f"line {line} ({name})" for name, line in zip(paths, lines, strict=True) if leaves(name)]
+        outside = [f"line {line} ({name})" for name, line in zip(paths, lines, strict=True) if leaves_folder(name)]
         if outside:
             raise UserError(f"{path}: {some(outside)}: paths must stay below the data folder")
         ids = columns[self.id_column] if self.id_column else paths
@@ -104,6 +104,6 @@ def _require_once(path: Path, ids: list[str], lines: list[int]) -> None:
         raise UserError(f"{path}: {some(twice)}: every image may be listed once")
 
 
-def leaves(name: str) -> bool:
+def leaves_folder(name: str) -> bool:
     """Whether a path could lead out of the folder that it is joined to, on any system."""
     return name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or "\0" in name

@@ -13,7 +13,7 @@ from pydantic import Field
 from base.base_reader import READERS, BaseReader
 from base.pairs import DIFFERENT, PAIRS, SAME, UNKNOWN
 from base.table import SampleTable, some
-from data_loader.readers.csv_reader import leaves, read_csv
+from data_loader.readers.csv_reader import leaves_folder, read_csv
 from utils.config import did_you_mean, show
 from utils.errors import UserError
 
@@ -130,7 +130,12 @@ class LfwPairsReader(BaseReader):
 
     def _pictures(self, path: Path, line: int, row: list[str], same: bool) -> tuple[str, str]:
         parts = [*row[:2], row[0], row[2]] if same and len(row) == 3 else row
-        good = len(row) == (3 if same else 4) and parts[1].isdecimal() and parts[3].isdecimal() and not any(map(leaves, parts))
+        good = (
+            len(row) == (3 if same else 4)
+            and parts[1].isdecimal()
+            and parts[3].isdecimal()
+            and not any(map(leaves_folder, parts))
+        )
         if not good or (parts[0] == parts[2]) != same:
             wanted = "name number number" if same else "name number other-name number"
             raise UserError(f'{path}: line {line}: found "{" ".join(row)}"; expected here: {wanted}')
@@ -175,7 +180,7 @@ def _require_names(path: Path, first: Sequence[str], second: Sequence[str], line
     bad = [
         f"line {line} ({one or 'nothing'}, {other or 'nothing'})"
         for one, other, line in zip(first, second, lines, strict=True)
-        if not one or not other or leaves(one) or leaves(other)
+        if not one or not other or leaves_folder(one) or leaves_folder(other)
     ]
     if bad:
         raise UserError(f"{path}: {some(bad)}: a pair needs two pictures below the data folder")

@@ -1,4 +1,4 @@
-"""Built-in data: synthetic portraits, drawn when they are first asked for."""
+"""Built-in data: synthetic people, drawn when they are first asked for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,18 +17,49 @@ from base.base_reader import READERS, BaseReader
 from base.table import SampleTable
 from data_loader import synthetic
 from data_loader.readers.csv_reader import CsvReader
+from data_loader.readers.pair_reader import PairReader
 from data_loader.readers.pattern_reader import PatternReader
 from utils import files
 from utils.errors import UserError
 
 MARKER = "synthetic.json"
 PERSON = r"(?P<person>[^_/]+)_(?P<gender>male|female)_(?P<race>[^_/]+)_(?P<age>\d+)"
-PARTS: dict[str, BaseReader] = {
-    "train": PatternReader(PERSON + r"/(?P<shot>mask|incorrect_mask|normal)\d*\.jpg", root="train/images"),
-    "eval": CsvReader("eval/info.csv", path_column="ImageID", root="eval/images"),
-}
 Count = Annotated[int, Field(ge=2, le=1_000_000)]
+SHOTS = 6  # pictures of a person in `verify`
 Side = Annotated[int, Field(ge=16, le=4096)]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One kind of data set: who writes it, and how its parts are read.
+
+    write: (folder, people, eval_people, seed, size). columns: of the part `train`.
+    """
+
+    write: Callable[[Path, int, int, int, Any], None]
+    parts: dict[str, BaseReader]
+    columns: frozenset[str]
+
+
+LAYOUTS = {
+    "masks": Layout(
+        synthetic.write_masks,
+        {
+            "train": PatternReader(PERSON + r"/(?P<shot>mask|incorrect_mask|normal)\d*\.jpg", root="train/images"),
+            "eval": CsvReader("eval/info.csv", path_column="ImageID", root="eval/images"),
+        },
+        frozenset(("id", "path", "person", "gender", "race", "age", "shot")),
+    ),
+    "verify": Layout(
+        lambda folder, people, eval_people, seed, size: synthetic.write_verify(folder, people, SHOTS, eval_people, seed, size),
+        {
+            "train": CsvReader("train/train_meta.csv", path_column="file_name", root="train"),
+            "valid": PairReader("validate/validate_label.csv", root="validate"),
+            "eval": PairReader("test/test_label.csv", root="test", label=None),  # its labels are withheld
+        },
+        frozenset(("id", "path", "file_name", "face_id")),
+    ),
+}
 
 
 @READERS.register()
@@ -34,36 +67,51 @@ class SyntheticReader(BaseReader):
     """Draws a data set into the data folder if there is none yet, then reads it as a real one in the same layout.
 
     Args:
-        part: `train`, a folder per person with columns person, gender, race, age and shot; or `eval`, the list of pictures
-            to predict.
-        people: people to train and validate on, 7 pictures each.
-        eval_people: people to predict, 7 pictures each.
+        layout: `masks`, a folder per person with columns person, gender, race, age and shot; or `verify`, faces of people
+            with column face_id, and pairs of faces of others.
+        part: `train`, the annotated pictures; `eval`, those to predict; in `verify` also `valid`, the pairs to validate on.
+        people: people to train and validate on, 7 pictures each in `masks`; people to train on, 6 pictures each in `verify`.
+        eval_people: people to predict, as many pictures each; in `verify` the number of pairs, of a quarter as many other
+            people, to validate on and to predict.
         seed: other seeds give other people.
         size: height and width of the pictures in pixels.
     """
 
     def __init__(
         self,
-        part: Literal["train", "eval"] = "train",
+        layout: Literal["masks", "verify"] = "masks",
+        part: Literal["train", "valid", "eval"] = "train",
         people: Count = 200,
         eval_people: Count = 40,
         seed: Annotated[int, Field(ge=0)] = 0,
         size: tuple[Side, Side] = (128, 96),
     ) -> None:
-        self.part = part
-        self.recipe: dict[str, Any] = {"people": people, "eval_people": eval_people, "seed": seed, "size": list(size)}
+        if part not in LAYOUTS[layout].parts:
+            raise UserError(f'reader.args.part: found "{part}"; the layout {layout} has {", ".join(LAYOUTS[layout].parts)}')
+        self.layout, self.part = LAYOUTS[layout], part
+        self.recipe: dict[str, Any] = {
+            "layout": layout,
+            "people": people,
+            "eval_people": eval_people,
+            "seed": seed,
+            "size": list(size),
+        }
 
     @classmethod
     def columns(cls, args: Any) -> set[str] | None:
-        """Those of the training pictures' names."""
-        return {"id", "path", "person", "gender", "race", "age", "shot"} if args.part == "train" else None
+        """Those of the training pictures."""
+        return set(LAYOUTS[args.layout].columns) if args.part == "train" else None
 
     def read(self, data_dir: Path) -> SampleTable:
         """The drawn samples. Raises UserError where the folder holds something else."""
+        return self._drawn(data_dir).read(data_dir)
+
+    def _drawn(self, data_dir: Path) -> BaseReader:
+        """The reader of the part, whose data are there from now on."""
         if not data_dir.exists():
             self._draw(data_dir)
         self._require_own(data_dir)
-        return PARTS[self.part].read(data_dir)
+        return self.layout.parts[self.part]
 
     def _draw(self, data_dir: Path) -> None:
         """Draw beside the folder and move into place, so that a kill leaves nothing that looks complete."""
@@ -71,7 +119,7 @@ class SyntheticReader(BaseReader):
         building = data_dir.with_name(f".{data_dir.name}-{secrets.token_hex(4)}")
         recipe = self.recipe
         try:
-            synthetic.write_masks(building, recipe["people"], recipe["eval_people"], recipe["seed"], tuple(recipe["size"]))
+            self.layout.write(building, recipe["people"], recipe["eval_people"], recipe["seed"], tuple(recipe["size"]))
             files.write_json(building / MARKER, recipe)
             os.rename(building, data_dir)
         except FileExistsError:
@@ -84,8 +132,8 @@ class SyntheticReader(BaseReader):
 
     def _require_own(self, data_dir: Path) -> None:
         try:
-            found = json.loads((data_dir / MARKER).read_text())
-        except (OSError, ValueError):
+            found = {"layout": "masks", **json.loads((data_dir / MARKER).read_text())}
+        except (OSError, ValueError, TypeError):
             raise UserError(f"{data_dir}: holds data that are not synthetic; choose a new data_loader.args.data_dir") from None
         if found != self.recipe:
             raise UserError(f"{data_dir}: holds data drawn as {found}, wanted {self.recipe}; remove it or choose another folder")

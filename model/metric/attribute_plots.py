@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from model.metric.figure import new_figure
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -27,7 +25,7 @@ class Tile(NamedTuple):
 def confusion_figure(counts: np.ndarray, classes: list[str], title: str) -> Figure:
     """Numbers of samples, coloured by their share of the row. counts: (K, K), rows the truth. classes: K names."""
     size = min(24.0, 3.0 + 0.45 * len(classes))
-    figure = new_figure(size + 1, size)
+    figure = figure_of(size + 1, size)
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -45,7 +43,7 @@ def grid_figure(tiles: list[Tile], columns: int) -> Figure:
     """Pictures row by row with their lines above them, wrong ones in red."""
     rows = -(-len(tiles) // columns)
     longest = max(len(line) for tile in tiles for line in tile.lines)
-    figure = new_figure(columns * max(2.0, CHARACTER * longest), rows * (2.2 + 0.12 * len(tiles[0].lines)) + 0.4)
+    figure = figure_of(columns * max(2.0, CHARACTER * longest), rows * (2.2 + 0.12 * len(tiles[0].lines)) + 0.4)
     figure.suptitle("truth → prediction; red: wrong")
     for index, tile in enumerate(tiles):
         axes = figure.add_subplot(rows, columns, index + 1)
@@ -53,4 +51,15 @@ def grid_figure(tiles: list[Tile], columns: int) -> Figure:
         axes.set(xticks=[], yticks=[])
         axes.set_title("\n".join(tile.lines), fontsize=7, color=WRONG if tile.wrong else "black")
         axes.spines[:].set(color=WRONG if tile.wrong else "none", linewidth=2)
+    return figure
+
+
+def figure_of(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, whose parts are laid out so that nothing is cut off."""
+    # Half a second to import, which `train.py --check` need not spend.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
     return figure

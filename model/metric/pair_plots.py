@@ -8,7 +8,7 @@ import numpy as np
 
 from base.contracts import PictureOf
 from base.pairs import Pairs
-from model.metric.figure import new_figure
+from model.metric.attribute_plots import figure_of
 from model.metric.pairs import Curve
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ PAIRS_IN_ROW = 4
 
 def histogram_figure(scores: np.ndarray, same: np.ndarray, threshold: float | None, distance: str) -> Figure:
     """How often each score occurs, for pairs of one person and of two. scores: (N,). same: (N,) bool."""
-    figure = new_figure(6, 4)
+    figure = figure_of(6, 4)
     axes = figure.add_subplot()
     bins = np.histogram_bin_edges(scores, 50).tolist()
     for kind, colour, label in ((same, SAME, "one person"), (~same, DIFFERENT, "different people")):
@@ -35,7 +35,7 @@ def histogram_figure(scores: np.ndarray, same: np.ndarray, threshold: float | No
 
 def roc_figure(curve: Curve) -> Figure:
     """True accepts over false accepts, the latter on a logarithmic scale."""
-    figure = new_figure(5, 4.5)
+    figure = figure_of(5, 4.5)
     axes = figure.add_subplot()
     some = curve.far > 0
     axes.step(curve.far[some], curve.tar[some], where="post", color=SAME)
@@ -48,7 +48,7 @@ def det_figure(curve: Curve) -> Figure:
     """False rejects over false accepts, both on the scale of the normal distribution (Martin et al. 1997)."""
     from scipy.special import ndtri
 
-    figure = new_figure(5, 4.5)
+    figure = figure_of(5, 4.5)
     axes = figure.add_subplot()
     inside = (curve.far > 0) & (curve.far < 1) & (curve.tar > 0) & (curve.tar < 1)  # the others are infinitely far out
     axes.plot(ndtri(curve.far[inside]), ndtri(1 - curve.tar[inside]), color=SAME)
@@ -63,7 +63,7 @@ def det_figure(curve: Curve) -> Figure:
 def pairs_figure(hardest: tuple[np.ndarray, np.ndarray], pairs: Pairs, scores: np.ndarray, picture_of: PictureOf) -> Figure:
     """The least alike pairs of one person, then the most alike of two, with their scores; each pair side by side."""
     rows = [-(-len(kind) // PAIRS_IN_ROW) for kind in hardest]
-    figure = new_figure(PAIRS_IN_ROW * 2.6, max(1, sum(rows)) * 1.7 + 0.4)
+    figure = figure_of(PAIRS_IN_ROW * 2.6, max(1, sum(rows)) * 1.7 + 0.4)
     figure.suptitle("hardest pairs; blue: one person, orange: different people")
     place = 0
     for kind, colour, lines in zip(hardest, (SAME, DIFFERENT), rows, strict=True):
