@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MODULES = ("startup", "trainer", "loader", "memory", "mutations", "kills")
+MODULES = ("startup", "trainer", "loader", "memory", "search", "mutations", "kills")
 
 
 def main() -> int:

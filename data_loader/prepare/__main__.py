@@ -10,10 +10,10 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from data_loader.prepare import check
+from data_loader.prepare import check, identities
 from utils.errors import run
 
-COMMANDS: dict[str, ModuleType] = {"check": check}
+COMMANDS: dict[str, ModuleType] = {"check": check, "identities": identities}
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
