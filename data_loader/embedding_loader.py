@@ -124,7 +124,7 @@ class EmbeddingLoader(ImageLoader):
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
         """The table as it is, if every sample has an identity, or need not; the pictures of pairs must all be there."""
         if not required:
-            scan.refuse_unreadable(dict.fromkeys(scan.missing_files(table), "is not there"), table)
+            _require_files(table)
             return self._numbered(table)
         if self.identity not in table.names:
             near = did_you_mean(self.identity, table.names)
@@ -151,7 +151,7 @@ class EmbeddingLoader(ImageLoader):
         """What the reader of validation finds. Raises UserError for people or files that are trained on too."""
         assert self.valid_reader is not None, "checked before"
         valid = self.valid_reader.read(self.data_dir).sorted()
-        scan.refuse_unreadable(dict.fromkeys(scan.missing_files(valid), "is not there"), valid)
+        _require_files(valid)
         if self.identity in valid.names:
             splits.refuse_shared_groups(train.strings(self.identity), valid.strings(self.identity), f"values of {self.identity}")
         if self.check_bytes:
@@ -190,6 +190,13 @@ class EmbeddingLoader(ImageLoader):
 def _counted(table: SampleTable) -> str:
     same = pairs_of(table).same
     return f"{len(same):,} pairs ({int((same == 1).sum()):,} of one person) over {len(table):,} images"
+
+
+def _require_files(table: SampleTable) -> None:
+    """Raise UserError naming the pictures of pairs that are not there."""
+    missing = scan.missing_files(table)
+    if missing:
+        raise UserError(f"{table.root}: {some(missing)} of the pairs to compare {'is' if len(missing) == 1 else 'are'} not there")
 
 
 def _joined(one: SampleTable, other: SampleTable) -> SampleTable:

@@ -144,7 +144,7 @@ def test_validation_of_further_people_may_come_without_pairs(folder):
 def test_an_image_of_a_pair_list_that_is_not_there_is_named(split, file, folder):
     gone = sorted((folder / file).glob("*.jpg"))[0]
     gone.unlink()
-    with pytest.raises(UserError, match=f"{gone}: is not there"):
+    with pytest.raises(UserError, match=f"{gone.parent}: {gone.name} of the pairs to compare is not there"):
         loader(folder).table(split)
 
 
