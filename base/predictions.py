@@ -136,6 +136,17 @@ def errors_of(several: Sequence[Predictions]) -> list[str]:
     return [next(filter(None, row), "") for row in zip(*(p.columns["error"].to_pylist() for p in several), strict=True)]
 
 
+def differences(one: Predictions, other: Predictions) -> list[tuple[str, float, float]]:
+    """Column, largest and mean absolute difference of two predictions of the same samples, for columns of equal shapes."""
+    found = []
+    for name in one.names:
+        if not one.ragged(name) and not other.ragged(name):
+            apart = np.abs(one.array(name).astype(np.float64) - other.array(name))
+            apart = apart[np.isfinite(apart)]  # samples that could not be read
+            found.append((name, float(apart.max(initial=0.0)), float(apart.mean()) if apart.size else 0.0))
+    return found
+
+
 def _column(value: Tensor | Sequence[Tensor], bad: np.ndarray) -> pa.Array:
     """One prediction of a batch, null where the sample could not be read."""
     mask = pa.array(bad) if bad.any() else None

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from base.base_metric import METRICS, BaseMetric
-from base.contracts import PictureOf
+from base.contracts import PictureOf, Points
 from base.pairs import PAIRS, Distance, Pairs, median_threshold, pair_scores, pairs_of, require_vectors
 from base.predictions import Predictions
 from base.table import SampleTable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RATES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of false accepts, at which true accepts are reported
 IDENTITY = "identity"  # column with a number for each person, where they are known
+PROJECTED = 500  # pictures for the projector
 LARGEST_GALLERY = 20_000  # pictures up to which all are searched among all in every validation
 
 
@@ -105,6 +106,14 @@ class PairScores(BaseMetric):
             hardest = exact.hardest(compared.scores, compared.same, self.pictures)
             plots["hardest_pairs"] = pair_plots.pairs_figure(hardest, compared.pairs, compared.scores, picture_of)
         return plots
+
+    def points(self, predictions: Predictions, table: SampleTable) -> dict[str, Points]:
+        """The embeddings of the first pairs of one person, which a projection should show side by side, with their ids."""
+        pairs, ids = pairs_of(table), table.ids()
+        alike = np.flatnonzero(pairs.same == 1)[: PROJECTED // 2]
+        rows = np.unique(np.concatenate([pairs.first[alike], pairs.second[alike]]))
+        vectors = require_vectors(predictions, "embedding", self.distance)[rows]
+        return {"embedding": Points(vectors, [ids[row] for row in rows])}
 
     def _compare(self, predictions: Predictions, table: SampleTable) -> Compared:
         pairs = pairs_of(table)

@@ -8,14 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.helpers import ROOT, run
+from tests.helpers import ROOT, build_trainer, run
 from trainer import build
 from trainer.predict import predict
 
 CONFIG = ROOT / "configs" / "verify_timm.json"
 
 
-def write(folder, data, **changes):
+def write(folder, data, trainer=None, **changes):
     values = {
         "extends": str(CONFIG),
         "name": "tiny",
@@ -26,7 +26,10 @@ def write(folder, data, **changes):
                 "batch_size": 16, "sampler": {"args": {"identities": 8, "images": 2}}, **changes,
             }
         },
-        "trainer": {"epochs": 2, "precision": "fp32", "save_dir": str(folder / "saved"), "tensorboard": False, "verbosity": 0},
+        "trainer": {
+            "epochs": 2, "precision": "fp32", "save_dir": str(folder / "saved"), "tensorboard": False, "verbosity": 0,
+            **(trainer or {}),
+        },
     }  # fmt: skip
     path = folder / "config.json"
     path.write_text(json.dumps(values))
@@ -89,6 +92,20 @@ def test_two_checkpoints_are_averaged(trained):
     args = ("-r", trained.best, "-r", trained.models / "last.pth", "-o", output, "--split", "valid", "--verbosity", "0")
     assert run(trained.folder, "test.py", *args).status == 0
     assert "accuracy" in json.loads((output / "metrics.json").read_text())
+
+
+def test_another_precision_is_used_if_asked_for_and_its_difference_reported(trained):
+    args = ("-r", trained.best, "-o", trained.folder / "half", "--split", "valid", "--set", "trainer.precision=bf16")
+    result = run(trained.folder, "test.py", *args, "--verbosity", "0")
+    assert result.status == 0, result.errors
+    assert "in bf16 instead of fp32 predictions differ: embedding by at most 0.0" in result.output
+
+
+def test_the_projector_of_tensorboard_gets_embeddings_when_the_run_is_complete(verify_folder, tmp_path):
+    trainer = build_trainer(write(tmp_path, verify_folder, trainer={"tensorboard": True, "epochs": 1}))
+    assert trainer.fit() == 0
+    (metadata,) = (tmp_path / "saved").rglob("metadata.tsv")
+    assert set(metadata.read_text().split()) <= set(trainer.loader.table("valid").ids())
 
 
 def test_a_gallery_is_searched_and_the_query_itself_found_first(trained, lfw_folder, tmp_path):
