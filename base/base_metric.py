@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from base.contracts import PictureOf
+from base.contracts import PictureOf, Points
 from base.predictions import Predictions
 from base.registry import Checked, Registry
 from base.table import SampleTable
@@ -41,6 +41,10 @@ class BaseMetric(Checked, ABC):
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
         """Name -> plot, for TensorBoard and the output folder; none by default."""
+        return {}
+
+    def points(self, predictions: Predictions, table: SampleTable) -> dict[str, Points]:
+        """Name -> vectors for TensorBoard's projector; none by default."""
         return {}
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from base.base_callback import BaseCallback
 from base.base_data_loader import BaseDataLoader
-from base.contracts import Batch
+from base.contracts import Batch, Points
 from base.meter import Meter
 from base.monitor import Monitor, unknown_score
 from base.run_folder import RunFolder
@@ -137,6 +137,10 @@ class BaseTrainer(ABC):
 
     def figures(self) -> dict[str, Figure]:
         """Plots of the last validation, for the logs of the main process."""
+        return {}
+
+    def points(self) -> dict[str, Points]:
+        """Vectors of the last validation to look at in a projection, for the logs of the main process."""
         return {}
 
     # The loop -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,13 @@ Prediction = dict[str, Any]  # what the decoder makes of it: probabilities, unit
 PictureOf = Callable[[int], np.ndarray]  # row of a table -> its picture in the pixels of the predictions, (H, W, 3) uint8 RGB
 
 
+class Points(NamedTuple):
+    """A sample of vectors to look at in a projection: vectors (n, D) float, and n texts that say what each is."""
+
+    vectors: np.ndarray
+    texts: list[str]
+
+
 class Batch(TypedDict):
     """One batch, as a loader yields it and `train_step` takes it."""
 

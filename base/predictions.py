@@ -66,12 +66,12 @@ class Predictions:
 
     def array(self, name: str) -> np.ndarray:
         """A column of equal shapes as (N,) or (N, values of a row), float or integer; rows with an error are NaN."""
-        return _dense(self.columns[name].combine_chunks())
+        return dense(self.columns[name].combine_chunks())
 
     def lists(self, name: str) -> list[np.ndarray]:
         """A ragged column as N arrays (n_i,) or (n_i, values of an item); none of its rows with an error has any."""
         array = self.columns[name].combine_chunks()
-        values, offsets = _dense(array.values), array.offsets.to_numpy()
+        values, offsets = dense(array.values), array.offsets.to_numpy()
         return [values[start:stop] for start, stop in itertools.pairwise(offsets)]
 
     def ragged(self, name: str) -> bool:
@@ -136,6 +136,17 @@ def errors_of(several: Sequence[Predictions]) -> list[str]:
     return [next(filter(None, row), "") for row in zip(*(p.columns["error"].to_pylist() for p in several), strict=True)]
 
 
+def differences(one: Predictions, other: Predictions) -> list[tuple[str, float, float]]:
+    """Column, largest and mean absolute difference of two predictions of the same samples, for columns of equal shapes."""
+    found = []
+    for name in one.names:
+        if not one.ragged(name) and not other.ragged(name):
+            apart = np.abs(one.array(name).astype(np.float64) - other.array(name))
+            apart = apart[np.isfinite(apart)]  # samples that could not be read
+            found.append((name, float(apart.max(initial=0.0)), float(apart.mean()) if apart.size else 0.0))
+    return found
+
+
 def _column(value: Tensor | Sequence[Tensor], bad: np.ndarray) -> pa.Array:
     """One prediction of a batch, null where the sample could not be read."""
     mask = pa.array(bad) if bad.any() else None
@@ -155,7 +166,7 @@ def _flat(value: Tensor, mask: pa.Array | None) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(array.shape[1:])), mask=mask)
 
 
-def _dense(array: pa.Array) -> np.ndarray:
+def dense(array: pa.Array) -> np.ndarray:
     """What `_flat` was given, (N,) or (N, values of a row), NaN for nulls."""
     if not pa.types.is_fixed_size_list(array.type):
         return np.asarray(array.to_numpy(zero_copy_only=False))

@@ -28,14 +28,16 @@ def identical_files(table: SampleTable) -> list[list[int]]:
     return sorted(groups)
 
 
-def refuse_shared_bytes(table: SampleTable, groups: Sequence[Sequence[int]], train: np.ndarray, valid: np.ndarray) -> None:
-    """Raise UserError naming the files of the validation side that are also on the training side."""
+def refuse_shared_bytes(
+    table: SampleTable, groups: Sequence[Sequence[int]], train: np.ndarray, valid: np.ndarray, key: str = "split.check_bytes"
+) -> None:
+    """Raise UserError naming the files of the validation side that are also on the training side. key: what would allow it."""
     pairs = across(groups, train, valid)
     if pairs:
         named = some([f"{table.id(a)} = {table.id(b)}" for a, b in pairs])
         raise UserError(
             f"split: {len(pairs)} files of the validation side are also on the training side ({named}); exclude one of each with "
-            "data_loader.args.corrections, or allow it with data_loader.args.split.check_bytes=false"
+            f"data_loader.args.corrections, or allow it with data_loader.args.{key}=false"
         )
 
 

@@ -56,7 +56,7 @@ class BalancedSampler(OrderSampler):
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
         """Rows drawn with replacement, (N,)."""
-        columns = np.stack([_labels(table, label, "BalancedSampler") for label in self.labels], axis=1)
+        columns = np.stack([label_numbers(table, label, "BalancedSampler") for label in self.labels], axis=1)
         combination, counts = np.unique(columns, axis=0, return_inverse=True, return_counts=True)[1:]
         return _draw(counts[combination.ravel()] ** -float(self.power), seed, epoch)
 
@@ -81,7 +81,7 @@ class WeightedSampler(OrderSampler):
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
         """Rows drawn with replacement, (N,)."""
-        values = _labels(table, self.label, "WeightedSampler")
+        values = label_numbers(table, self.label, "WeightedSampler")
         if values.max(initial=-1) >= len(self.weights):
             raise UserError(f"sampler.args.weights: {len(self.weights)} weights; {self.label} has {values.max() + 1} classes")
         weights = np.asarray([*self.weights, self.missing])[values]
@@ -94,7 +94,8 @@ def _draw(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     return generator(seed, "order", epoch).choice(len(weights), size=len(weights), p=weights / weights.sum())
 
 
-def _labels(table: SampleTable, name: str, sampler: str) -> np.ndarray:
+def label_numbers(table: SampleTable, name: str, sampler: str) -> np.ndarray:
+    """The classes of a label, (N,). Raises UserError naming the sampler where the samples have no such label."""
     if name not in table.names or table.columns[name].type == "string":
         labels = [n for n in table.names if table.columns[n].type != "string"]
         raise UserError(f"{sampler}: no label {name}{did_you_mean(name, labels)}; there are: {', '.join(labels)}")

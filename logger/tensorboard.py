@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from base.base_callback import CALLBACKS, BaseCallback
+from base.run_folder import FINISHED
 from utils import files
 
 if TYPE_CHECKING:
@@ -54,8 +55,11 @@ class TensorBoardLogger(BaseCallback):
             self.writer.flush()
 
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
-        """Close the log."""
-        if self.writer is not None:
-            with files.explaining(trainer.folder.log):
-                self.writer.close()
-            self.writer = None
+        """Close the log; before that, where the run is complete, what the projector shows."""
+        if self.writer is None:
+            return
+        with files.explaining(trainer.folder.log):
+            for name, points in trainer.points().items() if reason in FINISHED else ():
+                self.writer.add_embedding(points.vectors, metadata=points.texts, tag=name, global_step=trainer.progress.step)
+            self.writer.close()
+        self.writer = None

@@ -15,7 +15,7 @@ from base.base_loss import BaseLoss
 from base.base_metric import BaseMetric
 from base.base_model import BaseModel
 from base.base_trainer import BaseTrainer, Stateful, register_trainer
-from base.contracts import Batch, Target
+from base.contracts import Batch, Points, Target
 from base.predictions import Predictions
 from base.settings import TrainerSettings
 from base.table import some
@@ -212,6 +212,13 @@ class SupervisedTrainer(BaseTrainer):
             for metric in self.metrics:
                 self._figures |= metric.figures(self.predictions, table, lambda row: self.loader.picture("valid", row))
         return self._figures
+
+    def points(self) -> dict[str, Points]:
+        """Every metric's vectors of the last validation."""
+        if self.predictions is None:
+            return {}
+        table, predictions = self.loader.table("valid"), self.predictions
+        return {name: found for metric in self.metrics for name, found in metric.points(predictions, table).items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state` was saved."""

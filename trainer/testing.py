@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from base.base_data_loader import BaseDataLoader
 from base.base_loss import BaseLoss
 from base.base_metric import BaseMetric
-from base.predictions import Predictions
+from base.predictions import Predictions, differences
 from base.run_folder import RunFolder, runs
 from base.table import some
 from trainer import build
@@ -78,8 +78,8 @@ def evaluate(
     failed = predictions.failed()
     if failed:
         print(f"warning: {len(failed)} images could not be read ({some(failed)}); their rows hold the reason")
-    if fitted.note:
-        print(fitted.note)
+    for note in filter(None, (fitted.note, _other_precision(models, loaders, split, chosen, predictions, verbosity))):
+        print(note)
     for metric in metrics:
         metric.use(fitted.values.get(metric.state_key, {}))
     if loader.labelled(split):
@@ -91,10 +91,29 @@ def evaluate(
         print(f"submission: {path} ({rows:,} rows)")
 
 
+def _other_precision(
+    models: list[Loaded], loaders: list[BaseDataLoader], split: str, chosen: torch.device, predictions: Predictions,
+    verbosity: int,
+) -> str:  # fmt: skip
+    """How far predictions are from those in the precision of training, where `--set trainer.precision` asks for another."""
+    own = {model.state["config"].get("trainer", {}).get("precision", "fp32") for model in models}
+    asked = {model.experiment.config.trainer.precision for model in models}
+    if own == asked or len(own) > 1:
+        return ""
+    precision = own.pop()
+    reference, _ = _predict(models, loaders, split, chosen, verbosity, precision)
+    found = [f"{name} by at most {most:.3g}, {mean:.3g} on average" for name, most, mean in differences(predictions, reference)]
+    return f"in {asked.pop()} instead of {precision} predictions differ: {'; '.join(found) or 'in what cannot be compared'}"
+
+
 def _predict(
-    models: list[Loaded], loaders: list[BaseDataLoader], split: str, chosen: torch.device, verbosity: int
-) -> tuple[Predictions, dict[str, float]]:
-    """Predictions of one checkpoint with its losses, or those of several fused as the first one's config says."""
+    models: list[Loaded], loaders: list[BaseDataLoader], split: str, chosen: torch.device, verbosity: int,
+    precision: str | None = None,
+) -> tuple[Predictions, dict[str, float]]:  # fmt: skip
+    """Predictions of one checkpoint with its losses, or those of several fused as the first one's config says.
+
+    precision: instead of that of the config.
+    """
     alone = len(models) == 1 and loaders[0].labelled(split)
     several: list[Predictions] = []
     losses: dict[str, float] = {}
@@ -102,7 +121,7 @@ def _predict(
         loss = _loss(model, chosen) if alone else None
         build.set_deterministic(model.experiment.config.trainer.deterministic)
         with _Bar(f"{model.path.parent.name}/{model.path.name}", verbosity) as progress:
-            predictions, losses = predict(model.model, loader, split, chosen, _inference(model), loss, progress)
+            predictions, losses = predict(model.model, loader, split, chosen, _inference(model, precision), loss, progress)
         assert predictions is not None
         several.append(predictions)
     predictions = _inference(models[0]).fuse(several)
@@ -110,8 +129,9 @@ def _predict(
     return predictions, losses
 
 
-def _inference(model: Loaded) -> Inference:
-    return build.build_inference(model.experiment, model.spec)
+def _inference(model: Loaded, precision: str | None = None) -> Inference:
+    inference = build.build_inference(model.experiment, model.spec)
+    return inference if precision is None else replace(inference, precision=precision)
 
 
 def _loss(model: Loaded, chosen: torch.device) -> BaseLoss:

@@ -179,3 +179,21 @@ def differentiable_sum(value: Tensor) -> Tensor:
 
     summed: Tensor = all_reduce(value)
     return summed
+
+
+def differentiable_gather(value: Tensor) -> Tensor:
+    """The rows of all processes in order of rank, (N of all, …), through which gradients flow; N may differ between them.
+
+    For losses that compare samples with each other. Its backward sums the gradients of every process for each row; where every
+    process computes the same loss, DistributedDataParallel's average then leaves the gradient of one process that holds the
+    whole batch. Without gradients it is the value alone, as `differentiable_sum` is.
+    """
+    if world_size() == 1 or not torch.is_grad_enabled():
+        return value
+    from torch.distributed.nn.functional import all_gather
+
+    sizes = gather(torch.tensor(len(value), device=value.device)).tolist()
+    padded = torch.cat([value, value.new_zeros(max(sizes) - len(value), *value.shape[1:])])
+    # all_gather has a gradient for what requires one; whole numbers have none.
+    parts = all_gather(padded) if value.requires_grad else gather(padded).unbind()
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])

@@ -10,10 +10,12 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from data_loader.prepare import balance, check, convert, groups
+from data_loader.prepare import balance, check, convert, groups, identities
 from utils.errors import run
 
-COMMANDS: dict[str, ModuleType] = {"balance": balance, "check": check, "convert": convert, "groups": groups}
+COMMANDS: dict[str, ModuleType] = {
+    "balance": balance, "check": check, "convert": convert, "groups": groups, "identities": identities,
+}  # fmt: skip
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

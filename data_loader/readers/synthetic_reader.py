@@ -20,6 +20,7 @@ from data_loader.objects import COLUMNS
 from data_loader.readers.competition_json import CompetitionJsonReader
 from data_loader.readers.csv_reader import CsvReader
 from data_loader.readers.object_reader import ReadsObjects
+from data_loader.readers.pair_reader import PairReader
 from data_loader.readers.pattern_reader import PatternReader
 from utils import files
 from utils.errors import UserError
@@ -27,6 +28,7 @@ from utils.errors import UserError
 MARKER = "synthetic.json"
 PERSON = r"(?P<person>[^_/]+)_(?P<gender>male|female)_(?P<race>[^_/]+)_(?P<age>\d+)"
 Count = Annotated[int, Field(ge=2, le=1_000_000)]
+SHOTS = 6  # pictures of a person in `verify`
 Side = Annotated[int, Field(ge=16, le=4096)]
 
 
@@ -59,6 +61,15 @@ LAYOUTS = {
         },
         COLUMNS,
     ),
+    "verify": Layout(
+        lambda folder, people, eval_people, seed, size: synthetic.write_verify(folder, people, SHOTS, eval_people, seed, size),
+        {
+            "train": CsvReader("train/train_meta.csv", path_column="file_name", root="train"),
+            "valid": PairReader("validate/validate_label.csv", root="validate"),
+            "eval": PairReader("test/test_label.csv", root="test", label=None),  # its labels are withheld
+        },
+        frozenset(("id", "path", "file_name", "face_id")),
+    ),
 }
 
 
@@ -67,24 +78,28 @@ class SyntheticReader(BaseReader):
     """Draws a data set into the data folder if there is none yet, then reads it as a real one in the same layout.
 
     Args:
-        layout: `masks`, a folder per person with columns person, gender, race, age and shot; or `drivers`, people in their
-            cars with boxes.
-        part: `train`, the annotated pictures; or `eval`, those to predict.
-        people: people to train and validate on; 7 pictures each in `masks`, one in `drivers`.
-        eval_people: people to predict, as many pictures each.
+        layout: `masks`, a folder per person with columns person, gender, race, age and shot; `drivers`, people in their cars
+            with boxes; or `verify`, faces of people with column face_id, and pairs of faces of others.
+        part: `train`, the annotated pictures; `eval`, those to predict; in `verify` also `valid`, the pairs to validate on.
+        people: people to train and validate on, 7 pictures each in `masks`, one in `drivers`; in `verify` people to train
+            on, 6 pictures each.
+        eval_people: people to predict, as many pictures each; in `verify` the number of pairs, of a quarter as many other
+            people, to validate on and to predict.
         seed: other seeds give other people.
         size: height and width of the pictures in pixels.
     """
 
     def __init__(
         self,
-        layout: Literal["masks", "drivers"] = "masks",
-        part: Literal["train", "eval"] = "train",
+        layout: Literal["masks", "drivers", "verify"] = "masks",
+        part: Literal["train", "valid", "eval"] = "train",
         people: Count = 200,
         eval_people: Count = 40,
         seed: Annotated[int, Field(ge=0)] = 0,
         size: tuple[Side, Side] = (128, 96),
     ) -> None:
+        if part not in LAYOUTS[layout].parts:
+            raise UserError(f'reader.args.part: found "{part}"; the layout {layout} has {", ".join(LAYOUTS[layout].parts)}')
         self.layout, self.part = LAYOUTS[layout], part
         self.recipe: dict[str, Any] = {
             "layout": layout,
