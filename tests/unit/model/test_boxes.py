@@ -96,11 +96,11 @@ def test_nothing_sure_is_no_box():
 
 
 @given(
-    x=st.integers(0, 80), y=st.integers(8, 56), width=st.integers(4, 40), height=st.integers(4, 40), view=st.sampled_from(VIEWS)
+    x=st.integers(1, 80), y=st.integers(8, 56), width=st.integers(4, 40), height=st.integers(4, 40), view=st.sampled_from(VIEWS)
 )
 @settings(max_examples=60, deadline=None)
 def test_a_box_drawn_in_a_view_comes_back_to_where_it_is_in_the_picture(x, y, width, height, view):
-    x2, y2 = min(88, x + width), min(64, y + height)  # the shifted view loses what is above 5 and right of 89
+    x2, y2 = min(88, x + width), min(63, y + height)  # the shifted view loses what is above 5 and right of 89, and repeats edges
     picture = torch.zeros(1, 3, 64, 96, dtype=torch.uint8)
     picture[:, :, y:y2, x:x2] = 255
     seen, affine = view.apply(picture)
