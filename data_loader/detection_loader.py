@@ -18,7 +18,7 @@ from base.base_data_loader import LOADERS, BaseSampler
 from base.base_reader import BaseReader
 from base.contracts import Batch, DataSpec, RunContext
 from base.table import SampleTable, some
-from data_loader import subset
+from data_loader import splits, subset
 from data_loader.decode import Size, decode_image, read_image
 from data_loader.image_header import header_size, header_sizes
 from data_loader.image_loader import ImageLoader
@@ -197,9 +197,16 @@ class DetectionLoader(ImageLoader):
         """The test samples too, where their reader gives boxes."""
         return has_objects(self.table(split))
 
+    @cached_property
+    def split_hash(self) -> str:
+        """SHA-256 over the sample ids and sides, whatever `subset` leaves out: stages on different subsets share a split."""
+        valid = self.table("valid").ids()
+        return splits.split_hash(self._training_side, valid)
+
     def divide(self, table: SampleTable) -> tuple[SampleTable, SampleTable, list[str]]:
         """Both sides of the split, the training side without what `subset` leaves out."""
         train, valid, notes = super().divide(table)
+        self._training_side = train.ids()
         if self.subset is not None:
             kept = train.take(subset.chosen(train, self.subset, self.classes))
             if not len(kept):

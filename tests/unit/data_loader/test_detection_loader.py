@@ -286,6 +286,12 @@ def test_a_class_that_nobody_shows_is_told(make):
         assert any(line.startswith(f"warning: no {side} sample shows any ") and line.endswith("white") for line in lines)
 
 
+def test_loaders_of_different_subsets_share_a_split(make):
+    some = make(subset=[{"any": ["red"]}]) if "red" in make().classes else make(subset=[{"any": [make().classes[0]]}])
+    assert len(some.table("train")) < len(make().table("train"))
+    assert some.split_hash == make().split_hash
+
+
 def test_a_subset_of_nothing_is_refused(make):
     with pytest.raises(UserError, match="data_loader.args.subset: leaves no training sample"):
         make(classes=[*NAMES, "white"], subset=[{"any": ["white"]}]).table("train")
