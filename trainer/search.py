@@ -69,7 +69,7 @@ class Embedder:
 
         self.loaded, self.device = build.load_model(checkpoint, device), device
         self.loader = build.build_loader(self.loaded.experiment, device)
-        self.inference, self.column = build.build_inference(self.loaded.experiment), column
+        self.inference, self.column = build.build_inference(self.loaded.experiment, self.loaded.spec), column
 
     def vectors(self, paths: Iterable[Path]) -> Iterator[np.ndarray]:
         """(n, D) float32 for the next pictures, in their order. Raises UserError naming a file that is no picture."""
