@@ -18,7 +18,7 @@ from data_loader.submissions import FileName
 from utils import files
 from utils.errors import UserError
 
-METRIC = "PairScores"  # the metric that fits the threshold
+METRIC = "PairScores"  # under which the metric keeps the threshold that it fits
 
 
 @SUBMISSIONS.register("verification")

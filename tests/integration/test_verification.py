@@ -82,7 +82,7 @@ def test_a_picture_is_embedded_once_however_many_pairs_name_it(trained):
     loader = build.build_loader(loaded.experiment, torch.device("cpu"))
     seen = []
     loaded.model.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
-    inference = build.build_inference(loaded.experiment)
+    inference = build.build_inference(loaded.experiment, loaded.spec)
     predict(loaded.model, loader, "valid", torch.device("cpu"), inference)
     assert sum(seen) == len(loader.table("valid")) * (1 + len(inference.views))
 
