@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from base.registry import Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from base.base_trainer import BaseTrainer
 
 

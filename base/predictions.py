@@ -6,18 +6,19 @@ import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
-from torch import Tensor
 
 from base.table import SampleTable, some
 from utils import files
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Predictions:
@@ -115,6 +116,8 @@ def average(several: Sequence[Predictions], weights: Sequence[float] | None = No
     For columns of equal shapes, as probabilities are. weights: one for each, equal by default. Raises UserError where
     samples or columns differ, or rows differ in length.
     """
+    import torch
+
     require_alike(several)
     ragged = [name for name in several[0].names if several[0].ragged(name)]
     if ragged:
@@ -149,8 +152,10 @@ def differences(one: Predictions, other: Predictions) -> list[tuple[str, float, 
 
 def _column(value: Tensor | Sequence[Tensor], bad: np.ndarray) -> pa.Array:
     """One prediction of a batch, null where the sample could not be read."""
+    import torch  # who reads predictions need not wait for it
+
     mask = pa.array(bad) if bad.any() else None
-    if isinstance(value, Tensor):
+    if isinstance(value, torch.Tensor):
         return _flat(value, mask)
     read = [item[:0] if wrong else item for item, wrong in zip(value, bad, strict=True)]
     offsets = np.cumsum([0, *map(len, read)])

@@ -6,11 +6,13 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from utils import distributed, files
-from utils.checkpoint import CheckpointFolder
+from utils import files
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from utils.checkpoint import CheckpointFolder
 
 STATUS = "status.json"
 LOCK = ".lock"
@@ -28,6 +30,8 @@ class RunFolder:
     @classmethod
     def create(cls, save_dir: Path, name: str) -> RunFolder:
         """Make a new run and claim it. Every process must call it; the main one makes the folders. Raises UserError."""
+        from utils import distributed  # torch, which the app does without until it needs a model
+
         parent = save_dir / "models" / name
         return cls.at(parent / distributed.on_main(lambda: files.make_run_id(parent))).claim()
 
@@ -45,6 +49,8 @@ class RunFolder:
 
         Raises UserError where another process has the run, or the folders cannot be written.
         """
+        from utils import distributed
+
         distributed.on_main(self._claim)
         return self
 
@@ -83,6 +89,8 @@ class RunFolder:
     @cached_property
     def checkpoints(self) -> CheckpointFolder:
         """The run's checkpoints."""
+        from utils.checkpoint import CheckpointFolder
+
         return CheckpointFolder(self.models)
 
     @property
@@ -95,6 +103,8 @@ class RunFolder:
 
     def set_status(self, status: str) -> None:
         """Record how the run stands; the main process alone. Raises WriteError."""
+        from utils import distributed
+
         if distributed.is_main():
             files.write_json(self.models / STATUS, {"status": status})
 

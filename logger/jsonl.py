@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from base.base_callback import BaseCallback
 from utils import files
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from base.base_trainer import BaseTrainer
 
 
