@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import streamlit as st
 
-from inspection import predict, runs
-
-VIEWS = {"Runs": runs.show, "Predict": predict.show}
+from inspection.views import VIEWS
+from inspection.views.common import QUERY, problem, run_box
+from utils.errors import UserError
 
 
 def main() -> None:
     st.set_page_config(page_title="Laurel", layout="wide")
-    names = list(VIEWS)
-    asked = st.query_params.get("view", names[0])
-    view = st.sidebar.radio("View", names, index=names.index(asked) if asked in names else 0)
-    st.query_params["view"] = view
-    VIEWS[view]()
+    with st.sidebar:
+        st.title("Laurel")
+        name = st.radio("View", list(VIEWS), key="view", bind=QUERY)
+        run_box()
+    st.title(name)
+    try:
+        VIEWS[name].show()
+    except UserError as error:
+        problem(error)
 
 
 main()

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from utils import files
 from utils.errors import UserError
 
 
@@ -89,6 +91,20 @@ class SampleTable:
         """The table without these ids."""
         gone = pc.is_in(self.columns["id"], value_set=pa.array(list(ids), pa.string()))
         return SampleTable(self.root, self.columns.filter(pc.invert(gone)), self.related)
+
+    def write(self, path: Path) -> None:
+        """Write the columns and `root` as Parquet, for who has the predictions and not the data's config. Raises WriteError."""
+        table = self.columns.replace_schema_metadata({"root": str(self.root)})
+        files.write_atomically(path, lambda file: pq.write_table(table, file))
+
+    @classmethod
+    def read(cls, path: Path) -> SampleTable:
+        """What `write` wrote. Raises UserError for a file that is none."""
+        try:
+            table = pq.read_table(path, memory_map=True)
+            return cls(Path((table.schema.metadata or {})[b"root"].decode()), table)
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            raise UserError(f"{path}: is not a table of samples ({str(error).splitlines()[0]})") from None
 
 
 def require_unique_ids(table: SampleTable, source: str) -> None:

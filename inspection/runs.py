@@ -1,30 +1,178 @@
-"""Runs: which there are, how good each became, and its curves."""
+"""The runs below a folder such as `saved/`: how far each is, how good it became, what it takes of the disk."""
 
 from __future__ import annotations
 
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pandas as pd
-import streamlit as st
 
-from inspection.data import all_runs, choose_run
+from base.monitor import Monitor
+from base.run_folder import RunFolder
+from inspection.cache import by_file
+from logger.jsonl import read_lines
+from utils import files
+from utils.config import differences, key_text, show
+
+SAVED = Path("saved")
+SHORT = 8  # letters of a hash that people compare
 
 
-def show() -> None:
-    """A table of all runs, then curves and config of one."""
-    st.title("Runs")
-    run = choose_run("Run")
-    if run is None:
-        return
+@dataclass(frozen=True)
+class Run:
+    """One run. What cannot be read of it is empty, and said in `problem`."""
+
+    folder: Path  # saved/models/<name>/<id>
+
+    @property
+    def label(self) -> str:
+        """`name/id`, its name in the address."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def log(self) -> Path:
+        """The folder of its log."""
+        return RunFolder.at(self.folder).log
+
+    @property
+    def status(self) -> str:
+        """`running`, `stopped` (killed, and nobody goes on with it), `finished`, or why it ended."""
+        run = RunFolder.at(self.folder)
+        return "stopped" if run.status == "running" and not run.busy else run.status
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config as it was written; empty where it cannot be read."""
+        return _json(self.folder / "config.json")
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """A row per epoch, a column per score."""
+        return _epochs(self.log / "log.jsonl")
+
+    @cached_property
+    def problem(self) -> str:
+        """What is broken; empty if nothing is."""
+        if not self.config:
+            return f"{self.folder / 'config.json'}: cannot be read"
+        return "" if list(self.folder.glob("*.pth")) else f"{self.folder}: holds no checkpoint yet"
+
+    @property
+    def monitor(self) -> Monitor:
+        """The score that was watched."""
+        text = self.config.get("trainer", {})
+        return Monitor(str(text.get("monitor", "min val/loss")) if isinstance(text, dict) else "min val/loss")
+
+    @property
+    def best(self) -> float | None:
+        """The best value of the watched score."""
+        monitor, epochs = self.monitor, self.epochs
+        if monitor.name not in epochs:
+            return None
+        values = pd.to_numeric(epochs[monitor.name], errors="coerce").dropna()
+        return None if values.empty else float(values.max() if monitor.mode == "max" else values.min())
+
+    @property
+    def bytes(self) -> int:
+        """What its two folders take of the disk."""
+        return sum(size for place in (self.folder, self.log) for size in _sizes(place))
+
+    def hashes(self) -> dict[str, str]:
+        """The first letters of the hashes of its config, of the config's data section, and of its split."""
+        config = self.config
+        texts = {"config": config, "data": config.get("data_loader")}
+        hashed = {name: files.hash_json(value)[:SHORT] if value else "" for name, value in texts.items()}
+        return {**hashed, "split": str(_json(self.folder / "source.json").get("split_hash", ""))[:SHORT]}
+
+
+def all_runs(saved: Path = SAVED) -> list[Run]:
+    """Every run that has written its config or a checkpoint, the newest first."""
+    found = {path.parent for name in ("config.json", "*.pth") for path in (saved / "models").glob(f"*/*/{name}")}
+    return [Run(folder) for folder in sorted(found, key=lambda folder: (folder.name, folder.parent.name), reverse=True)]
+
+
+def overview(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row per run, as people compare them."""
     rows = []
-    for other in all_runs():
-        name, best = other.best
-        rows.append({"run": other.label, "status": other.status, "epochs": len(other.epochs), "monitored": name, "best": best})
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
-    if run.epochs.empty:
-        st.info("This run has not finished an epoch yet.")
+    for run in runs:
+        epochs = run.epochs
+        last = int(epochs["epoch"].max()) if "epoch" in epochs and len(epochs) else 0
+        row = {"run": run.label, "status": run.status, "epochs": last, "monitored": run.monitor.name, "best": run.best}
+        rows.append({**row, **run.hashes(), "MB": run.bytes / 1e6, "problem": run.problem})
+    return pd.DataFrame(rows)
+
+
+def scores(runs: Iterable[Run]) -> list[str]:
+    """The names of everything the runs computed each epoch, those of validation first."""
+    names = {str(name) for run in runs for name in run.epochs.columns if "/" in str(name)}
+    return sorted(names, key=lambda name: (not name.startswith("val/"), name.count("/"), name))
+
+
+def curves(runs: Iterable[Run], names: Sequence[str], smoothing: float = 0.0) -> pd.DataFrame:
+    """Columns run, score, epoch, value and smooth (what `smoothed` makes of the values), a row per point."""
+    pieces = []
+    for run in runs:
+        for name in names:
+            if name not in run.epochs:
+                continue
+            values = pd.to_numeric(run.epochs[name], errors="coerce")
+            piece = pd.DataFrame({"run": run.label, "score": name, "epoch": run.epochs["epoch"], "value": values}).dropna()
+            pieces.append(piece.assign(smooth=smoothed(piece["value"].to_numpy(float), smoothing)))
+    return pd.concat(pieces) if pieces else pd.DataFrame(columns=["run", "score", "epoch", "value", "smooth"])
+
+
+def smoothed(values: np.ndarray, amount: float) -> np.ndarray:
+    """Exponential moving average (N,) with `amount` in [0, 1) of the past kept, without its bias towards 0 (Adam, section 3)."""
+    average, result = 0.0, np.empty(len(values))
+    for step, value in enumerate(values):
+        average = amount * average + (1 - amount) * value
+        result[step] = average / (1 - amount ** (step + 1))
+    return result
+
+
+def config_difference(old: Run, new: Run) -> pd.DataFrame:
+    """A row for every key at which the configs of two runs differ."""
+    rows = [(key_text(key), show(a), show(b)) for key, a, b in differences(old.config, new.config)]
+    return pd.DataFrame(rows, columns=["key", old.label, new.label] if old.label != new.label else ["key", "this", "other"])
+
+
+def _sizes(folder: Path) -> Iterable[int]:
+    """The sizes of the files in a folder, with those below it; links are not followed."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
         return
-    scores = [str(name) for name in run.epochs if "/" in str(name)]
-    chosen = st.multiselect("Scores", scores, default=[name for name in scores if name.count("/") == 1])
-    if chosen:
-        st.line_chart(run.epochs, x="epoch", y=chosen, x_label="epoch", y_label="score")
-    with st.expander("Config"):
-        st.json(run.config)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _sizes(Path(entry.path))
+        else:
+            yield entry.stat(follow_symlinks=False).st_size
+
+
+@by_file(entries=1000)
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+@by_file(entries=500)
+def _epochs(path: Path) -> pd.DataFrame:
+    try:
+        entries = [entry for _, entry in read_lines(path) if entry.get("kind") == "epoch" and _is_number(entry.get("epoch"))]
+    except OSError:
+        entries = []
+    return pd.DataFrame(entries)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -75,7 +75,7 @@ def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable
         say(*lines, *(line for parent in trainer.metadata["parents"] for line in Report(**parent).lines()))
     if distributed.is_main():
         files.write_json(folder.models / CONFIG, experiment.raw.values)
-        files.write_json(folder.models / SOURCE, loader.source())
+        files.write_json(folder.models / SOURCE, {"split_hash": loader.split_hash, **loader.source()})
     return Ended(trainer.fit(), trainer.stop.exit_status if trainer.stop.received else None)
 
 

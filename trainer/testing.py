@@ -73,6 +73,7 @@ def evaluate(
     metrics = build.build_metrics(first.experiment, first.spec)
     predictions, scores = _predict(models, loaders, split, chosen, verbosity)
     fitted = _fitted(metrics, models, loaders, predictions if split == "valid" else None, chosen, verbosity)
+    loader.table(split).write(folder / "samples.parquet")  # what they are predictions of, for who looks at them later
     predictions.write(folder / "predictions.parquet", _manifest(models, split, loader, fitted))
     print(f"predictions: {folder / 'predictions.parquet'} ({len(predictions):,} samples)")
     failed = predictions.failed()
@@ -197,6 +198,8 @@ def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader, fitted: 
         "config_hash": first.experiment.hash,
         "split_hash": first.state["split_hash"],
         "classes": first.spec.classes,
+        "counts": first.spec.counts,
+        "merged": first.spec.merged,
         "fitted": fitted.values,
         "views": first.experiment.raw.values.get("views", []),
         "data_dir": str(loader.data_dir),

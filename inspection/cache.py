@@ -1,0 +1,70 @@
+"""Answers kept as long as the files they come from stay as they are; one copy for all sessions."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Stamp = tuple[int, int, int]
+
+_caches: list[Callable[[], None]] = []
+
+
+def stamp(path: Path) -> Stamp:
+    """What changes when a file is written anew: its inode, size and time. All zero where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def by_file(entries: int) -> Callable[[Callable[Concatenate[Path, P], T]], Callable[Concatenate[Path, P], T]]:
+    """Keep the last `entries` answers of a function whose first argument is the file it reads.
+
+    The others must be hashable. The answers are shared: nobody may change them. Who asks while another is still
+    computing the same answer waits for it; errors are not kept.
+    """
+
+    def decorate(function: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
+        kept: OrderedDict[Any, T] = OrderedDict()
+        locks: dict[Any, threading.Lock] = {}
+        guard = threading.Lock()
+        _caches.append(kept.clear)
+
+        @wraps(function)
+        def cached(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            key = (path, stamp(path), args, tuple(sorted(kwargs.items())))
+            with guard:
+                lock = locks.setdefault(key, threading.Lock())
+            with lock:
+                with guard:
+                    if key in kept:
+                        kept.move_to_end(key)
+                        return kept[key]
+                try:
+                    answer = function(path, *args, **kwargs)
+                finally:
+                    with guard:
+                        locks.pop(key, None)
+                with guard:
+                    kept[key] = answer
+                    while len(kept) > entries:
+                        kept.popitem(last=False)
+                return answer
+
+        return cached
+
+    return decorate
+
+
+def clear() -> None:
+    """Forget everything."""
+    for forget in _caches:
+        forget()

@@ -1,0 +1,194 @@
+"""A run's data set as its loader reads it: class balance, twins, what augmentation does. Importing this imports torch."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from base.contracts import RunContext
+from base.labels import reported
+from base.table import SampleTable
+from data_loader import duplicates, splits
+from data_loader.decode import ImageError, read_image
+from data_loader.image_loader import ImageLoader
+from data_loader.prepare.section import build_loader
+from data_loader.stream import BatchKey, Failure
+from inspection.cache import by_file
+from inspection.jail import below
+from utils import config
+from utils.errors import UserError
+
+CLOSE = 4  # of 64 bits in which two pictures' hashes may differ
+BANDS = CLOSE + 1  # two hashes that differ in CLOSE bits are equal in at least one of as many parts and one more
+CROWD = 200  # rows that share a part of their hash; more are compared with their neighbours only
+AT_ONCE = 512
+UNKNOWN = "(unknown)"
+
+
+@dataclass(frozen=True)
+class Data:
+    """A loader with what it read. Whoever makes batches holds the lock."""
+
+    loader: ImageLoader
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def table(self, split: str) -> SampleTable:
+        """The samples of a split. Raises UserError."""
+        with self.lock:
+            return self.loader.table(split)
+
+
+class Twins(NamedTuple):
+    """Two samples that look alike, by the number of bits in which their hashes differ; 0 and `same` for equal bytes."""
+
+    a: int
+    b: int
+    distance: int
+    same: bool
+
+
+@by_file(entries=2)
+def open_data(path: Path) -> Data:
+    """The data of a run's config.json. Raises UserError with all that is wrong with them."""
+    raw = config.read(path)
+    loader = build_loader(raw, RunContext(int(raw.values.get("seed", 0))))
+    if not isinstance(loader, ImageLoader):
+        raise UserError(f"{path}: data_loader.type: {type(loader).__name__} reads no image files")
+    loader.table("train")
+    return Data(loader)
+
+
+def balance(data: Data) -> pd.DataFrame:
+    """Columns label, class, side, samples; with k folds also a side `fold i` for each, as it would be held out."""
+    loader = data.loader
+    sides = {"train": data.table("train"), "valid": data.table("valid")} | dict(_folds(data))
+    spec, rows = loader.declared_spec(), []
+    for label, names in spec.classes.items():
+        for side, table in sides.items():
+            if label not in table.names:
+                continue
+            values = reported(table.numbers(label).astype(np.int64), spec, label)
+            counts = np.bincount(values[values >= 0], minlength=len(names)).tolist()
+            unknown = int((values < 0).sum())
+            rows += [(label, name, side, count) for name, count in zip(names, counts, strict=True)]
+            rows += [(label, UNKNOWN, side, unknown)] if unknown else []
+    return pd.DataFrame(rows, columns=["label", "class", "side", "samples"])
+
+
+def _folds(data: Data) -> Iterator[tuple[str, SampleTable]]:
+    split = data.loader.split
+    if split.folds is None:
+        return
+    table = everything(data)
+    for fold in range(split.folds):
+        _, held = splits.split_rows(table, split.model_copy(update={"fold": fold}))
+        yield f"fold {fold}", table.take(held)
+
+
+def everything(data: Data) -> SampleTable:
+    """Training and validation samples in order of id, with a column `side`."""
+    import pyarrow as pa
+
+    tables = {side: data.table(side) for side in ("train", "valid")}
+    marked = [table.with_column("side", [side] * len(table)).columns for side, table in tables.items()]
+    return SampleTable(tables["train"].root, pa.concat_tables(marked, promote_options="default")).sorted()
+
+
+def group_leaks(table: SampleTable, group: str | None) -> list[str]:
+    """The values of the split's group column (people, say) that are on both sides."""
+    if group is None or group not in table.names:
+        return []
+    sides = defaultdict(set)
+    for value, side in zip(table.strings(group), table.strings("side"), strict=True):
+        sides[value].add(side)
+    return sorted(value for value, found in sides.items() if len(found) > 1 and value)
+
+
+# Twins --------------------------------------------------------------------------------------------------------------
+
+
+def look_at_files(table: SampleTable, progress: Callable[[float], object]) -> tuple[np.ndarray, dict[str, str]]:
+    """Hashes (N,) uint64 of all pictures, 0 where there is none, and sample id -> why it cannot be read."""
+    hashes, unreadable = np.zeros(len(table), np.uint64), dict[str, str]()
+
+    def look(row: int) -> int | str:
+        try:
+            return difference_hash(read_image(below(table.root, table.values("path", row)), (72, 64)))
+        except (ImageError, UserError) as error:
+            return str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(table), AT_ONCE):
+            rows = range(start, min(start + AT_ONCE, len(table)))
+            for row, found in zip(rows, pool.map(look, rows), strict=True):
+                if isinstance(found, str):
+                    unreadable[table.id(row)] = found
+                else:
+                    hashes[row] = found
+            progress(rows.stop / len(table))
+    return hashes, unreadable
+
+
+def difference_hash(image: np.ndarray) -> int:
+    """64 bits: whether each cell of an 8 x 9 grid of grey is brighter than its right neighbour.
+
+    The difference hash (N. Krawetz, 2013, "Kind of Like That"). image: (H, W, 3) uint8.
+    """
+    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (9, 8), interpolation=cv2.INTER_AREA)
+    bits = (grey[:, :-1] > grey[:, 1:]).reshape(-1)
+    return int(np.packbits(bits).view(">u8")[0])
+
+
+def close_pairs(hashes: np.ndarray, limit: int = 2000) -> list[Twins]:
+    """Rows whose hashes differ in at most CLOSE bits, the most alike first; at most `limit`. Hashes of 0 are no pictures."""
+    known = np.flatnonzero(hashes)
+    parts = np.array_split(np.arange(64, dtype=np.uint64), BANDS)
+    seen: dict[tuple[int, int], int] = {}
+    for part in parts:
+        mask = np.uint64(sum(1 << int(bit) for bit in part))
+        groups: dict[int, list[int]] = defaultdict(list)
+        for row, key in zip(known.tolist(), (hashes[known] & mask).tolist(), strict=True):
+            groups[key].append(row)
+        for group in groups.values():
+            for a, b in combinations(group, 2) if len(group) <= CROWD else pairwise(group):
+                seen.setdefault((a, b), (int(hashes[a]) ^ int(hashes[b])).bit_count())
+    near = sorted((distance, pair) for pair, distance in seen.items() if distance <= CLOSE)
+    return [Twins(*pair, distance, False) for distance, pair in near[:limit]]
+
+
+def twins(table: SampleTable, hashes: np.ndarray) -> pd.DataFrame:
+    """Columns a, b (rows), id a, id b, bits, bytes, sides: identical files first, those on both sides before the others."""
+    identical = [Twins(a, b, 0, True) for group in duplicates.identical_files(table) for a, b in combinations(group, 2)]
+    known = {(pair.a, pair.b) for pair in identical}
+    pairs = identical + [pair for pair in close_pairs(hashes) if (pair.a, pair.b) not in known]
+    side, ids = table.strings("side"), table.ids()
+    rows = [
+        (a, b, ids[a], ids[b], bits, "same" if same else "other", " and ".join(dict.fromkeys([side[a], side[b]])))
+        for a, b, bits, same in pairs
+    ]
+    found = pd.DataFrame(rows, columns=["a", "b", "first", "second", "bits", "bytes", "sides"])
+    key = found["sides"].str.contains(" and ")
+    return found.assign(key=key).sort_values(["key"], ascending=False, kind="stable", ignore_index=True).drop(columns="key")
+
+
+# Augmentation -------------------------------------------------------------------------------------------------------
+
+
+def augmented(data: Data, row: int, epoch: int, number: int) -> list[np.ndarray]:
+    """What training may show of a sample, (h, w, 3) uint8 RGB each: `number` draws of one epoch. Raises ImageError."""
+    with data.lock:
+        batch = data.loader.make(BatchKey("train", epoch, np.full(number, row), np.arange(number)))
+    if isinstance(batch, Failure):
+        raise ImageError(next(iter(batch.reasons.values())))
+    return list(batch["image"].permute(0, 2, 3, 1).numpy())

@@ -1,0 +1,158 @@
+"""Models in memory for all sessions, and what they say of a picture. Importing this imports torch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from base.base_data_loader import BaseDataLoader
+from inspection.cache import by_file
+from trainer import build
+from trainer.build import Loaded
+from trainer.predict import evaluating
+from utils.device import autocast, to_float32
+from utils.errors import UserError
+
+KEPT = 2  # models in memory: one, and one to compare it with
+GRID = 4  # a map of fewer cells along its shorter side says little
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model and its loader. Whoever computes with them holds the lock."""
+
+    loaded: Loaded
+    loader: BaseDataLoader
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one picture."""
+
+    seen: np.ndarray  # (h, w, 3) uint8 RGB, as the model saw it
+    size: tuple[int, int]  # height and width of the picture as it was given to the loader
+    prediction: dict[str, Any]  # as `decode` gives it, of one sample: arrays without their first dimension
+
+
+@by_file(entries=KEPT)
+def ready(path: Path) -> Ready:
+    """The model of a checkpoint, one copy for all sessions. Raises UserError."""
+    device = torch.device("cpu")
+    loaded = build.load_model(path, device)
+    return Ready(loaded, build.build_loader(loaded.experiment, device))
+
+
+def checkpoint(folder: Path) -> Path:
+    """The best, else the last, checkpoint of a run. Raises UserError."""
+    return build.find_checkpoint(folder)
+
+
+def answer(model: Ready, content: bytes) -> Answer:
+    """A picture's bytes through the loader's preprocessing, the model and its decoder. Raises ImageError."""
+    with model.lock:
+        image, affine, size = _prepared(model, content)
+        with evaluating(model.loaded.model):
+            prediction = _moved(model, _predicted(model, image), affine)
+        return Answer(_picture(image), size, {name: _single(value) for name, value in prediction.items()})
+
+
+def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Tensor]) -> np.ndarray:
+    """Where in the picture the score comes from: a map (h, w) in [0, 1]. Grad-CAM (Selvaraju et al. 2017), equations 1 and 2.
+
+    The layer is the last whose output is a map of at least GRID cells a side. A network without maps (a transformer)
+    gives the size of the gradient times the input instead. score: from a prediction of one sample to a scalar.
+    Raises UserError where the score does not depend on the picture.
+    """
+    network = model.loaded.model
+    with model.lock, evaluating(network), torch.inference_mode(False), torch.enable_grad():
+        image, _, _ = _prepared(model, content)
+        pixels = image.clone().float().requires_grad_()
+        with _Maps(network) as maps:
+            value = score(_predicted(model, pixels))
+        if not value.requires_grad:
+            raise UserError("this prediction cannot be traced back to the picture")
+        layer = maps.best()
+        gradient = torch.autograd.grad(value, pixels if layer is None else layer, allow_unused=True)[0]
+        if gradient is None:
+            raise UserError("this prediction cannot be traced back to the picture")
+        heat = _times_input(gradient, pixels) if layer is None else _grad_cam(gradient, layer)
+    return _normalised(heat.detach())
+
+
+def _grad_cam(gradient: Tensor, layer: Tensor) -> Tensor:
+    """(1, C, h, w) twice -> (h, w)."""
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    return (weights * layer).sum(dim=1)[0].relu()
+
+
+def _times_input(gradient: Tensor, pixels: Tensor) -> Tensor:
+    """(1, 3, H, W) twice -> (H / 8, W / 8): single pixels are too noisy to look at."""
+    return nn.functional.avg_pool2d((gradient * pixels).abs().sum(dim=1, keepdim=True), 8, ceil_mode=True)[0, 0]
+
+
+def _normalised(heat: Tensor) -> np.ndarray:
+    span = float(heat.max() - heat.min())
+    return ((heat - heat.min()) / (span or 1.0)).float().numpy()
+
+
+class _Maps:
+    """The spatial outputs (1, C, h, w) of a network's modules, in the order in which they were computed."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network, self.outputs, self.handles = network, list[Tensor](), list[Any]()
+
+    def __enter__(self) -> _Maps:
+        self.handles = [part.register_forward_hook(self._keep) for part in self.network.modules() if part is not self.network]
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def _keep(self, module: nn.Module, given: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1 and output.requires_grad:
+            self.outputs.append(output)
+
+    def best(self) -> Tensor | None:
+        """The last of at least GRID cells a side, else the last; not what is as large as a picture itself."""
+        fine = [output for output in self.outputs if min(output.shape[2:]) >= GRID]
+        chosen = fine or self.outputs
+        return chosen[-1] if chosen else None
+
+
+def _prepared(model: Ready, content: bytes) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
+    """(1, 3, h, w) uint8; (1, 2, 3) where the loader says what it did to coordinates; the size that those are of."""
+    decoded = model.loader.decode(content)
+    given: Any = model.loader.preprocess(decoded)
+    image, affine = given if isinstance(given, tuple) else (given, None)
+    return image[None], None if affine is None else torch.as_tensor(affine)[None], (decoded.shape[0], decoded.shape[1])
+
+
+def _predicted(model: Ready, image: Tensor) -> dict[str, Any]:
+    network, settings = model.loaded.model, model.loaded.experiment.config.trainer
+    with autocast(image.device, settings.precision):
+        outputs = network(image)
+    return dict(network.decode(to_float32(outputs)))
+
+
+def _moved(model: Ready, prediction: dict[str, Any], affine: Tensor | None) -> dict[str, Any]:
+    """In pixels of the original picture, where the prediction has coordinates."""
+    move = getattr(model.loaded.model, "move", None)
+    return prediction if affine is None or move is None else dict(move(prediction, affine))
+
+
+def _single(value: Any) -> Any:
+    first = value[0]
+    return first.detach().float().cpu().numpy() if isinstance(first, Tensor) else first
+
+
+def _picture(image: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(image[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy())

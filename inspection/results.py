@@ -1,0 +1,183 @@
+"""What a run predicted: the Predictions files beside its log, each with the samples that it is about."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from base.contracts import DataSpec
+from base.labels import combined_class, combined_names, reported
+from base.predictions import Predictions
+from base.table import SampleTable
+from inspection.cache import by_file
+from inspection.jail import below
+from inspection.runs import Run
+from utils.errors import UserError
+
+FILE, SAMPLES, PAIRS = "predictions.parquet", "samples.parquet", "pairs.parquet"
+ATTRIBUTES, EMBEDDING, BOXES = "attributes", "embedding", "boxes"  # the kinds of prediction that views can show
+ALL_LABELS = "all labels together"
+MAX_COMBINED = 64
+MAX_VALUES = 50  # a column with more different values is no attribute to slice by
+
+
+@dataclass(frozen=True, eq=False)  # hashed as the thing that it is: others keep answers by it
+class Result:
+    """One evaluation of a run: Predictions, their manifest, and the samples in the same order."""
+
+    folder: Path
+    predictions: Predictions
+    manifest: dict[str, Any]
+    samples: SampleTable
+
+    @property
+    def split(self) -> str:
+        """The split that was predicted."""
+        return str(self.manifest.get("split", ""))
+
+    @property
+    def spec(self) -> DataSpec:
+        """Classes, and how often each was trained on."""
+        return DataSpec(*(dict(self.manifest.get(key) or {}) for key in ("classes", "counts", "merged")))
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The labels whose class probabilities are predicted."""
+        types = {name: self.predictions.columns.schema.field(name).type for name in self.predictions.names}
+        classes = self.spec.classes
+        return [name for name, type_ in types.items() if name in classes and _width(type_) == len(classes[name])]
+
+    @cached_property
+    def kinds(self) -> set[str]:
+        """What is predicted, in the words that views use to say what they show."""
+        there = {ATTRIBUTES} if self.labels else set()
+        return there | ({EMBEDDING, BOXES} & set(self.predictions.names))
+
+    @cached_property
+    def choices(self) -> list[str]:
+        """The labels, and all of them together where that makes few enough classes."""
+        size = int(np.prod([len(self.spec.classes[name]) for name in self.labels]))
+        return [*self.labels, *([ALL_LABELS] if len(self.labels) > 1 and size <= MAX_COMBINED else [])]
+
+    def classes(self, label: str) -> list[str]:
+        """The names of a label's classes, or of all combinations."""
+        if label == ALL_LABELS:
+            return combined_names([self.spec.classes[name] for name in self.labels])
+        return self.spec.classes[label]
+
+    def probabilities(self, label: str) -> np.ndarray:
+        """(N, K); of all labels together, the products: as if they were independent."""
+        if label != ALL_LABELS:
+            return self.predictions.array(label).astype(np.float64)
+        product = np.ones((len(self.predictions), 1))
+        for name in self.labels:
+            product = (product[:, :, None] * self.probabilities(name)[:, None, :]).reshape(len(product), -1)
+        return product
+
+    def truth(self, label: str) -> np.ndarray:
+        """(N,) class numbers, -1 where not known."""
+        if label == ALL_LABELS:
+            sizes = [len(self.spec.classes[name]) for name in self.labels]
+            return combined_class([self.truth(name) for name in self.labels], sizes)
+        if label not in self.samples.names or not pa.types.is_integer(self.samples.columns[label].type):
+            return np.full(len(self.samples), -1)
+        return reported(self.samples.numbers(label).astype(np.int64), self.spec, label)
+
+    @cached_property
+    def attributes(self) -> dict[str, list[str]]:
+        """Column -> its different values as text, for the columns that samples can be grouped by."""
+        found = {}
+        for name in self.samples.names:
+            if name in ("id", "path") or pa.types.is_nested(self.samples.columns[name].type):
+                continue
+            values = self.texts(name)
+            if 1 < len(different := np.unique(values)) <= MAX_VALUES:
+                found[name] = different.tolist()
+        return found
+
+    def texts(self, column: str) -> np.ndarray:
+        """A column as people read it, (N,) of text: class names in the place of class numbers."""
+        if column in self.spec.classes and pa.types.is_integer(self.samples.columns[column].type):
+            names: np.ndarray = np.array([*self.spec.classes[column], "(unknown)"], dtype=object)
+            return np.asarray(names[self.truth(column)])
+        return np.array(self.samples.strings(column), dtype=object)
+
+    @cached_property
+    def searchable(self) -> pa.Array:
+        """All text of a sample in one, small letters, for the search field."""
+        columns = [name for name in self.samples.names if not pa.types.is_nested(self.samples.columns[name].type)]
+        texts = [pa.array(self.texts(name), pa.string()) for name in columns]
+        return pc.utf8_lower(pc.binary_join_element_wise(*texts, " "))
+
+    def matching(self, query: str) -> np.ndarray:
+        """(N,) which samples hold every word of the query somewhere in their id, path or columns."""
+        hits: np.ndarray = np.ones(len(self.samples), dtype=bool)
+        for word in query.lower().split():
+            hits &= np.asarray(pc.match_substring(self.searchable, word))
+        return hits
+
+    def picture(self, row: int) -> Path:
+        """The image file of a sample. Raises UserError where it is not below the data folder."""
+        return below(self.samples.root, str(self.samples.values("path", row)))
+
+
+def found(run: Run) -> list[str]:
+    """The folders with predictions of a run, by name, those of validation first."""
+    folders = [path.parent for path in run.log.glob(f"*/{FILE}")]
+    return sorted((path.name for path in folders), key=lambda name: (not name.startswith("valid"), name))
+
+
+def read(run: Run, name: str) -> Result:
+    """The evaluation in a folder of the run's log. Raises UserError in a line that says what is wrong with it."""
+    return _read(below(run.log, name, FILE))
+
+
+@by_file(entries=4)
+def _read(path: Path) -> Result:
+    predictions, manifest = Predictions.read(path)
+    if not isinstance(manifest, dict) or "id" not in predictions.columns.column_names:
+        raise UserError(f"{path}: is not a predictions file")
+    if not (path.parent / SAMPLES).exists():
+        raise UserError(f"{path.parent / SAMPLES}: is not there; run test.py again to have the samples beside the predictions")
+    samples = SampleTable.read(path.parent / SAMPLES).sorted()
+    predictions.require_ids(samples)
+    return Result(path.parent, predictions, manifest, samples)
+
+
+@by_file(entries=200)
+def _kinds(path: Path) -> frozenset[str]:
+    """The kinds in a file, from its header alone."""
+    try:
+        schema = pq.read_schema(path)
+        empty = Predictions(schema.empty_table())
+        _, manifest = empty, _manifest(schema)
+    except (OSError, ValueError, pa.ArrowException):
+        return frozenset()
+    return frozenset(Result(path.parent, empty, manifest, SampleTable.from_columns(path, {"id": [], "path": []})).kinds)
+
+
+def _manifest(schema: pa.Schema) -> dict[str, Any]:
+    value = json.loads((schema.metadata or {}).get(b"laurel", b"{}"))
+    return value if isinstance(value, dict) else {}
+
+
+def kind_of(run: Run, name: str) -> frozenset[str]:
+    """What is predicted in a folder of the run's log."""
+    return _kinds(below(run.log, name, FILE))
+
+
+def kinds(run: Run) -> set[str]:
+    """Everything that a run's files predict."""
+    return set().union(*(kind_of(run, name) for name in found(run)))
+
+
+def _width(type_: pa.DataType) -> int:
+    return int(type_.list_size) if pa.types.is_fixed_size_list(type_) else 0

@@ -1,0 +1,168 @@
+"""A submission file looked at before it is handed in: its form, its answers, and what changed since an earlier one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from base.labels import combined_class
+from base.table import some
+from inspection.results import FILE, Result
+from utils.errors import UserError
+
+FORMATS = (".csv", ".json", ".txt")
+MAX_BYTES = 200_000_000
+
+
+@dataclass
+class Submission:
+    """Rows of a file: what is asked (an id, or several joined by a space) and the answer, both as text."""
+
+    name: str
+    keys: list[str]
+    answers: list[str]
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def by_key(self) -> dict[str, str]:
+        """Key -> answer."""
+        return dict(zip(self.keys, self.answers, strict=True))
+
+
+def found(folder: Path) -> list[Path]:
+    """The files in an evaluation's folder that may be submissions."""
+    ours = {FILE.replace(".parquet", ".manifest.json"), "metrics.json"}
+    return sorted(path for path in folder.glob("*") if path.suffix in FORMATS and path.name not in ours)
+
+
+def parse(name: str, content: bytes, columns: tuple[str, str] | None = None) -> Submission:
+    """A submission file's rows.
+
+    CSV with a header: the id and answer columns as given, else the first and the last. JSON: {"annotations": [{"file_name",
+    "objects"}]}. Text: lines whose last word is the answer. Raises UserError for a file that is none of them.
+    """
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{name}: has {len(content):,} bytes; allowed: {MAX_BYTES:,}")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}: is not UTF-8 text (byte {error.start})") from None
+    kind = Path(name).suffix.lower()
+    if kind == ".json":
+        return _json(name, text)
+    return _csv(name, text, columns) if kind == ".csv" else _lines(name, text)
+
+
+def _csv(name: str, text: str, columns: tuple[str, str] | None) -> Submission:
+    try:
+        rows = list(csv.reader(io.StringIO(text), strict=True))
+    except csv.Error as error:
+        raise UserError(f"{name}: is not CSV ({error})") from None
+    if not rows or len(rows[0]) < 2:
+        raise UserError(f"{name}: line 1: a header of at least two columns is needed")
+    header = rows[0]
+    wanted = columns or (header[0], header[-1])
+    missing = [column for column in wanted if column not in header]
+    if missing:
+        raise UserError(f"{name}: line 1: no column {missing[0]}; there are: {', '.join(header)}")
+    short = [number for number, row in enumerate(rows[1:], 2) if len(row) != len(header)]
+    whole = [row for row in rows[1:] if len(row) == len(header)]
+    problems = [f"{len(short)} lines have another number of columns than the header ({some(map(str, short))})"] if short else []
+    places = [header.index(column) for column in wanted]
+    keys, answers = ([row[place] for row in whole] for place in places)
+    return Submission(name, keys, answers, problems)
+
+
+def _json(name: str, text: str) -> Submission:
+    try:
+        entries = json.loads(text)["annotations"]
+        keys = [str(entry["file_name"]) for entry in entries]
+        answers = [json.dumps(entry["objects"], sort_keys=True) for entry in entries]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{name}: is not a list of annotations ({error})") from None
+    return Submission(name, keys, answers)
+
+
+def _lines(name: str, text: str) -> Submission:
+    parts = [line.rsplit(maxsplit=1) for line in text.splitlines()]
+    short = [number for number, words in enumerate(parts, 1) if len(words) < 2]
+    problems = [f"{len(short)} lines have no answer (lines {some(map(str, short))})"] if short else []
+    whole = [words for words in parts if len(words) == 2]
+    return Submission(name, [words[0] for words in whole], [words[1] for words in whole], problems)
+
+
+def lint(submission: Submission, wanted: Sequence[str] | None, expected: Mapping[str, str] | None = None) -> list[str]:
+    """Everything that is wrong with it, a line each; nothing if it may be handed in.
+
+    wanted: the keys that the competition asks for, in its order, where they are known. expected: key -> answer as the
+    predictions give it, where they do.
+    """
+    problems = [*submission.problems]
+    keys = submission.keys
+    if not keys:
+        return [*problems, "there are no rows"]
+    twice = [key for key, count in Counter(keys).items() if count > 1]
+    empty = [key for key, answer in zip(keys, submission.answers, strict=True) if not answer.strip()]
+    problems += [f"{len(twice)} rows stand more than once ({some(twice)})"] if twice else []
+    problems += [f"{len(empty)} rows have no answer ({some(empty)})"] if empty else []
+    if wanted is not None:
+        there, asked = set(keys), set(wanted)
+        missing, extra = [key for key in wanted if key not in there], sorted(there - asked)
+        problems += [f"{len(missing)} rows are missing ({some(missing)})"] if missing else []
+        problems += [f"{len(extra)} rows are not asked for ({some(extra)})"] if extra else []
+        if not (missing or extra or twice) and list(wanted) != keys:
+            problems.append("the rows are in another order than those that are asked for")
+    if expected is not None:
+        other = [key for key, answer in submission.by_key.items() if key in expected and expected[key] != answer]
+        problems += [f"{len(other)} answers are not those of the predictions beside it ({some(other)})"] if other else []
+    if len(keys) > 1 and len(set(submission.answers)) == 1:
+        problems.append(f"all {len(keys):,} answers are the same ({some([submission.answers[0]])})")
+    return problems
+
+
+def expected_answers(result: Result, labels: Sequence[str]) -> dict[str, str]:
+    """Sample id -> combined class number that the predictions give; of samples that could be read."""
+    columns = [np.nan_to_num(result.probabilities(label), nan=-1.0).argmax(axis=1) for label in labels]
+    combined = combined_class(columns, [len(result.spec.classes[label]) for label in labels])
+    failed = result.predictions.failed()
+    pairs = zip(result.predictions.ids(), combined.tolist(), strict=True)
+    return {sample: str(answer) for sample, answer in pairs if sample not in failed}
+
+
+def difference(old: Submission, new: Submission) -> pd.DataFrame:
+    """Columns key, before, now: the rows whose answers differ, or that only one of them has (then empty)."""
+    before, now = old.by_key, new.by_key
+    keys = list(dict.fromkeys([*new.keys, *old.keys]))
+    changed = [(key, before.get(key, ""), now.get(key, "")) for key in keys if before.get(key) != now.get(key)]
+    return pd.DataFrame(changed, columns=["key", "before", "now"])
+
+
+def shares(result: Result, label: str) -> pd.DataFrame:
+    """Columns class, in training, predicted: the share of each class of a label, in [0, 1]; NaN where it is not known."""
+    spec, classes = result.spec, result.spec.classes[label]
+    answer = np.nan_to_num(result.probabilities(label), nan=-1.0).argmax(axis=1)
+    counts = np.bincount(answer, minlength=len(classes))
+    trained = _reported_counts(spec.counts.get(label), spec.merged.get(label), len(classes))
+    return pd.DataFrame({"class": classes, "in training": trained / trained.sum(), "predicted": counts / max(counts.sum(), 1)})
+
+
+def _reported_counts(counts: Any, merged: Any, classes: int) -> np.ndarray:
+    if not counts:
+        return np.full(classes, np.nan)
+    return np.bincount(merged if merged else range(classes), counts, classes)
+
+
+def answer_shares(submission: Submission) -> pd.DataFrame:
+    """Columns answer, rows, share."""
+    counts, number = Counter(submission.answers), len(submission.answers)
+    rows = [(answer, count, count / number) for answer, count in sorted(counts.items(), key=lambda item: (len(item[0]), item[0]))]
+    return pd.DataFrame(rows, columns=["answer", "rows", "share"])
