@@ -43,6 +43,11 @@ class Data:
     loader: ImageLoader
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def group(self) -> str | None:
+        """The column whose values are to be on one side of the split only."""
+        return self.loader.split.group if self.loader.split is not None else None
+
     def table(self, split: str) -> SampleTable:
         """The samples of a split. Raises UserError."""
         with self.lock:
@@ -88,7 +93,7 @@ def balance(data: Data) -> pd.DataFrame:
 
 def _folds(data: Data) -> Iterator[tuple[str, SampleTable]]:
     split = data.loader.split
-    if split.folds is None:
+    if split is None or split.folds is None:
         return
     table = everything(data)
     for fold in range(split.folds):

@@ -71,9 +71,10 @@ class Marks:
         """The picture is no use for training or validation."""
         self._put(Mark("id", sample, EXCLUDE, ""))
 
-    def remove(self, mark: Mark) -> None:
-        """Take a mark back."""
-        self._change(CORRECTIONS, CORRECTION_COLUMNS, lambda rows: [row for row in rows if row != list(mark)])
+    def remove(self, *marks: Mark) -> None:
+        """Take marks back."""
+        gone = [list(mark) for mark in marks]
+        self._change(CORRECTIONS, CORRECTION_COLUMNS, lambda rows: [row for row in rows if row not in gone])
 
     def look_again(self, sample: str, note: str = "") -> None:
         """Remember a sample."""

@@ -60,7 +60,7 @@ def answer(model: Ready, content: bytes) -> Answer:
     with model.lock:
         image, affine, size = _prepared(model, content)
         with evaluating(model.loaded.model):
-            prediction = _moved(model, _predicted(model, image), affine)
+            prediction = model.loaded.model.move(_predicted(model, image), affine)
         return Answer(_picture(image), size, {name: _single(value) for name, value in prediction.items()})
 
 
@@ -128,12 +128,11 @@ class _Maps:
         return chosen[-1] if chosen else None
 
 
-def _prepared(model: Ready, content: bytes) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
-    """(1, 3, h, w) uint8; (1, 2, 3) where the loader says what it did to coordinates; the size that those are of."""
+def _prepared(model: Ready, content: bytes) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """(1, 3, h, w) uint8; (1, 2, 3) from its pixels to those of the decoded picture; the size of that."""
     decoded = model.loader.decode(content)
-    given: Any = model.loader.preprocess(decoded)
-    image, affine = given if isinstance(given, tuple) else (given, None)
-    return image[None], None if affine is None else torch.as_tensor(affine)[None], (decoded.shape[0], decoded.shape[1])
+    image, affine = model.loader.preprocess(decoded)
+    return image[None], affine[None], (decoded.shape[0], decoded.shape[1])
 
 
 def _predicted(model: Ready, image: Tensor) -> dict[str, Any]:
@@ -141,12 +140,6 @@ def _predicted(model: Ready, image: Tensor) -> dict[str, Any]:
     with autocast(image.device, settings.precision):
         outputs = network(image)
     return dict(network.decode(to_float32(outputs)))
-
-
-def _moved(model: Ready, prediction: dict[str, Any], affine: Tensor | None) -> dict[str, Any]:
-    """In pixels of the original picture, where the prediction has coordinates."""
-    move = getattr(model.loaded.model, "move", None)
-    return prediction if affine is None or move is None else dict(move(prediction, affine))
 
 
 def _single(value: Any) -> Any:

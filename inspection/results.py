@@ -46,7 +46,7 @@ class Result:
     @property
     def spec(self) -> DataSpec:
         """Classes, and how often each was trained on."""
-        return DataSpec(*(dict(self.manifest.get(key) or {}) for key in ("classes", "counts", "merged")))
+        return DataSpec(**{key: dict(self.manifest.get(key) or {}) for key in ("classes", "counts", "merged")})
 
     @cached_property
     def labels(self) -> list[str]:

@@ -28,7 +28,7 @@ SIZES = {
     "medium (32 to 96 px)": (32.0, 96.0),
     "large (over 96 px)": (96.0, np.inf),
 }
-TRUTH = ("boxes", "labels")  # columns of the samples; a model's own boxes have the same names among the predictions
+TRUTH = ("boxes", "names")  # columns of the samples
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def show() -> None:
     left, right = st.columns(2)
     confidence = left.slider("Confidence", 0.0, 1.0, 0.3, 0.01, key="confidence", bind=QUERY)
     overlap = right.slider("Overlap (IoU) of a right box", 0.5, 0.95, 0.75, 0.05, key="overlap", bind=QUERY)
-    data = _judged(result, overlap, len(names))
+    data = _judged(result.folder / results.FILE, result, overlap, tuple(names))
     at = _at(data, overlap, confidence)
     if data.truth is not None:
         _figures(at, data)
@@ -63,30 +63,29 @@ def show() -> None:
         _curves(data, names)
 
 
-def _judged(result: Result, overlap: float, classes: int) -> Judged:
-    return _judged_file(result.folder / results.FILE, result, overlap, classes)
-
-
 @by_file(entries=6)
-def _judged_file(path: Path, result: Result, overlap: float, classes: int) -> Judged:
+def _judged(path: Path, result: Result, overlap: float, names: tuple[str, ...]) -> Judged:
     columns = result.predictions
     predicted = [Boxes(*found) for found in zip(*(columns.lists(name) for name in ("boxes", "labels", "scores")), strict=True)]
-    truth = true_boxes(result)
+    truth, classes = true_boxes(result, list(names)), len(names)
     if truth is None:
         return Judged(predicted, None, pd.DataFrame(), np.zeros(classes, int))
     objects = np.bincount(np.concatenate([true.labels for true in truth] or [np.zeros(0, int)]).astype(int), minlength=classes)
     return Judged(predicted, truth, boxes.judged(predicted, truth, 0.0, overlap), objects)
 
 
-def true_boxes(result: Result) -> list[Boxes] | None:
-    """The truth of every sample, None where the samples have none."""
+def true_boxes(result: Result, names: list[str]) -> list[Boxes] | None:
+    """The truth of every sample, objects of other classes left out; None where the samples have none."""
     columns = result.samples.columns
     if not set(TRUTH) <= set(columns.column_names):
         return None
-    return [
-        Boxes(np.asarray(places or [], float).reshape(-1, 4), np.asarray(labels or [], int))
-        for places, labels in zip(*(columns[name].to_pylist() for name in TRUTH), strict=True)
-    ]
+    place = {name: number for number, name in enumerate(names)}
+    found = []
+    for boxes_of, names_of in zip(*(columns[name].to_pylist() for name in TRUTH), strict=True):
+        known = [number for number, name in enumerate(names_of or []) if name in place]
+        corners = np.asarray([boxes_of[number] for number in known], float).reshape(-1, 4)
+        found.append(Boxes(corners, np.asarray([place[names_of[number]] for number in known], int)))
+    return found
 
 
 def _at(data: Judged, overlap: float, confidence: float) -> pd.DataFrame:

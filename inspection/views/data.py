@@ -51,7 +51,7 @@ def _balance(run: Run, data: Data) -> None:
 
     for line in data.loader.report():
         (st.warning if line.startswith("warning") else st.caption)(literal(line))
-    group = data.loader.split.group
+    group = data.group
     leaks = group_leaks(everything(data), group)
     if leaks:
         problem(f"{len(leaks):,} values of {group} are on both sides: {', '.join(leaks[:5])}")
@@ -113,7 +113,7 @@ def _files(run: Run, data: Data) -> None:
 def _twins(data: Data, found: pd.DataFrame) -> None:
     from inspection.dataset import everything
 
-    table, group = everything(data), data.loader.split.group
+    table, group = everything(data), data.group
     st.subheader("Duplicates and near-duplicates")
     if group and st.toggle("Only of different groups", value=True, key="apart", help="the split's group column, people say"):
         values = np.array(table.strings(group), dtype=object)

@@ -144,7 +144,7 @@ def _marks(marks: Marks, run: Run) -> None:
         with st.container(horizontal=True):
             st.download_button("Download", as_csv(given), "corrections.csv", "text/csv", icon=":material/download:")
             if st.button("Take back", disabled=not chosen, help="the rows selected in the table"):
-                _do(lambda: [marks.remove(given[row]) for row in chosen], f"{len(chosen)} marks are taken back")
+                _do(lambda: marks.remove(*(given[row] for row in chosen)), f"{len(chosen)} marks are taken back")
         st.caption("The next run takes them with:")
         commands(f"python train.py -c {run.folder / 'config.json'} --set data_loader.args.corrections={marks.corrections}")
     if again:

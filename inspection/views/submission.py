@@ -165,7 +165,7 @@ def _changed_pictures(result: Result, changed: pd.DataFrame) -> None:
 
 def _others(run: Run, result: Result) -> dict[str, Path]:
     """The submission files of all other evaluations, by a name that tells them apart."""
-    found = {}
+    found: dict[str, Path] = {}
     for other in all_runs():
         for name in results.found(other):
             folder = other.log / name
