@@ -46,9 +46,12 @@ def uploaded(content: bytes, side: int = LARGE) -> np.ndarray:
 
 def shrunk(image: np.ndarray, side: int) -> np.ndarray:
     """The picture with a longer side of at most `side` pixels."""
+    return image if max(image.shape[:2]) <= side else fitted(image, side)
+
+
+def fitted(image: np.ndarray, side: int) -> np.ndarray:
+    """The picture with a longer side of `side` pixels, shrunk or enlarged."""
     ratio = side / max(image.shape[:2])
-    if ratio >= 1:
-        return image
     height, width = (max(1, round(length * ratio)) for length in image.shape[:2])
     return resize(image, (height, width))
 

@@ -46,7 +46,7 @@ class Result:
     @property
     def spec(self) -> DataSpec:
         """Classes, and how often each was trained on."""
-        return DataSpec(**{key: dict(self.manifest.get(key) or {}) for key in ("classes", "counts", "merged")})
+        return DataSpec(*(dict(self.manifest.get(key) or {}) for key in ("classes", "counts", "merged")), image_size=None)
 
     @cached_property
     def labels(self) -> list[str]:
@@ -99,7 +99,8 @@ class Result:
             if name in ("id", "path") or pa.types.is_nested(self.samples.columns[name].type):
                 continue
             values = self.texts(name)
-            if 1 < len(different := np.unique(values)) <= MAX_VALUES:
+            twin = len(self.spec.classes.get(name.removeprefix("raw:"), [])) if name.startswith("raw:") else 0
+            if max(1, twin) < len(different := np.unique(values)) <= MAX_VALUES:  # else it says no more than the label
                 found[name] = different.tolist()
         return found
 

@@ -98,9 +98,9 @@ def _at(data: Judged, overlap: float, confidence: float) -> pd.DataFrame:
 def _figures(at: pd.DataFrame, data: Judged) -> None:
     counts = at["kind"].value_counts()
     with st.container(horizontal=True):
-        st.metric("Objects", f"{int(data.objects.sum()):,}", width=100)
+        st.metric("Objects", f"{int(data.objects.sum()):,}", width=85)
         for kind in boxes.KINDS:
-            st.metric(kind.capitalize(), f"{int(counts.get(kind, 0)):,}", width=130)
+            st.metric(kind.capitalize(), f"{int(counts.get(kind, 0)):,}", width=90)
 
 
 # Pictures -----------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def _picture(result: Result, data: Judged, at: pd.DataFrame, names: list[str], c
         st.warning(literal(error), icon=":material/broken_image:")
         return
     chosen = data.predicted[row].above(confidence)
-    canvas, size = pictures.shrunk(image, pictures.LARGE), image.shape[:2]
+    canvas, size = pictures.fitted(image, pictures.LARGE), image.shape[:2]
     if data.truth is not None:
         canvas = drawn(canvas, data.truth[row].boxes, data.truth[row].labels, size, dashed=True)
     st.image(drawn(canvas, chosen.boxes, chosen.labels, size), width="stretch")

@@ -77,7 +77,7 @@ def _bars(rows: pd.DataFrame) -> None:
         color=alt.Color("side:N", sort=sides, title=None, legend=alt.Legend(orient="right")),
         tooltip=["class:N", "side:N", "samples:Q", alt.Tooltip("share:Q", format=".1%")],
     )  # fmt: skip
-    st.altair_chart(chart.properties(height=50 + 15 * len(rows)))
+    st.altair_chart(chart.properties(height=60 + 22 * len(rows)))
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def _files(run: Run, data: Data) -> None:
         bar = st.progress(0.0, "decoding")
         hashes, unreadable = look_at_files(table, lambda done: bar.progress(done, f"decoding: {done:.0%}"))
         st.session_state[key] = twins(table, hashes), unreadable
-        bar.empty()
+        st.rerun()
     found, unreadable = st.session_state[key]
     both = found["sides"].str.contains(" and ")
     values = {"Pictures": len(table), "Unreadable": len(unreadable), "Same bytes": int((found["bytes"] == "same").sum()),

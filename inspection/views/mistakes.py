@@ -16,7 +16,8 @@ from inspection.views.looking import Look, chosen_rows, label_box
 
 PARTS = ("Samples", "Calibration", "Slices")
 PICK = "cell"
-LEAST = 5
+HELP = {"ECE": "expected calibration error: how far confidence and accuracy are apart, on average"}
+LEAST = 10
 
 
 def show() -> None:
@@ -46,12 +47,12 @@ def show() -> None:
 def _figures(look: Look) -> None:
     found = attributes.figures(look.probabilities, look.truth)
     values = {
-        "Samples": f"{found.samples:,}", "Wrong": f"{found.wrong:,}", "Accuracy": share(found.accuracy), "Macro F1": number(found.f1),
-        "Loss": number(found.loss), "Calibration error": share(found.calibration),
+        "Samples": f"{found.samples:,}", "Wrong": f"{found.wrong:,}", "Accuracy": share(found.accuracy),
+        "Macro F1": number(found.f1), "Loss": number(found.loss), "ECE": share(found.calibration),
     }  # fmt: skip
     with st.container(horizontal=True):
         for name, value in values.items():
-            st.metric(name, value, width=120)
+            st.metric(name, value, width=105, help=HELP.get(name))
 
 
 def _matrix(look: Look) -> None:
@@ -114,7 +115,7 @@ def _calibration(look: Look) -> None:
     tooltip = [alt.Tooltip("confidence:Q", format=".1%"), alt.Tooltip("accuracy:Q", format=".1%"), "samples:Q"]
     bars = alt.Chart(table).mark_bar(opacity=0.75).encode(
         x=alt.X("low:Q", title="confidence", axis=axis, scale=whole), x2="high:Q",
-        y=alt.Y("accuracy:Q", title="accuracy", axis=axis, scale=whole), tooltip=tooltip,
+        y=alt.Y("accuracy:Q", title="accuracy", axis=axis, scale=whole), y2=alt.Y2Datum(0), tooltip=tooltip,
     )  # fmt: skip
     points = alt.Chart(table).mark_circle(color="#d9480f", opacity=1).encode(
         x="confidence:Q", y="accuracy:Q", size=alt.Size("samples:Q", legend=None), tooltip=tooltip

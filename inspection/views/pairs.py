@@ -74,7 +74,7 @@ def _threshold(result: Result, table: pd.DataFrame) -> None:
               "F1 of same": number(found.f1, 4), "Taken for one": f"{found.accepted:,} of {len(scores):,}"}  # fmt: skip
     with st.container(horizontal=True):
         for name, value in values.items():
-            st.metric(name, value, width=150)
+            st.metric(name, value, width=130)
     left, right = st.columns(2)
     with left:
         _histogram(scores, same, threshold)
@@ -91,7 +91,7 @@ def _histogram(scores: np.ndarray, same: np.ndarray, threshold: float) -> None:
         for kind, rows in zip(KINDS, (same, ~same), strict=True)
     ]
     bars = alt.Chart(pd.concat(pieces)).mark_bar(opacity=0.6).encode(
-        x=alt.X("low:Q", title="similarity"), x2="high:Q", y=alt.Y("pairs:Q", stack=None, title="pairs"),
+        x=alt.X("low:Q", title="similarity"), x2="high:Q", y=alt.Y("pairs:Q", stack=None, title="pairs"), y2=alt.Y2Datum(0),
         color=alt.Color("kind:N", scale=COLOURS, title=None, legend=alt.Legend(orient="top")),
         tooltip=["kind:N", alt.Tooltip("low:Q", format=".3f"), alt.Tooltip("high:Q", format=".3f"), "pairs:Q"],
     )  # fmt: skip
@@ -105,7 +105,7 @@ def _roc(scores: np.ndarray, same: np.ndarray, found: pairs.Rates) -> None:
     line = alt.Chart(table).mark_line(interpolate="step-after").encode(
         x=alt.X("far:Q", title="impostors accepted (FAR)", axis=axis, scale=whole),
         y=alt.Y("tar:Q", title="genuine accepted (1 - FRR)", axis=axis, scale=whole), order="threshold:Q",
-        tooltip=[alt.Tooltip("threshold:Q", format=".4f"), alt.Tooltip("far:Q", format=".2%"), alt.Tooltip("frr:Q", format=".2%")],
+        tooltip=[alt.Tooltip("threshold:Q", format=".4f"), *(alt.Tooltip(f"{name}:Q", format=".2%") for name in ("far", "frr"))],
     )  # fmt: skip
     here = pd.DataFrame({"far": [found.far], "tar": [1 - found.frr]})
     point = alt.Chart(here).mark_circle(size=140, color="#c92a2a", opacity=1).encode(x="far:Q", y="tar:Q")
@@ -209,10 +209,10 @@ def _map(result: Result) -> None:
     table = pd.DataFrame({"x": places[rows, 0], "y": places[rows, 1], "row": rows, "value": values[rows].astype(str),
                           "sample": [result.samples.id(int(row)) for row in rows]})  # fmt: skip
     pick = alt.selection_point(name=PICK, fields=["row"], on="click")
-    few = table["value"].nunique() <= 12
+    legend = alt.Legend(orient="bottom") if 1 < table["value"].nunique() <= 12 else None
     chart = alt.Chart(table).mark_circle(size=70, cursor="pointer").encode(
         x=alt.X("x:Q", title="first principal component"), y=alt.Y("y:Q", title="second principal component"),
-        color=alt.Color("value:N", title=None, legend=alt.Legend(orient="bottom") if few and table["value"].nunique() > 1 else None),
+        color=alt.Color("value:N", title=None, legend=legend),
         opacity=alt.condition(pick, alt.value(0.9), alt.value(0.3)), tooltip=["sample:N", "value:N"],
     ).add_params(pick).properties(height=440)  # fmt: skip
     event = st.altair_chart(chart, key="map", on_select="rerun", selection_mode=PICK)

@@ -125,7 +125,7 @@ def _probabilities(label: str, names: list[str], values: np.ndarray) -> None:
         tooltip=["class:N", alt.Tooltip("probability:Q", format=".2%")],
     )
     texts = base.mark_text(align="left", dx=4).encode(text=alt.Text("probability:Q", format=".0%"), x="probability:Q")
-    st.altair_chart((base.mark_bar() + texts).properties(height=34 + 24 * len(names)))
+    st.altair_chart((base.mark_bar() + texts).properties(height=40 + 30 * len(names)))
 
 
 def _boxes(said: Answer, picture: np.ndarray, names: list[str]) -> None:

@@ -84,7 +84,7 @@ def _curves(chosen: list[Run]) -> None:
                     if smoothing
                     else smooth.transform_filter(rows)
                 )
-                st.altair_chart(chart.properties(height=260))
+                st.altair_chart(chart.properties(height=230 + 26 * len(chosen)))
 
 
 def _difference(old: Run, new: Run) -> None:

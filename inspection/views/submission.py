@@ -83,7 +83,7 @@ def _verdict(run: Run, result: Result, submission: Submission, args: dict[str, A
     wanted, expected = result.predictions.ids(), None
     if sample := args.get("sample"):
         try:
-            file = below(result.samples.root, str(sample))
+            file = below(Path(str(result.manifest.get("data_dir", ""))), str(sample))
             wanted = submissions.parse(file.name, file.read_bytes(), _columns(args)).keys
         except (UserError, OSError) as error:
             problem(f"the competition's sample file cannot be read: {error}")

@@ -1,0 +1,340 @@
+"""What a person does in each view, in a real browser, on runs of each kind."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from base.predictions import Predictions
+from base.table import SampleTable
+from data_loader.labels import correct
+from tests.app_world import DRIVERS, EARLIER, FACES, LABELS, MASKS
+from tests.browser.conftest import Person
+
+
+def result(world: Path, run: str, name: str = "valid-best") -> tuple[Predictions, SampleTable]:
+    """What lies on disk."""
+    folder = world / "saved/log" / run / name
+    return Predictions.read(folder / "predictions.parquet")[0], SampleTable.read(folder / "samples.parquet")
+
+
+def portrait(world: Path, number: int = 0) -> Path:
+    """A picture to upload."""
+    return sorted((world / "data/masks/eval/images").glob("*.jpg"))[number]
+
+
+# Runs ---------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_overlays_two_runs_and_names_the_key_in_which_their_configs_differ(person: Person) -> None:
+    person.open("Runs", MASKS, **{"with": EARLIER})
+    assert person.metric("Runs") == "5"
+    assert person.metric("In progress") == "0"
+    assert person.page.get_by_test_id("stVegaLiteChart").count() == 3
+    assert person.page.get_by_role("heading", name="Config difference").is_visible()
+    person.snap("runs", 1000)
+
+
+def test_a_run_chosen_in_the_sidebar_is_in_the_address(person: Person) -> None:
+    person.open("Runs")
+    person.choose("Run", FACES)
+    assert FACES.replace("/", "%2F") in person.page.url
+
+
+# Mistakes -----------------------------------------------------------------------------------------------------------
+
+
+def click_cell(person: Person, row: int, column: int, size: int) -> None:
+    """In the confusion matrix, found as the block of its colours."""
+    chart = person.page.get_by_test_id("stVegaLiteChart").first
+    image = cv2.imdecode(np.frombuffer(chart.screenshot(), np.uint8), cv2.IMREAD_COLOR).astype(int)
+    blue = (image[:, :, 0] - image[:, :, 2]) > 18  # the scheme's palest blue, and everything darker
+    rows, columns = np.flatnonzero(blue.mean(axis=1) > 0.3), np.flatnonzero(blue.mean(axis=0) > 0.3)
+    x = columns[0] + (column + 0.5) / size * (columns[-1] - columns[0])
+    y = rows[0] + (row + 0.25) / size * (rows[-1] - rows[0])
+    chart.click(position={"x": float(x), "y": float(y)})
+    person.ready()
+
+
+def test_a_click_on_a_confusion_cell_opens_its_samples(person: Person, world: Path) -> None:
+    predictions, samples = result(world, MASKS)
+    answer = predictions.array("mask").argmax(axis=1)
+    wanted = (samples.numbers("mask") == 0) & (answer == 2)
+    person.open("Mistakes", MASKS, label="mask")
+    person.snap("mistakes", 1300)
+    click_cell(person, 0, 2, 3)
+    assert f"{wanted.sum()} of {len(samples)} samples" in person.text()
+    assert person.page.get_by_text("worn → not worn").count() == min(12, wanted.sum())
+    assert "truth=worn" in person.page.url and "predicted=not+worn" in person.page.url
+
+
+def test_a_deep_link_opens_the_filtered_samples_and_a_search_narrows_them(person: Person, world: Path) -> None:
+    predictions, samples = result(world, MASKS)
+    answer = predictions.array("gender").argmax(axis=1)
+    wanted = (answer != samples.numbers("gender")) & np.array(["mask1" in name for name in samples.ids()])
+    person.open("Mistakes", MASKS, label="gender", wrong="true", query="mask1")
+    assert f"{wanted.sum()} of {len(samples)} samples" in person.text()
+
+
+def test_the_figures_are_those_of_the_files(person: Person, world: Path) -> None:
+    predictions, samples = result(world, MASKS)
+    right = predictions.array("mask").argmax(axis=1) == samples.numbers("mask")
+    person.open("Mistakes", MASKS, label="mask", part="Calibration")
+    assert person.metric("Accuracy") == f"{right.mean():.1%}"
+    assert person.metric("Wrong") == str((~right).sum())
+    person.snap("calibration", 1000)
+
+
+def test_slices_show_the_worst_first(person: Person) -> None:
+    person.open("Mistakes", MASKS, label="age", part="Slices")
+    assert person.page.get_by_test_id("stDataFrame").is_visible()
+    person.snap("slices", 1300)
+
+
+# Pairs --------------------------------------------------------------------------------------------------------------
+
+
+def verification(pairs: pd.DataFrame, threshold: float) -> dict[str, str]:
+    """Accuracy, FAR and FRR, counted pair by pair."""
+    right = far = frr = 0
+    for label, score in zip(pairs["label"], pairs["score"], strict=True):
+        taken = score >= threshold
+        right += taken == (label == 0)
+        far += taken and label == 1
+        frr += not taken and label == 0
+    impostors = int((pairs["label"] == 1).sum())
+    shares = {"Accuracy": right / len(pairs), "FAR": far / impostors, "FRR": frr / (len(pairs) - impostors)}
+    return {name: f"{value:.2%}" for name, value in shares.items()}
+
+
+def test_moving_the_threshold_moves_the_figures_as_counted_from_the_file(person: Person, world: Path) -> None:
+    pairs = pq.read_table(world / "saved/log" / FACES / "valid-best/pairs.parquet").to_pandas()
+    person.open("Pairs", FACES)
+    person.snap("pairs", 1000)
+    slider = person.page.get_by_role("slider")
+    seen = set()
+    for moves in (0, 40, 60):
+        for _ in range(moves):
+            slider.press("ArrowRight")
+        person.page.wait_for_timeout(600)
+        person.ready()
+        threshold = float(slider.get_attribute("aria-valuenow"))
+        found = {name: person.metric(name) for name in ("Accuracy", "FAR", "FRR")}
+        assert found == verification(pairs, threshold)
+        seen.add(found["FRR"])
+    assert len(seen) == 3
+
+
+def test_the_hardest_pairs_are_those_with_the_scores_nearest_the_other_side(person: Person, world: Path) -> None:
+    pairs = pq.read_table(world / "saved/log" / FACES / "valid-best/pairs.parquet").to_pandas()
+    person.open("Pairs", FACES, part="Hardest pairs")
+    shown = [text.inner_text() for text in person.page.get_by_test_id("stMetricValue").all()]
+    assert shown[0] == f"{pairs[pairs['label'] == 0]['score'].min():.4f}"
+    assert f"{pairs[pairs['label'] == 1]['score'].max():.4f}" in shown
+    person.snap("hardest", 900)
+
+
+def test_a_click_on_the_map_opens_a_picture(person: Person) -> None:
+    person.open("Pairs", FACES, part="Map", colour="group")
+    person.page.wait_for_timeout(500)
+    chart = person.page.get_by_test_id("stVegaLiteChart").first
+    image = cv2.imdecode(np.frombuffer(chart.screenshot(), np.uint8), cv2.IMREAD_COLOR).astype(int)
+    bright = (image.max(axis=2) - image.min(axis=2)) > 90
+    count, _, stats, centres = cv2.connectedComponentsWithStats(bright.astype(np.uint8))
+    round_ones = [place for place in range(1, count) if 30 <= stats[place, cv2.CC_STAT_AREA] <= 120]
+    assert person.page.get_by_test_id("stImage").count() == 0
+    x, y = centres[round_ones[0]]
+    chart.click(position={"x": float(x), "y": float(y)})
+    person.ready()
+    assert person.page.get_by_test_id("stImage").count() == 1
+    person.snap("map", 950)
+
+
+# Boxes --------------------------------------------------------------------------------------------------------------
+
+
+def missed_and_right(world: Path, confidence: float, overlap: float) -> tuple[int, int]:
+    """Objects that no box of their class took, and boxes that took one: greedily from the most confident, box by box."""
+    predictions, _ = result(world, DRIVERS)
+    truth = {
+        entry["file_name"]: entry["objects"]
+        for entry in json.loads((world / "data/drivers/train/labels.json").read_text())["annotations"]
+    }
+    manifest = json.loads((world / "saved/log" / DRIVERS / "valid-best/predictions.manifest.json").read_text())
+    missed = right = 0
+    rows = zip(predictions.ids(), *(predictions.lists(name) for name in ("boxes", "scores", "labels")), strict=True)
+    for name, boxes, scores, labels in rows:
+        left = list(truth[name])
+        for place in sorted(range(len(scores)), key=lambda place: -scores[place]):
+            if scores[place] < confidence:
+                continue
+            own = [thing for thing in left if manifest["classes"]["object"].index(thing["class"]) == labels[place]]
+            best = max(own, key=lambda thing: iou(boxes[place], thing["position"]), default=None)
+            if best is not None and iou(boxes[place], best["position"]) >= overlap:
+                left.remove(best)
+                right += 1
+        missed += len(left)
+    return missed, right
+
+
+def iou(a: Any, b: Any) -> float:
+    """Of two boxes."""
+    wide, high = (max(0.0, min(a[side + 2], b[side + 2]) - max(a[side], b[side])) for side in (0, 1))
+    return wide * high / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - wide * high)
+
+
+@pytest.mark.parametrize("confidence", [0.3, 0.8])
+def test_boxes_count_the_mistakes_at_a_confidence(person: Person, world: Path, confidence: float) -> None:
+    person.open("Boxes", DRIVERS, confidence=str(confidence))
+    missed, right = missed_and_right(world, confidence, 0.75)
+    assert (person.metric("Missed"), person.metric("Right")) == (str(missed), str(right))
+    if confidence == 0.3:
+        person.snap("boxes", 1250)
+
+
+def test_boxes_show_the_pictures_with_a_kind_of_mistake(person: Person) -> None:
+    person.open("Boxes", DRIVERS, kind="duplicate")
+    assert int(person.metric("Duplicate")) > 0
+    assert person.page.get_by_role("heading", name="Precision and recall").is_visible()
+    assert person.page.get_by_test_id("stImage").count() >= 1
+
+
+# Data ---------------------------------------------------------------------------------------------------------------
+
+
+def test_data_shows_the_balance_and_that_nobody_is_on_both_sides(person: Person) -> None:
+    person.open("Data", MASKS)
+    assert "Nobody is on both sides" in person.text()
+    assert person.page.get_by_test_id("stVegaLiteChart").count() == 3
+    person.snap("data", 1000)
+
+
+def test_looking_at_all_files_finds_one_picture_under_two_names(person: Person, world: Path) -> None:
+    first, second = sorted((world / "data/masks/train/images").glob("*/normal.jpg"))[:2]
+    person.open("Data", MASKS, part="Files")
+    person.page.get_by_role("button", name="Look at all files").click()
+    person.page.get_by_text("Duplicates and near-duplicates").wait_for()
+    person.ready()
+    assert person.metric("Unreadable") == "0"
+    for path in (first, second):
+        assert person.page.get_by_text(f"{path.parent.name}/{path.name}", exact=True).count() >= 1
+    person.snap("twins", 900)
+
+
+def test_augmentation_is_another_with_another_seed(person: Person) -> None:
+    person.open("Data", MASKS, part="Augmentation")
+    before = [image.get_attribute("src") for image in person.page.get_by_test_id("stImage").locator("img").all()]
+    assert len(before) == 16 and len(set(before)) > 10
+    person.snap("augmentation", 1000)
+    person.open("Data", MASKS, part="Augmentation", seed="1")
+    after = [image.get_attribute("src") for image in person.page.get_by_test_id("stImage").locator("img").all()]
+    assert before[0].split("/")[-1] == after[0].split("/")[-1]
+    assert len(set(before) & set(after)) < 8
+
+
+# Fix ----------------------------------------------------------------------------------------------------------------
+
+
+def test_marks_of_two_people_at_once_become_one_corrections_file_that_the_loader_takes(
+    person: Person, visitor: Callable[..., Person], world: Path
+) -> None:
+    other = visitor()
+    ids = sorted(name for name in result(world, MASKS)[1].ids() if name.endswith("mask1.jpg"))[:2]
+    for who, sample in ((person, ids[0]), (other, ids[1])):
+        who.open("Fix", MASKS, query=sample)
+    person.page.get_by_role("button", name="Wrong label").click()
+    person.choose("It is", "incorrect")
+    other.page.get_by_role("button", name="Bad image").click()
+    person.page.get_by_role("button", name="Mark", exact=True).click()
+    for who in (person, other):
+        who.page.get_by_text("Marked.").wait_for()
+    person.ready()
+    path = world / "saved/marks/masks/corrections.csv"
+    rows = list(csv.reader(path.open()))
+    assert sorted(rows[1:]) == sorted([["id", ids[0], "shot", "incorrect_mask"], ["id", ids[1], "exclude", ""]])
+    table = SampleTable.from_columns(world, {"id": ids, "path": ids, "shot": ["mask", "mask"]})
+    corrected, _ = correct(table, path)
+    assert corrected.ids() == ids[:1] and corrected.strings("shot") == ["incorrect_mask"]
+    person.open("Fix", MASKS)
+    with person.page.expect_download() as download:
+        person.page.get_by_test_id("stDownloadButton").get_by_role("button").click()
+    assert Path(download.value.path()).read_text() == path.read_text()
+    person.snap("fix", 1500)
+
+
+# Submission ---------------------------------------------------------------------------------------------------------
+
+
+def test_submission_is_judged_compared_and_downloaded(person: Person, world: Path) -> None:
+    file = world / "saved/log" / MASKS / "test-best/info.csv"
+    old = world / "saved/log" / EARLIER / "test-best/info.csv"
+    differ = sum(a != b for a, b in zip(file.read_text().splitlines(), old.read_text().splitlines(), strict=True))
+    person.open("Submission", MASKS)
+    assert "Ready to hand in: 84 rows" in person.text()
+    with person.page.expect_download() as download:
+        person.page.get_by_test_id("stDownloadButton").get_by_role("button").click()
+    assert Path(download.value.path()).read_bytes() == file.read_bytes()
+    person.page.get_by_label("or a file").or_(person.page.locator("input[type=file]")).first.set_input_files(str(old))
+    person.page.get_by_text("Answers that differ").wait_for()
+    person.ready()
+    assert person.metric("Answers that differ") == f"{differ} of 84"
+    person.snap("submission", 1100)
+
+
+# Predict ------------------------------------------------------------------------------------------------------------
+
+
+def test_predict_answers_for_uploads_with_a_map_of_why(person: Person, world: Path, trained: str) -> None:
+    person.open("Predict", trained, why="true")
+    person.page.locator("input[type=file]").set_input_files([str(portrait(world)), str(portrait(world, 1))])
+    person.page.get_by_text("warm: what speaks for it").nth(1).wait_for()
+    person.ready()
+    for label in LABELS:
+        assert person.page.get_by_text(f"{label}: ").count() >= 2
+    assert person.page.get_by_test_id("stImage").count() == 6
+    person.snap("predict", 1250)
+
+
+def test_a_picture_that_is_none_is_a_message_beside_the_answers_for_the_others(person: Person, world: Path, trained: str) -> None:
+    person.open("Predict", trained)
+    bad = {"name": "bad.png", "mimeType": "image/png", "buffer": b"no picture"}
+    good = {"name": "good.jpg", "mimeType": "image/jpeg", "buffer": portrait(world).read_bytes()}
+    person.page.locator("input[type=file]").set_input_files([bad, good])
+    person.page.get_by_text("as the model sees it").wait_for()
+    assert "bad.png: is no picture" in person.text()
+
+
+# Every view ---------------------------------------------------------------------------------------------------------
+
+LINKS = [("Runs", MASKS), ("Mistakes", MASKS), ("Pairs", FACES), ("Boxes", DRIVERS), ("Fix", MASKS), ("Submission", MASKS)]
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(visitor: Callable[..., Person]) -> None:
+    phone = visitor(viewport={"width": 390, "height": 800})
+    for view, run in LINKS:
+        phone.open(view, run)
+        wide = phone.page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+        assert (view, wide) == (view, 390)
+        if view == "Mistakes":
+            phone.snap("phone", 800)
+
+
+def test_in_the_dark_the_page_is_dark(visitor: Callable[..., Person]) -> None:
+    page = visitor(viewport={"width": 1200, "height": 900}, color_scheme="dark").open("Mistakes", MASKS).page
+    colour = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    assert max(int(part) for part in colour.strip("rgba()").split(",")[:3]) < 64
+
+
+def test_nothing_is_asked_of_any_other_machine(person: Person, trained: str) -> None:
+    for view, run in (*LINKS, ("Predict", trained), ("Data", MASKS)):
+        person.open(view, run)
+    assert person.foreign == []
