@@ -157,7 +157,8 @@ def faces_run(saved: Path, data: Path) -> RunFolder:
     place = {name: row for row, name in enumerate(names)}
     first, second = ([place[row[key]] for row in rows] for key in ("image1", "image2"))
     pairs = {"image1": [row["image1"] for row in rows], "image2": [row["image2"] for row in rows],
-             "label": [int(row["label"]) for row in rows], "score": (embedding[first] * embedding[second]).sum(axis=1)}  # fmt: skip
+             "label": [int(row["label"]) for row in rows],
+             "score": (embedding[first] * embedding[second]).sum(axis=1)}  # fmt: skip
     pq.write_table(pa.table(pairs), folder / "pairs.parquet")
     return run
 
