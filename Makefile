@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := configs/demo.json
 
-.PHONY: help train test check bench app clean
+.PHONY: help train test browser screenshots check bench app clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1	/' | expand -t 14
@@ -13,8 +13,18 @@ train: $(VENV)/installed  ## train the demo on built-in data, and write its subm
 	$(RUN) train.py -c $(DEMO)
 	$(RUN) test.py -r last
 
-test: $(VENV)/installed-dev  ## run the tests
+test: $(VENV)/installed-dev browser  ## run the tests
 	$(RUN) -m pytest
+
+# The tests of the app in a real browser need Debian's Chromium; where it cannot be installed they skip, and say so.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-noto-core >/dev/null; } \
+	  || echo "no Chromium, and no right to install it: the tests in a browser will be skipped"
+
+screenshots: $(VENV)/installed-dev browser  ## draw docs/app anew, from the tests in a browser
+	SCREENSHOTS=1 $(RUN) -m pytest tests/browser
 
 check: $(VENV)/installed-dev  ## lint, types, formatting, generated files
 	$(RUN) -m ruff check .
