@@ -128,7 +128,7 @@ def slices(columns: Mapping[str, np.ndarray], truth: np.ndarray, answer: np.ndar
     right = (truth == answer)[known]
     pieces = []
     for name, texts in columns.items():
-        values, codes = np.unique(texts[known].astype(str), return_inverse=True)
+        codes, values = pd.factorize(texts[known], sort=True)
         number, hits = np.bincount(codes, minlength=len(values)), np.bincount(codes, right, len(values))
         pieces.append(pd.DataFrame({"attribute": name, "value": values, "samples": number, "right": hits}))
     if not pieces:

@@ -17,7 +17,6 @@ import pandas as pd
 from base.monitor import Monitor
 from base.run_folder import RunFolder
 from inspection.cache import by_file
-from logger.jsonl import read_lines
 from utils import files
 from utils.config import differences, key_text, show
 
@@ -167,11 +166,29 @@ def _json(path: Path) -> dict[str, Any]:
 
 @by_file(entries=500)
 def _epochs(path: Path) -> pd.DataFrame:
+    """The epochs of a log. Most lines are of steps: they are passed over unread."""
+    entries = []
     try:
-        entries = [entry for _, entry in read_lines(path) if entry.get("kind") == "epoch" and _is_number(entry.get("epoch"))]
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if (
+                    '"epoch", ' in line[:40]
+                    and _is_number((entry := _parsed(line)).get("epoch"))
+                    and entry.get("kind") == "epoch"
+                ):
+                    entries.append(entry)
     except OSError:
-        entries = []
+        pass
     return pd.DataFrame(entries)
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """A line of a log; empty where a kill cut it off."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _is_number(value: Any) -> bool:
