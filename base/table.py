@@ -93,16 +93,23 @@ class SampleTable:
         return SampleTable(self.root, self.columns.filter(pc.invert(gone)), self.related)
 
     def write(self, path: Path) -> None:
-        """Write the columns and `root` as Parquet, for who has the predictions and not the data's config. Raises WriteError."""
-        table = self.columns.replace_schema_metadata({"root": str(self.root)})
-        files.write_atomically(path, lambda file: pq.write_table(table, file))
+        """Write columns and `root` as Parquet, for who has the predictions and not the data; related tables as `<stem>-<name>`.
+
+        Raises WriteError.
+        """
+        tables = {path: self.columns.replace_schema_metadata({"root": str(self.root)})}
+        tables |= {path.with_name(f"{path.stem}-{name}.parquet"): table for name, table in self.related.items()}
+        for place, table in tables.items():
+            files.write_atomically(place, lambda file, table=table: pq.write_table(table, file))  # type: ignore[misc]
 
     @classmethod
     def read(cls, path: Path) -> SampleTable:
         """What `write` wrote. Raises UserError for a file that is none."""
         try:
-            table = pq.read_table(path, memory_map=True)
-            return cls(Path((table.schema.metadata or {})[b"root"].decode()), table)
+            table = pq.read_table(path)
+            found = {place.stem.removeprefix(f"{path.stem}-"): place for place in path.parent.glob(f"{path.stem}-*.parquet")}
+            related = {name: pq.read_table(place) for name, place in found.items()}
+            return cls(Path((table.schema.metadata or {})[b"root"].decode()), table, related)
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise UserError(f"{path}: is not a table of samples ({str(error).splitlines()[0]})") from None
 

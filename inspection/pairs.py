@@ -7,15 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from inspection.cache import by_file
+from inspection.results import EMBEDDING, Result
 from utils.errors import UserError
 
-COLUMNS = ("image1", "image2", "label", "score")
-SAME = 0  # the label of a pair of one person's pictures
+PAIRS = "pairs"  # the related table of the samples: image1, image2 (ids), same (1, 0, or -1 where it is not known)
 POINTS = 400  # of a curve on the page
+CHUNK = 65_536
 
 
 class Rates(NamedTuple):
@@ -29,16 +28,48 @@ class Rates(NamedTuple):
 
 
 @by_file(entries=4)
-def read(path: Path) -> pd.DataFrame:
-    """Columns image1, image2, label, score of a file. Raises UserError for a file that has them not."""
+def read(path: Path, result: Result) -> pd.DataFrame:
+    """Columns image1, image2, same (1, 0, -1), score: the pairs of an evaluation, as alike as its embeddings make them.
+
+    path: its predictions file. Raises UserError where there are no pairs, or they name samples that are not there.
+    """
+    if PAIRS not in result.samples.related:
+        raise UserError(f"{result.folder}: its samples have no list of pairs")
+    table = pd.DataFrame(result.samples.related[PAIRS].select(["image1", "image2", "same"]).to_pandas())
+    place = {sample: row for row, sample in enumerate(result.predictions.ids())}
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path}: is not a table of pairs ({str(error).splitlines()[0]})") from None
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing:
-        raise UserError(f"{path}: has no column {missing[0]}; needed: {', '.join(COLUMNS)}")
-    return pd.DataFrame(table.to_pandas())
+        first, second = (np.array([place[sample] for sample in table[name]], int) for name in ("image1", "image2"))
+    except KeyError as error:
+        raise UserError(f"{result.folder}: the pairs name {error}, which is no sample") from None
+    return table.assign(score=scores_of(result.predictions.array(EMBEDDING), first, second, distance(result)))
+
+
+def scores_of(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, measure: str) -> np.ndarray:
+    """(N,) how alike the rows of each pair are: the cosine, or minus the Euclidean distance. vectors: (U, D)."""
+    pieces = [np.zeros(0)]
+    for start in range(0, len(first), CHUNK):
+        part = slice(start, start + CHUNK)
+        pieces.append(alike(vectors[first[part]].astype(np.float64), vectors[second[part]].astype(np.float64), measure))
+    return np.concatenate(pieces)
+
+
+def alike(a: np.ndarray, b: np.ndarray, measure: str) -> np.ndarray:
+    """(N,) between the rows of a (N, D) and b (N, D) or (D,). The cosine of a zero vector is 0."""
+    if measure == "euclidean":
+        return np.asarray(-np.linalg.norm(a - b, axis=-1))
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return np.asarray((a * b).sum(axis=-1) / np.where(lengths == 0, 1, lengths))
+
+
+def distance(result: Result) -> str:
+    """`cosine` or `euclidean`, as the metric that fitted the threshold compared."""
+    return "euclidean" if any("euclidean" in name for name in fitted(result)) else "cosine"
+
+
+def fitted(result: Result) -> dict[str, float]:
+    """The thresholds that were fitted on validation, by name."""
+    found = [values for values in dict(result.manifest.get("fitted") or {}).values() if isinstance(values, dict)]
+    return {str(name): float(value) for values in found for name, value in values.items() if str(name).startswith("threshold")}
 
 
 def rates(scores: np.ndarray, same: np.ndarray, threshold: float) -> Rates:
@@ -86,14 +117,8 @@ def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
 
 def hardest(pairs: pd.DataFrame, same: bool) -> pd.DataFrame:
     """The pairs of one person that look least alike, or of two people that look most alike; the hardest first."""
-    chosen = pairs[(pairs["label"] == SAME) == same]
+    chosen = pairs[pairs["same"] == int(same)]
     return chosen.sort_values("score", ascending=same, kind="stable", na_position="last", ignore_index=True)
-
-
-def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine between the rows of a (N, D) and the vector b (D,), in [-1, 1]."""
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b)
-    return np.asarray((a @ b) / np.where(lengths == 0, 1, lengths))
 
 
 def flat(embeddings: np.ndarray) -> np.ndarray:

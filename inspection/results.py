@@ -22,7 +22,7 @@ from inspection.jail import below
 from inspection.runs import Run
 from utils.errors import UserError
 
-FILE, SAMPLES, PAIRS = "predictions.parquet", "samples.parquet", "pairs.parquet"
+FILE, SAMPLES = "predictions.parquet", "samples.parquet"
 ATTRIBUTES, EMBEDDING, BOXES = "attributes", "embedding", "boxes"  # the kinds of prediction that views can show
 ALL_LABELS = "all labels together"
 MAX_COMBINED = 64

@@ -16,7 +16,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from base.predictions import Predictions
@@ -149,17 +148,12 @@ def faces_run(saved: Path, data: Path) -> RunFolder:
     centres = draw.normal(size=(max(group) + 1, 64))
     embedding = centres[group] + draw.normal(0, 1.3, (len(names), 64))
     embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
-    samples = SampleTable.from_columns(
-        data / "validate", {"id": names, "path": names, "group": [f"p{number}" for number in group]}
-    )
-    given = {"embedding": torch.from_numpy(embedding.astype(np.float32))}
-    folder = write_result(run, "valid-best", samples, given, classes={}, fitted={"PairScores": {"threshold": 0.25}})
-    place = {name: row for row, name in enumerate(names)}
-    first, second = ([place[row[key]] for row in rows] for key in ("image1", "image2"))
+    columns = {"id": names, "path": names, "group": [f"p{number}" for number in group]}
     pairs = {"image1": [row["image1"] for row in rows], "image2": [row["image2"] for row in rows],
-             "label": [int(row["label"]) for row in rows],
-             "score": (embedding[first] * embedding[second]).sum(axis=1)}  # fmt: skip
-    pq.write_table(pa.table(pairs), folder / "pairs.parquet")
+             "same": np.array([row["label"] == "0" for row in rows], np.int8)}  # fmt: skip
+    samples = SampleTable(data / "validate", pa.table(columns), {"pairs": pa.table(pairs)})
+    given = {"embedding": torch.from_numpy(embedding.astype(np.float32))}
+    write_result(run, "valid-best", samples, given, classes={}, fitted={"PairScores": {"threshold/cosine": 0.25}})
     return run
 
 

@@ -45,10 +45,14 @@ def show() -> None:
         _map(result)
         return
     try:
-        table = pairs.read(result.folder / results.PAIRS)
+        table = pairs.read(result.folder / results.FILE, result)
     except UserError as error:
+        st.info("These samples have no list of pairs that could be shown; the other parts need none.")
         problem(error)
-        st.info("Pairs are written beside the predictions where the data have a list of pairs.")
+        return
+    table = table[table["same"] >= 0]
+    if table.empty:
+        st.info("Of these pairs nobody knows which are of one person. Choose the predictions of another split.")
         return
     (_threshold if part == PARTS[0] else _hardest)(result, table)
 
@@ -58,13 +62,13 @@ def show() -> None:
 
 def _threshold(result: Result, table: pd.DataFrame) -> None:
     """The slider, and everything that moves with it."""
-    scores, same = table["score"].to_numpy(float), (table["label"] == pairs.SAME).to_numpy()
+    scores, same = table["score"].to_numpy(float), (table["same"] == 1).to_numpy()
     if not np.isfinite(scores).any():
         st.info("No pair has a score.")
         return
     low, high = float(np.nanmin(scores)), float(np.nanmax(scores))
     best = pairs.best_threshold(scores, same)
-    step = max((high - low) / 500, 1e-6)
+    step = max((high - low) / 200, 1e-6)
     threshold = st.slider(
         "Threshold", low, max(high, low + step), float(np.clip(best, low, high)), step, format="%.4f", key="threshold"
     )
@@ -168,17 +172,17 @@ def _faces(run: Run, result: Result) -> None:
         st.info("Upload one face to find the samples most like it, a second to compare the two.")
         return
     if first is not None and second is not None:
-        alike = float(pairs.similarity(first[None], second)[0])
+        alike = float(pairs.alike(first, second, pairs.distance(result)))
         st.metric("Similarity", number(alike, 4))
-        fitted = [value for found in (result.manifest.get("fitted") or {}).values() for value in dict(found).values()]
-        if fitted:
-            st.markdown(
-                f"**{'One person' if alike >= fitted[0] else 'Two people'}**, at the threshold {fitted[0]:.4f} of validation."
-            )
+        for threshold in list(pairs.fitted(result).values())[:1]:
+            verdict = "One person" if alike >= threshold else "Two people"
+            st.markdown(f"**{verdict}**, at the threshold {threshold:.4f} of validation.")
     wanted = first if first is not None else second
     assert wanted is not None
     st.subheader("Most alike among the samples")
-    alike_all = np.nan_to_num(pairs.similarity(result.predictions.array(results.EMBEDDING), wanted), nan=-2)
+    alike_all = np.nan_to_num(
+        pairs.alike(result.predictions.array(results.EMBEDDING), wanted, pairs.distance(result)), nan=-np.inf
+    )
     nearest = np.argsort(-alike_all, kind="stable")[:SHOWN]
     gallery(result, nearest, lambda row: [result.samples.id(row), f"{alike_all[row]:.4f}"])
 

@@ -22,6 +22,7 @@ from tests.helpers import ENVIRONMENT, ROOT, run, write_config
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 SCREENSHOTS = ROOT / "docs" / "app" if os.environ.get("SCREENSHOTS") else None
+PATIENCE = 60_000  # milliseconds, for a machine with other things to do
 LOADED = """() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
     && !document.querySelector('[data-testid=stSkeleton], [data-testid=stSpinner], [data-stale=true]')
     && [...document.images].every(image => image.complete)"""
@@ -93,7 +94,7 @@ def browser() -> Iterator[Any]:
 def context(browser: Any) -> Iterator[Any]:
     """A person's browser, whose cache all tests share."""
     found = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme="light")
-    found.set_default_timeout(20_000)
+    found.set_default_timeout(PATIENCE)
     yield found
     found.close()
 
@@ -157,9 +158,10 @@ class Person:
 @pytest.fixture
 def person(context: Any, server: str) -> Iterator[Person]:
     """Somebody with a page of their own."""
-    page = context.new_page()
-    yield Person(page, server)
-    page.close()
+    found = Person(context.new_page(), server)
+    yield found
+    found.page.close()
+    assert found.foreign == [], "something is asked of another machine"
 
 
 @pytest.fixture
@@ -169,7 +171,7 @@ def visitor(browser: Any, server: str) -> Iterator[Callable[..., Person]]:
 
     def make(**options: Any) -> Person:
         contexts.append(browser.new_context(**options))
-        contexts[-1].set_default_timeout(20_000)
+        contexts[-1].set_default_timeout(PATIENCE)
         return Person(contexts[-1].new_page(), server)
 
     yield make

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from base.predictions import Predictions
+from base.table import SampleTable
 from inspection import pairs
+from inspection.results import Result
 
 
 def case(seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,13 +64,27 @@ def test_a_pair_without_a_score_is_never_taken_for_one_person() -> None:
 
 
 def test_the_hardest_genuine_pair_has_the_lowest_score() -> None:
-    table = pd.DataFrame({"label": [0, 0, 1, 1], "score": [0.2, 0.9, 0.1, 0.7]})
+    table = pd.DataFrame({"same": [1, 1, 0, 0], "score": [0.2, 0.9, 0.1, 0.7]})
     assert pairs.hardest(table, same=True)["score"].tolist() == [0.2, 0.9]
     assert pairs.hardest(table, same=False)["score"].tolist() == [0.7, 0.1]
 
 
-def test_similarity_is_the_cosine() -> None:
-    assert pairs.similarity(np.array([[3.0, 0.0], [0.0, 2.0]]), np.array([5.0, 0.0])).tolist() == [1.0, 0.0]
+def test_alike_is_the_cosine_or_the_nearness() -> None:
+    a, b = np.array([[3.0, 0.0], [0.0, 2.0]]), np.array([5.0, 0.0])
+    assert pairs.alike(a, b, "cosine").tolist() == [1.0, 0.0]
+    assert pairs.alike(a, b, "euclidean").tolist() == pytest.approx([-2.0, -np.sqrt(29)])
+
+
+def test_pairs_are_scored_as_the_fitted_threshold_compared(tmp_path: Path) -> None:
+    ids = ["a", "b"]
+    listed = pa.table({"image1": ["a"], "image2": ["b"], "same": pa.array([-1], pa.int8())})
+    samples = SampleTable(tmp_path, pa.table({"id": ids, "path": ids}), {"pairs": listed})
+    predictions = Predictions.of(ids, {"embedding": torch.tensor([[3.0, 0.0], [0.0, 4.0]])})
+    found = {}
+    for measure in ("cosine", "euclidean"):
+        manifest = {"fitted": {"PairScores": {f"threshold/{measure}": 0.5}}}
+        found[measure] = pairs.read(tmp_path / measure, Result(tmp_path, predictions, manifest, samples))["score"].tolist()
+    assert found == {"cosine": [0.0], "euclidean": [-5.0]}
 
 
 def test_the_map_keeps_the_direction_in_which_embeddings_differ() -> None:
