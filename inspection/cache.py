@@ -50,13 +50,13 @@ def by_file(entries: int) -> Callable[[Callable[Concatenate[Path, P], T]], Calla
                         return kept[key]
                 try:
                     answer = function(path, *args, **kwargs)
-                finally:
                     with guard:
+                        kept[key] = answer
+                        while len(kept) > entries:
+                            kept.popitem(last=False)
+                finally:
+                    with guard:  # after the answer is kept, so that whoever comes now finds it
                         locks.pop(key, None)
-                with guard:
-                    kept[key] = answer
-                    while len(kept) > entries:
-                        kept.popitem(last=False)
                 return answer
 
         return cached

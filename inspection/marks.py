@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +49,11 @@ class Marks:
     def corrections(self) -> Path:
         """The file for `data_loader.args.corrections`."""
         return self.folder / CORRECTIONS
+
+    @property
+    def shown(self) -> str:
+        """Its name as the command line wants it, from the folder that the app was started in."""
+        return os.path.relpath(self.corrections)
 
     def all(self) -> list[Mark]:
         """The corrections, in order. Raises UserError for a file that is none."""

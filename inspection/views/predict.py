@@ -100,20 +100,26 @@ def _said(model: Ready, content: bytes, picture: np.ndarray, key: str, why: bool
     except (UserError, ImageError) as error:
         problem(error)
         return
-    st.image(said.seen, width=160)
-    st.caption("as the model sees it, at {} x {} pixels".format(*said.seen.shape[:2]))
     spec = model.loaded.spec
     labels = [
         name for name, value in said.prediction.items() if name in spec.classes and value.shape == (len(spec.classes[name]),)
     ]
+    heat = _why(model, content, said, labels, key) if why else None
+    with st.container(horizontal=True):
+        for image, caption in (
+            (said.seen, "as the model sees it, at {} x {} pixels".format(*said.seen.shape[:2])),
+            (heat, "warm: what speaks for it"),
+        ):
+            if image is not None:
+                with st.container(width=165):
+                    st.image(image, width=160)
+                    st.caption(caption)
     for label in labels:
         _probabilities(label, spec.classes[label], said.prediction[label])
     if results.BOXES in said.prediction:
         _boxes(said, picture, next(iter(spec.classes.values()), []))
     if results.EMBEDDING in said.prediction:
         _embedding(said.prediction[results.EMBEDDING])
-    if why:
-        _why(model, content, said, labels, key)
 
 
 def _probabilities(label: str, names: list[str], values: np.ndarray) -> None:
@@ -146,8 +152,8 @@ def _embedding(values: np.ndarray) -> None:
     st.caption(f"length {np.linalg.norm(values):.3f}; it begins {first}, …")
 
 
-def _why(model: Ready, content: bytes, said: Answer, labels: list[str], key: str) -> None:
-    """A map of where the score of a chosen class comes from."""
+def _why(model: Ready, content: bytes, said: Answer, labels: list[str], key: str) -> np.ndarray | None:
+    """The picture under a map of where the score of a chosen class comes from; a message where there is none."""
     from inspection.models import saliency
 
     if labels:
@@ -170,9 +176,8 @@ def _why(model: Ready, content: bytes, said: Answer, labels: list[str], key: str
         heat = saliency(model, content, score)
     except (UserError, ImageError) as error:
         st.info(literal(error))
-        return
-    st.image(pictures.heated(said.seen, heat), width=160)
-    st.caption("warm: what speaks for it")
+        return None
+    return pictures.heated(said.seen, heat)
 
 
 def _best_box(prediction: dict[str, Any]) -> Any:

@@ -149,6 +149,7 @@ class Person:
 
         self.page.set_viewport_size({"width": self.page.viewport_size["width"], "height": height})
         self.ready()
+        self.page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
         self.page.wait_for_timeout(700)  # fonts, and charts that fade in
         with Image.open(io.BytesIO(self.page.screenshot())) as image:
             SCREENSHOTS.mkdir(parents=True, exist_ok=True)

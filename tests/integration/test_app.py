@@ -118,6 +118,18 @@ def test_the_address_opens_run_view_and_filter(app: Callable[..., AppTest], tmp_
     assert "**1** of 4 samples" in [text.value for text in page.markdown]
 
 
+def test_a_filter_of_one_label_is_forgotten_with_another(app: Callable[..., AppTest], tmp_path: Path) -> None:
+    run = write_run(tmp_path / "saved", "b/20260102-000000-0000", {"name": "b"}, [])
+    samples = SampleTable.from_columns(tmp_path, {"id": ["a"], "path": ["a"], "mask": [0], "age": [0]})
+    said = {"mask": torch.tensor([[0.9, 0.1]]), "age": torch.tensor([[0.9, 0.1]])}
+    write_result(run, "valid-best", samples, said, classes={"mask": ["on", "off"], "age": ["young", "old"]})
+    page = app("Mistakes", label="mask", truth="off")
+    assert "**0** of 1 samples" in [text.value for text in page.markdown]
+    page = page.selectbox(key="label").set_value("age").run()
+    assert not page.exception
+    assert "**1** of 1 samples" in [text.value for text in page.markdown]
+
+
 @pytest.mark.parametrize("start", range(0, 200, 50))
 def test_no_traversal_in_any_field_of_the_address_reads_anything(app: Callable[..., AppTest], tmp_path: Path, start: int) -> None:
     write_answers(tmp_path, ["on", "off"])
