@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -61,7 +62,9 @@ def server(world: Path) -> Iterator[str]:
             yield address
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(10)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
 
 
 def _wait(address: str, limit: float = 30) -> None:
@@ -128,6 +131,14 @@ class Person:
     def metric(self, label: str) -> str:
         """The text of a figure."""
         return str(self.page.get_by_test_id("stMetric").filter(has_text=label).first.get_by_test_id("stMetricValue").inner_text())
+
+    def settled(self, found: Callable[[], Any], wanted: Callable[[], Any], limit: float = 20) -> tuple[Any, Any]:
+        """Both, as soon as they agree; the server answers a little after the slider stops."""
+        end = time.monotonic() + limit
+        while (both := (found(), wanted()))[0] != both[1] and time.monotonic() < end:
+            self.page.wait_for_timeout(200)
+        self.ready()
+        return both
 
     def choose(self, label: str, option: str) -> None:
         """In a select box."""

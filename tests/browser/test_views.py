@@ -147,11 +147,11 @@ def test_moving_the_threshold_moves_the_figures_as_counted_from_the_file(person:
     for moves in (0, 12, 12):
         for _ in range(moves):
             slider.press("ArrowRight")
-        person.page.wait_for_timeout(600)
-        person.ready()
-        threshold = float(slider.input_value())
-        found = {name: person.metric(name) for name in ("Accuracy", "FAR", "FRR")}
-        assert found == verification(pairs, threshold)
+        found, wanted = person.settled(
+            lambda: {name: person.metric(name) for name in ("Accuracy", "FAR", "FRR")},
+            lambda: verification(pairs, float(slider.input_value())),
+        )
+        assert found == wanted
         seen.add(found["FRR"])
     assert len(seen) == 3
 
