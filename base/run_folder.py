@@ -68,6 +68,8 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove the folders where they hold nothing, since the run did not begin. Every process may call it."""
+        from utils import distributed
+
         if distributed.is_main() and {path.name for path in self.models.iterdir()} <= {LOCK} and not any(self.log.iterdir()):
             (self.models / LOCK).unlink(missing_ok=True)
             for folder in (self.models, self.log):

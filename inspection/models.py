@@ -16,7 +16,7 @@ from base.base_data_loader import BaseDataLoader
 from inspection.cache import by_file
 from trainer import build
 from trainer.build import Loaded
-from trainer.predict import evaluating
+from trainer.predict import evaluating, predict_pictures
 from utils.device import autocast, to_float32
 from utils.errors import UserError
 
@@ -39,7 +39,7 @@ class Answer:
 
     seen: np.ndarray  # (h, w, 3) uint8 RGB, as the model saw it
     size: tuple[int, int]  # height and width of the picture as it was given to the loader
-    prediction: dict[str, Any]  # as `decode` gives it, of one sample: arrays without their first dimension
+    prediction: dict[str, np.ndarray]  # columns of Predictions, of this sample
 
 
 @by_file(entries=KEPT)
@@ -56,12 +56,13 @@ def checkpoint(folder: Path) -> Path:
 
 
 def answer(model: Ready, content: bytes) -> Answer:
-    """A picture's bytes through the loader's preprocessing, the model and its decoder. Raises ImageError."""
+    """A picture's bytes through the loader's preprocessing and the config's inference. Raises ImageError."""
     with model.lock:
-        image, affine, size = _prepared(model, content)
-        with evaluating(model.loaded.model):
-            prediction = model.loaded.model.move(_predicted(model, image), affine)
-        return Answer(_picture(image), size, {name: _single(value) for name, value in prediction.items()})
+        image, geometry, size = _prepared(model, content)
+        inference = build.build_inference(model.loaded.experiment, model.loaded.spec)
+        found = predict_pictures(model.loaded.model, [("picture", image[0], geometry[0])], image.device, inference)
+    prediction = {name: found.lists(name)[0] if found.ragged(name) else found.array(name)[0] for name in found.names}
+    return Answer(_picture(image), size, prediction)
 
 
 def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Tensor]) -> np.ndarray:
@@ -140,11 +141,6 @@ def _predicted(model: Ready, image: Tensor) -> dict[str, Any]:
     with autocast(image.device, settings.precision):
         outputs = network(image)
     return dict(network.decode(to_float32(outputs)))
-
-
-def _single(value: Any) -> Any:
-    first = value[0]
-    return first.detach().float().cpu().numpy() if isinstance(first, Tensor) else first
 
 
 def _picture(image: Tensor) -> np.ndarray:

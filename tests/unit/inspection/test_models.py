@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from base.base_model import BaseModel
-from base.contracts import Outputs, Prediction, Target
+from base.contracts import DataSpec, Outputs, Prediction, Target
 from inspection import models
 from inspection.cache import by_file
 from inspection.models import Ready
+from model.fusion import MeanFusion
 from utils.errors import UserError
 
 SIZE = 32
@@ -43,14 +44,15 @@ class Corner(BaseModel):
 
 def ready(model: BaseModel) -> Ready:
     """With a loader that gives a picture with a red corner whatever the bytes."""
-    settings = SimpleNamespace(config=SimpleNamespace(trainer=SimpleNamespace(precision="fp32")))
+    fusion = SimpleNamespace(build=lambda spec: MeanFusion())
+    settings = SimpleNamespace(config=SimpleNamespace(trainer=SimpleNamespace(precision="fp32"), views=[], fusion=fusion))
     picture = np.zeros((SIZE, SIZE, 3), np.uint8)
     picture[: SIZE // 2, : SIZE // 2, 0] = 200
     affine = torch.eye(2, 3)
     loader: Any = SimpleNamespace(
         decode=lambda content: picture, preprocess=lambda image: (torch.from_numpy(image).permute(2, 0, 1), affine)
     )
-    loaded: Any = SimpleNamespace(model=model.eval(), experiment=settings)
+    loaded: Any = SimpleNamespace(model=model.eval(), experiment=settings, spec=DataSpec())
     return Ready(loaded, loader)
 
 
