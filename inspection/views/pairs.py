@@ -75,7 +75,7 @@ def _threshold(result: Result, table: pd.DataFrame) -> None:
     st.caption(f"Pairs at least this alike are taken for one person. The best on these pairs: {best:.4f}.")
     found = pairs.rates(scores, same, threshold)
     values = {"Accuracy": share(found.accuracy, 2), "FAR": share(found.far, 2), "FRR": share(found.frr, 2),
-              "F1 of same": number(found.f1, 4), "Taken for one": f"{found.accepted:,} of {len(scores):,}"}  # fmt: skip
+              "F1 of same": number(found.f1, 4), "Taken for one": f"{found.accepted:,}"}  # fmt: skip
     with st.container(horizontal=True):
         for name, value in values.items():
             st.metric(name, value, width=130)
