@@ -105,6 +105,10 @@ class BaseDataLoader(Checked, ABC):
         Returns it as (3, h, w) uint8, and the affine (2, 3) float32 from its pixels to those of `image`.
         """
 
+    def preprocessing(self) -> dict[str, Any]:
+        """What `preprocess` does, in plain values: for a program that has to do the same. Touches no file."""
+        return {}
+
     @abstractmethod
     def picture(self, split: str, row: int) -> np.ndarray:
         """A sample's picture in the pixels of predictions, (h, w, 3) uint8 RGB: as evaluation sees it, or the original."""

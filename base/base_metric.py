@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from base.contracts import PictureOf, Points
 from base.predictions import Predictions
 from base.registry import Checked, Registry
@@ -38,6 +40,13 @@ class BaseMetric(Checked, ABC):
 
     def use(self, fitted: Mapping[str, float]) -> None:
         """Take what `fit` gave, before `compute` on any other samples."""
+
+    def decisions(self, predictions: Predictions) -> np.ndarray:
+        """What is decided from the predictions, at what `use` took: (M,) integers, by which two models can be compared.
+
+        None by default.
+        """
+        return np.zeros(0, np.int64)
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
         """Name -> plot, for TensorBoard and the output folder; none by default."""

@@ -284,6 +284,16 @@ class ImageLoader(BaseDataLoader):
         affine = torch.tensor([[width / w, 0.0, 0.0], [0.0, height / h, 0.0]])
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))), affine
 
+    def preprocessing(self) -> dict[str, Any]:
+        """The resizing, the order of the colours, and the transforms of evaluation."""
+        return {
+            "resize": list(self.image_size),
+            "interpolation": "by areas (OpenCV's INTER_AREA) to under two thirds of the size, else bilinear (INTER_LINEAR)",
+            "colours": "RGB",
+            "pixels": "uint8, (B, 3, H, W)",
+            "transforms": self.pipelines[False].as_json(),
+        }
+
     def picture(self, split: str, row: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB, as evaluation sees the sample."""
         return self.evaluated(self.read(self.table(split).path(row)))

@@ -25,6 +25,8 @@ from base.registry import Checked, Part, named
 from base.run_folder import RunFolder
 from logger.console import ConsoleLogger
 from logger.jsonl import JsonlLogger
+from model import exported
+from model.exported import ExportedModel, UndecodedModel
 from trainer import init_from
 from trainer.budget import require_within
 from trainer.config_model import REPLACED, config_model
@@ -262,6 +264,11 @@ class Loaded:
         """By metric, what was fitted on the validation samples of its run."""
         return dict(self.state["fitted"])
 
+    @property
+    def exported(self) -> bool:
+        """Whether it is what `python -m model.export` wrote: it predicts, and has no loss."""
+        return "loss" not in self.state
+
 
 def find_checkpoint(path: Path) -> Path:
     """A checkpoint file as given, or the best (else the last) one of a run's folder. Raises UserError."""
@@ -281,26 +288,45 @@ def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()
     overrides: `a.b.c=VALUE` changes of its config, e.g. another data folder. Raises UserError.
     """
     path = find_checkpoint(path)
-    entry = checkpoint.CheckpointFolder(path.parent).manifest()["files"].get(path.name)
-    state = checkpoint.load(path, entry["sha256"] if entry else None)
+    session, state = exported.unseal(path) if path.suffix == exported.SUFFIX else (None, _read(path))
     try:
         raw = config.from_values(state["config"], str(path), overrides)
         spec = DataSpec.from_json(state["spec"])
-        weights = state.get("ema") or state["model"]
+        weights = {} if session is not None else state.get("ema") or state["model"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: is no checkpoint of this project (it lacks {error})") from None
     experiment = check(raw)
+    if session is not None:
+        ran: ExportedModel = (
+            ExportedModel(session, state, path)
+            if state["decoded"]
+            else UndecodedModel(session, state, path, build_model(experiment, spec, fresh=False))
+        )
+        return Loaded(path, experiment, state, spec, ran.to(device).eval(), files.sha256(path))
     model = build_model(experiment, spec, fresh=False)
-    load_weights(model, weights, path)
+    load_weights(model, weights, path, partial="exported" in state)
     layout = torch.channels_last if experiment.config.trainer.channels_last else torch.contiguous_format
     model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     return Loaded(path, experiment, state, spec, model, files.sha256(path))
 
 
-def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path) -> None:
-    """Raise UserError, in one line, where the weights are not those of the model."""
+def _read(path: Path) -> dict[str, Any]:
+    """A checkpoint's state, checked against its folder's manifest where that knows it."""
+    return checkpoint.load(path, checkpoint.CheckpointFolder(path.parent).digests(path.name))
+
+
+def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path, partial: bool = False) -> None:
+    """Raise UserError, in one line, where the weights are not those of the model. partial: those for predicting are enough."""
+    own = model.state_dict()
+    rest = {name: own[name] for name in training_only_names(model) if name not in weights} if partial else {}
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict({**rest, **weights})
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: holds the weights of another model ({reason})") from None
+
+
+def training_only_names(model: BaseModel) -> set[str]:
+    """The names of the weights and buffers that predicting does without."""
+    left_out = {id(tensor) for part in model.training_only() for tensor in part.state_dict(keep_vars=True).values()}
+    return {name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) in left_out}

@@ -119,7 +119,7 @@ def _predict(
     several: list[Predictions] = []
     losses: dict[str, float] = {}
     for model, loader in zip(models, loaders, strict=True):
-        loss = _loss(model, chosen) if alone else None
+        loss = _loss(model, chosen) if alone and not model.exported else None
         build.set_deterministic(model.experiment.config.trainer.deterministic)
         with _Bar(f"{model.path.parent.name}/{model.path.name}", verbosity) as progress:
             predictions, losses = predict(model.model, loader, split, chosen, _inference(model, precision), loss, progress)

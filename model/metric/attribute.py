@@ -110,6 +110,10 @@ class AttributeScores(BaseMetric):
         """`accuracy`, `f1`, and behind a slash those of each label."""
         return [f"{score}{suffix}" for suffix in ("", *self._suffixes().values()) for score in ("accuracy", "f1")]
 
+    def decisions(self, predictions: Predictions) -> np.ndarray:
+        """The class of every sample for every label, the labels one after the other."""
+        return np.concatenate([predictions.array(label).argmax(1) for label in self.spec.classes])
+
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """Name -> score in 0..1."""
         scores = {}

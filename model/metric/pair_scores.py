@@ -91,6 +91,15 @@ class PairScores(BaseMetric):
             **self._folds(compared, table),
         }
 
+    def decisions(self, predictions: Predictions) -> np.ndarray:
+        """For every two samples whether they are called the same, at the threshold; none without one."""
+        if self.threshold is None:
+            return super().decisions(predictions)
+        first, second = np.triu_indices(len(predictions), 1)
+        vectors = require_vectors(predictions, "embedding", self.distance)
+        called = pair_scores(vectors, first, second, self.distance) >= self.threshold
+        return called.astype(np.int64)
+
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
         """`scores` (histograms of both kinds), `roc`, `det`, and `hardest_pairs`."""
         from model.metric import pair_plots

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
-from tests.guards.sources import PACKAGES, imported, relative, scripts, sources
+from tests.guards.sources import PACKAGES, ROOT, imported, relative, scripts, sources, tree
 
 MAY_IMPORT: dict[str, set[str]] = {
     "utils": set(),
@@ -17,6 +18,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainer": {"utils", "base", "data_loader", "model", "logger"},
     "inspection": {"utils", "base", "data_loader", "model", "logger", "trainer"},
 }
+# Scripts that are kept in a package, beside what they are about: `python -m model.export`. They may import what scripts may,
+# and nothing imports them.
+SCRIPTS_WITHIN = {"model/export.py"}
 NEVER = {"tests", "benchmarks", "train", "test", "app", "new_project"}
 
 
@@ -29,7 +33,21 @@ def forbidden(path: Path, allowed: set[str]) -> list[str]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_imports_only_what_is_below_it(package: str) -> None:
-    assert [line for path in sources(package) for line in forbidden(path, MAY_IMPORT[package] | {package})] == []
+    modules = [path for path in sources(package) if relative(path) not in SCRIPTS_WITHIN]
+    assert [line for path in modules for line in forbidden(path, MAY_IMPORT[package] | {package})] == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS_WITHIN)
+def test_a_script_within_a_package_imports_others_only_when_it_is_run(script: str) -> None:
+    tops = [node for node in tree(ROOT / script).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert {getattr(node, "module", None) for node in tops} <= {"__future__", "utils.errors", None}
+    assert forbidden(ROOT / script, set(PACKAGES)) == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS_WITHIN)
+def test_nothing_imports_a_script_within_a_package(script: str) -> None:
+    name = script.removesuffix(".py").replace("/", ".")
+    assert [relative(path) for path in [*sources(), *scripts()] if name in {module for _, module in imported(path)}] == []
 
 
 def test_no_script_is_imported_by_another() -> None:

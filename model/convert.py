@@ -1,0 +1,134 @@
+"""From a trained model to the bytes of an ONNX graph: in float32, float16, or int8.
+
+torch.onnx, onnx and onnxruntime are slow to import: only the functions that convert do so.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from base.base_model import BaseModel
+from utils.errors import UserError
+
+INPUT = "image"
+CALIBRATION_BATCH = 8
+
+
+class Graph(nn.Module):
+    """A model as a function from pictures to a tuple of tensors: what is exported.
+
+    The decoder is part of it where it gives tensors. Where it gives lists (a different number of items for each picture),
+    the graph ends with the outputs, and `decode` stays with the program that runs it.
+    """
+
+    def __init__(self, model: BaseModel, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.model = model.eval()
+        with torch.inference_mode():
+            image = torch.zeros(1, 3, *size, dtype=torch.uint8, device=next(model.parameters()).device)
+            outputs = model(image)
+            prediction = model.decode(outputs)
+        self.decoded = all(isinstance(value, Tensor) for value in prediction.values())
+        found = prediction if self.decoded else outputs
+        others = [name for name, value in found.items() if not isinstance(value, Tensor)]
+        if others:
+            raise UserError(f"the output {', '.join(others)} is no tensor; such a model cannot be exported")
+        self.names = list(found)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """The tensors of `names`, in their order. image: (B, 3, H, W) uint8."""
+        outputs = self.model(image)
+        found = self.model.decode(outputs) if self.decoded else outputs
+        return tuple(found[name] for name in self.names)
+
+
+def to_program(graph: Graph, size: tuple[int, int]) -> torch.export.ExportedProgram:
+    """The graph as torch.export traces it, for any number of pictures of one size (height, width)."""
+    example = torch.zeros(2, 3, *size, dtype=torch.uint8)
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+
+
+def program_bytes(program: torch.export.ExportedProgram, extra: dict[str, str]) -> bytes:
+    """The program as torch.export.save writes it. extra: texts that the file carries, by name."""
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files=extra)
+    return buffer.getvalue()
+
+
+def to_onnx(graph: Graph, size: tuple[int, int]) -> Any:
+    """The graph as an onnx.ModelProto, for any number of pictures of one size. Raises UserError for an operator without one."""
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                to_program(graph, size), input_names=[INPUT], output_names=_onnx_names(graph), dynamo=True, verbose=False,
+            )  # fmt: skip
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise UserError(f"the model cannot be written as ONNX ({str(error).splitlines()[0][:200]})") from error
+    assert program is not None
+    return program.model_proto
+
+
+def to_half(proto: Any) -> Any:
+    """The graph in float16; what goes in and comes out stays as it was."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with _quiet():
+        return convert_float_to_float16(proto, keep_io_types=True)
+
+
+def to_int8(proto: Any, pictures: np.ndarray) -> Any:
+    """The graph with 8-bit weights (a scale per channel) and activations, whose ranges are those on the given pictures.
+
+    pictures: (N, 3, H, W) uint8. Static quantisation of onnxruntime, in its QDQ form.
+    """
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.batches = iter(range(0, len(pictures), CALIBRATION_BATCH))
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            start = next(self.batches, None)
+            return None if start is None else {INPUT: pictures[start : start + CALIBRATION_BATCH]}
+
+    with _quiet(), tempfile.TemporaryDirectory() as folder:
+        given, prepared, written = (Path(folder) / f"{name}.onnx" for name in ("given", "prepared", "int8"))
+        onnx.save(proto, str(given))
+        quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
+        quantization.quantize_static(
+            str(prepared), str(written), Pictures(), per_channel=True, quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
+        )  # fmt: skip
+        return onnx.load(str(written))
+
+
+def _onnx_names(graph: Graph) -> list[str]:
+    """An output that is called like the input would be another one's name."""
+    return [f"out.{name}" for name in graph.names]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the remarks of converters on what they do."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

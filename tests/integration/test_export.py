@@ -1,0 +1,145 @@
+"""From a checkpoint to one file that test.py takes as well."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+
+from base.predictions import Predictions
+from tests.helpers import arguments, run, write_config
+from trainer import build, export, parity
+from trainer.export import run_export
+from trainer.launch import launch
+from trainer.testing import run_test
+from utils.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def best(masks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The best checkpoint of a tiny run."""
+    folder = tmp_path_factory.mktemp("trained")
+    launch(arguments(write_config(folder, masks_folder, {"trainer.epochs": 1, "budget": {"max_params": 1e6}})))
+    (found,) = folder.glob("saved/models/*/*/best.pth")
+    return found
+
+
+def options(best: Path, output: Path, **others: object) -> Namespace:
+    given = {"format": "onnx", "half": False, "int8": False, "samples": 16, "allow": None, "set": []}
+    return Namespace(resume=str(best), output=str(output), **{**given, **others})
+
+
+def scores(checkpoint: Path, output: Path) -> dict[str, float]:
+    given = {"device": "cpu", "set": [], "split": "valid", "save_dir": "saved", "verbosity": 0}
+    run_test(Namespace(resume=[str(checkpoint)], output=str(output), **given))
+    return dict(json.loads((output / "metrics.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def onnx(best: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("onnx")
+    run_export(options(best, folder))
+    return folder / "tiny.onnx"
+
+
+def test_test_py_scores_the_exported_file_as_the_checkpoint(best: Path, onnx: Path, tmp_path: Path) -> None:
+    before, after = scores(best, tmp_path / "before"), scores(onnx, tmp_path / "after")
+    assert after == {name: value for name, value in before.items() if not name.startswith("loss")}
+    first, second = (Predictions.read(tmp_path / name / "predictions.parquet")[0] for name in ("before", "after"))
+    assert abs(first.array("mask") - second.array("mask")).max() < 1e-5
+
+
+def test_the_card_says_where_the_model_is_from(best: Path, onnx: Path) -> None:
+    card = json.loads(onnx.with_name("tiny.onnx.card.json").read_text())
+    state = build.load_model(best, torch.device("cpu")).state
+    assert card["config_hash"] == state["config_hash"] and card["split_hash"] == state["split_hash"]
+    assert card["parity"]["changed"] == 0 and card["parity"]["decisions"] == 3 * card["parity"]["samples"]
+    assert card["budget"] == {"max_params": 1e6, "max_model_mb": None}
+    assert 0 < card["latency"]["torch"]["p50_ms"] <= card["latency"]["torch"]["p95_ms"]
+    assert "## Scores" in onnx.with_name("tiny.onnx.card.md").read_text()
+
+
+def test_a_checkpoint_without_what_training_needs_predicts_the_same(best: Path, tmp_path: Path) -> None:
+    run_export(options(best, tmp_path, format="torch"))
+    written = tmp_path / "tiny.pth"
+    assert written.stat().st_size < best.stat().st_size / 3  # no optimiser, no average
+    before, after = scores(best, tmp_path / "before"), scores(written, tmp_path / "after")
+    assert after == {name: value for name, value in before.items() if not name.startswith("loss")}
+
+
+def test_an_exported_program_is_written(best: Path, tmp_path: Path) -> None:
+    run_export(options(best, tmp_path, format="exported-program"))
+    extra = {"laurel.json": ""}
+    program = torch.export.load(tmp_path / "tiny.pt2", extra_files=extra)
+    assert json.loads(extra["laurel.json"])["classes"]["mask"] == ["worn", "incorrect", "not worn"]
+    assert len(program.module()(torch.zeros(3, 3, 32, 32, dtype=torch.uint8))) == 3
+
+
+def test_a_model_that_disagrees_is_not_written(best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export.convert, "to_half", lambda proto: shifted(proto))
+    with pytest.raises(UserError, match=r"tiny-fp16.onnx: not written, it disagrees with the original"):
+        run_export(options(best, tmp_path, half=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def shifted(proto):  # type: ignore[no-untyped-def]
+    """The graph with one weight tensor of zeros."""
+    import numpy as np
+    from onnx import numpy_helper
+
+    largest = max(proto.graph.initializer, key=lambda one: np.prod(one.dims))
+    largest.CopyFrom(numpy_helper.from_array(np.zeros(tuple(largest.dims), np.float32), largest.name))
+    heads = [one for one in proto.graph.initializer if "head.bias" in one.name]
+    for one in heads:
+        one.CopyFrom(numpy_helper.from_array(9 * np.arange(np.prod(one.dims), dtype=np.float32), one.name))
+    return proto
+
+
+def test_without_data_drawn_pictures_are_compared(best: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_export(options(best, tmp_path, set=[f"data_loader.args.data_dir={json.dumps(str(tmp_path / 'none'))}"]))
+    assert "drawn ones are compared" in capsys.readouterr().out
+    assert json.loads((tmp_path / "tiny.onnx.card.json").read_text())["parity"]["source"] == "drawn"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"format": "torch", "int8": True}, "--format torch: cannot be written in int8"),
+        ({"samples": 0}, "--samples must be at least 1"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(best: Path, tmp_path: Path, given: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run_export(options(best, tmp_path, **given))
+
+
+def test_an_exported_file_is_not_exported_again(onnx: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is an exported model"):
+        run_export(options(onnx, tmp_path))
+
+
+def test_pictures_of_another_size_end_the_script_with_one_line(onnx: Path, tmp_path: Path) -> None:
+    ended = run(tmp_path, "test.py", "-r", onnx, "-o", tmp_path / "out", "--verbosity", "1",
+                "--set", "data_loader.args.image_size=[48,32]")  # fmt: skip
+    assert (ended.status, len(ended.lines)) == (2, 1)
+    assert "takes pictures of 3x32x32 uint8, found 3x48x32" in ended.errors
+
+
+def test_a_damaged_file_ends_the_script_with_one_line(onnx: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(onnx.read_bytes()[:-1000])
+    ended = run(tmp_path, "test.py", "-r", broken, "-o", tmp_path / "out")
+    assert (ended.status, len(ended.lines)) == (2, 1)
+
+
+def test_golden_pictures_come_from_the_whole_split(best: Path) -> None:
+    loaded = build.load_model(best, torch.device("cpu"))
+    loader = build.build_loader(loaded.experiment, torch.device("cpu"))
+    shown = parity.golden(loader, (32, 32), 7)
+    assert (shown.source, shown.pictures.shape) == ("validation", (7, 3, 32, 32))
+    assert not torch.equal(shown.pictures[0], shown.pictures[-1])

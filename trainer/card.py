@@ -1,0 +1,154 @@
+"""What an exported model says of itself: to programs in the file, to readers in a card of JSON and Markdown beside it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.convert import Graph
+from trainer.budget import inference_size
+from trainer.build import Loaded
+from trainer.parity import Golden, Parity, Run
+from utils import files
+
+WARM_UP, TIMED = 5, 50  # predictions of one picture
+KEPT = ("config_hash", "split_hash", "parents", "scores")  # of a checkpoint
+
+
+def metadata(loaded: Loaded, graph: Graph, preprocessing: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """What the file carries: all that a program needs to make predictions of pictures, and to say where they come from."""
+    return {
+        "name": loaded.experiment.config.name,
+        "config": loaded.experiment.raw.values,
+        **{key: loaded.state.get(key) for key in KEPT},
+        "checkpoint": {"file": loaded.path.name, "run": loaded.path.absolute().parent.name, "sha256": loaded.digest},
+        "spec": loaded.spec.as_json(),
+        "classes": loaded.spec.classes,
+        "fitted": loaded.fitted,
+        "kind": kind,
+        "outputs": graph.names,
+        "decoded": graph.decoded,
+        "preprocessing": {**preprocessing, "size": list(loaded.spec.image_size or ()), "normalisation": _normalisation(loaded)},
+        "licence": licences(loaded),
+    }
+
+
+def licences(loaded: Loaded) -> list[str]:
+    """What is known of the rights in the weights: of the network's source, and of the weights that training began with."""
+    notes = ["Code: MIT, see LICENSE.", "Training data: their own terms hold for what is learned from them."]
+    for part in loaded.model.modules():
+        about = getattr(part, "pretrained_cfg", None)  # of timm's networks
+        if about is None:
+            continue
+        name, tag, terms, origin = (about.get(key) for key in ("architecture", "tag", "license", "origin_url"))
+        notes.append(f"Network: {name} of timm, Apache-2.0.")
+        if _pretrained(loaded.state["config"].get("arch")):
+            notes.append(f"First weights: {name}.{tag}, {terms or 'terms not recorded'} ({origin or 'timm'}).")
+    return notes
+
+
+def latency(run: Run, pictures: Tensor) -> dict[str, float]:
+    """Milliseconds for one picture: the median and the 95th percentile."""
+    picture, taken = pictures[:1], []
+    with torch.inference_mode():
+        for number in range(WARM_UP + TIMED):
+            start = time.perf_counter()
+            run(picture)
+            if number >= WARM_UP:
+                taken.append(1000 * (time.perf_counter() - start))
+    return {"p50_ms": float(np.percentile(taken, 50)), "p95_ms": float(np.percentile(taken, 95))}
+
+
+def write(
+    path: Path, loaded: Loaded, about: Mapping[str, Any], agreed: Parity, timed: Mapping[str, Mapping[str, float]], shown: Golden
+) -> Path:
+    """The card beside the exported file, as `.card.json` and `.card.md`; the path of the second."""
+    size, budget = inference_size(loaded.model), loaded.experiment.config.budget
+    values = {
+        "file": path.name,
+        "sha256": files.sha256(path),
+        "megabytes": path.stat().st_size / 1e6,
+        "parameters": size.params,
+        "budget": budget.model_dump() if budget is not None else None,
+        "data": {"folder": str(about["config"]["data_loader"]["args"].get("data_dir", "")), "samples": loaded.spec.counts},
+        **{key: value for key, value in about.items() if key not in ("config", "spec")},
+        "parity": asdict(agreed),
+        "latency": {"machine": _machine(), "threads": torch.get_num_threads(), "size": list(shown.size), **timed},
+    }
+    files.write_json(path.with_name(f"{path.name}.card.json"), values)
+    markdown = path.with_name(f"{path.name}.card.md")
+    files.write_bytes(markdown, "\n".join(_markdown(values)).encode())
+    return markdown
+
+
+def text(about: Mapping[str, Any]) -> str:
+    """The metadata as JSON."""
+    return json.dumps(about, ensure_ascii=False, allow_nan=False)
+
+
+def _markdown(values: Mapping[str, Any]) -> Iterator[str]:
+    yield f"# {values['name']} ({values['kind']})\n"
+    yield from _table("File", {key: values[key] for key in ("file", "sha256", "megabytes", "parameters", "budget")})
+    yield from _table("Trained", {key: values[key] for key in ("data", *KEPT[:3], "checkpoint")})
+    yield from _table("Takes", values["preprocessing"])
+    yield from _table("Gives", {key: values[key] for key in ("outputs", "classes", "fitted")})
+    yield from _table("Scores", _with_intervals(values["scores"] or {}))
+    yield from _table("Agreement with the original", values["parity"])
+    yield from _table("Time for one picture", values["latency"])
+    yield "## Licence\n"
+    yield from (f"- {note}" for note in values["licence"])
+    yield ""
+
+
+def _table(title: str, rows: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## {title}\n\n| | |\n|---|---|"
+    yield from (f"| {name} | {_shown(value)} |" for name, value in rows.items())
+    yield ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, dict | list):
+        found = json.dumps(value, ensure_ascii=False)
+        return f"`{found[:400]}{'…' if len(found) > 400 else ''}`".replace("|", "\\|")
+    return "not known" if value is None else str(value).replace("|", "\\|")
+
+
+def _with_intervals(scores: Mapping[str, Any]) -> dict[str, str]:
+    """The scores; `x/low` and `x/high`, where a metric gives them, are the ends of the interval of `x`."""
+    ends = [name for name in scores if name.rpartition("/")[2] in ("low", "high")]
+    shown = {}
+    for name in (name for name in scores if name not in ends):
+        low, high = scores.get(f"{name}/low"), scores.get(f"{name}/high")
+        interval = f" (95 % interval {_shown(low)} to {_shown(high)})" if low is not None and high is not None else ""
+        shown[name] = _shown(scores[name]) + interval
+    return shown
+
+
+def _normalisation(loaded: Loaded) -> dict[str, Any]:
+    """What the model does first, with pictures in the 0..255 scale."""
+    mean, std = (getattr(loaded.model, name).flatten().tolist() for name in ("mean", "std"))
+    return {"where": "in the model", "mean": mean, "std": std}
+
+
+def _pretrained(value: Any) -> bool:
+    """Whether a part's arguments, or those of one within it, ask for trained weights."""
+    if isinstance(value, dict):
+        return bool(value.get("pretrained")) or any(map(_pretrained, value.values()))
+    return False
+
+
+def _machine() -> str:
+    return f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"
