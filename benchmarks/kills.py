@@ -2,6 +2,7 @@
 
     python -m benchmarks.kills                                  a little of everything
     python -m benchmarks.kills --kills 50 --workers 0,2         F1  kill -9 of the whole process group
+    python -m benchmarks.kills --stages 10                      F1  the same, of two stages that run as one
     python -m benchmarks.kills --signals 50                     F5  SIGTERM and SIGINT, twice, to the whole group
     python -m benchmarks.kills --save-kills 300                 F2  kill -9 inside a save of 80 MB
     python -m benchmarks.kills --damages 500                    F3  damage to the newest checkpoint
@@ -63,6 +64,20 @@ def write_config(folder: Path, epochs: int, workers: int) -> Path:
     return path
 
 
+def write_stages(folder: Path, epochs: int, workers: int) -> Path:
+    """Two such runs in order; the second begins with the best weights of the first."""
+    values = json.loads(write_config(folder, math.ceil(epochs / 2) + 1, workers).read_text())
+    for name, seed in (("first", 1), ("second", 2)):
+        (folder / f"{name}.json").write_text(json.dumps({**values, "seed": seed}))
+    stages = [
+        {"name": "first", "config": "first.json"},
+        {"name": "second", "config": "second.json", "init_from": {"stage": "first"}},
+    ]
+    path = folder / "config.json"
+    path.write_text(json.dumps({"name": "kills", "stages": stages}))
+    return path
+
+
 class Run:
     """`train.py -r auto` in a process group of its own."""
 
@@ -99,8 +114,8 @@ class Run:
 
 
 def log_of(folder: Path) -> str:
-    logs = sorted((folder / "saved" / "log").glob("*/*/log.jsonl"))
-    return logs[-1].read_text() if logs else ""
+    """Of all runs, one after the other."""
+    return "".join(path.read_text() for path in sorted((folder / "saved" / "log").glob("*/*/log.jsonl")))
 
 
 def steps_in(log: str) -> int:
@@ -125,15 +140,21 @@ def waits_for(run: Run, moment: str, chance: random.Random, startup: float) -> b
 
 
 def outcome(folder: Path) -> dict[str, str]:
-    """Hashes of all that training computes, and of the log."""
-    (models,) = {path.parent for path in (folder / "saved" / "models").glob("*/*/*.pth")}
+    """Hashes of all that training computes, and of the logs."""
+    runs = sorted({path.parent for path in (folder / "saved" / "models").glob("*/*/*.pth")})
+    names = {run.parent.name for run in runs}
+    assert len(names) == len(runs), f"more than one run of a stage: {runs}"
+    hashes = {f"{run.parent.name} {part}": value for run in runs for part, value in end_of(run).items()}
+    return {**hashes, "log": files.hash_lines([log_of(folder)])}
+
+
+def end_of(models: Path) -> dict[str, str]:
+    """Hashes of one run's last checkpoint, and of its best."""
     state = CheckpointFolder(models).load(LAST)
     moments = {f"{n} {name}": value for n, one in state["optimizer"]["state"].items() for name, value in one.items()}
     parts = {"weights": state["model"], "average": state["ema"], "optimizer": moments}
     best = CheckpointFolder(models).load(BEST)["ema"]
-    return {name: weights_hash(part) for name, part in {**parts, "best": best}.items()} | {
-        "log": files.hash_lines([log_of(folder)])
-    }
+    return {name: weights_hash(part) for name, part in {**parts, "best": best}.items()}
 
 
 def run_to_end(folder: Path, config: Path) -> float:
@@ -146,14 +167,16 @@ def run_to_end(folder: Path, config: Path) -> float:
     return startup
 
 
-def interrupt(root: Path, number: int, workers: int, numbers: tuple[int, ...], seed: int) -> bool:
+def interrupt(
+    root: Path, number: int, workers: int, numbers: tuple[int, ...], seed: int, write: Callable[[Path, int, int], Path]
+) -> bool:
     """Strike a run `number` times, let it end, and compare it with one that was left alone."""
     chance, struck, wrong = random.Random(seed), Counter[str](), []
     epochs = math.ceil(number * 1.5) + 4  # a few more steps than there are between the strikes
     for name in ("alone", "struck"):
         (root / name).mkdir()
-    startup = run_to_end(root / "alone", write_config(root / "alone", epochs, workers))
-    config = write_config(root / "struck", epochs, workers)
+    startup = run_to_end(root / "alone", write(root / "alone", epochs, workers))
+    config = write(root / "struck", epochs, workers)
     for count in range(number):
         moment, kind = MOMENTS[count % len(MOMENTS)], numbers[count % len(numbers)]
         run = Run(root / "struck", config)
@@ -181,20 +204,23 @@ def report(
 ) -> None:
     names = "/".join(signal.Signals(kind).name for kind in numbers)
     moments = ", ".join(f"{amount} {moment}" for moment, amount in struck.items())
-    unequal = [name for name in found if found[name] != expected[name]]
+    unequal = [name for name in {**found, **expected} if found.get(name) != expected.get(name)]
     print(f"{names}, {workers} workers: {struck.total()} struck ({moments}); {ended}")
-    print(f"{'':8} SHA-256 of the final weights {found['weights'][:16]}, of a run left alone {expected['weights'][:16]}")
+    for name in [name for name in found if name.endswith(" weights")]:
+        print(f"{'':8} SHA-256 of the final {name} {found[name][:16]}, left alone {expected.get(name, '')[:16]}")
     print(f"{'':8} {', '.join(found)}: {'DIFFERENT: ' + ', '.join(unequal) if unequal else 'all equal'}", flush=True)
 
 
-def whole_runs(number: int, workers: list[int], numbers: tuple[int, ...]) -> bool:
+def whole_runs(
+    number: int, workers: list[int], numbers: tuple[int, ...], write: Callable[[Path, int, int], Path] = write_config
+) -> bool:
     from data_loader.synthetic import write_masks
 
     held = []
     for count in workers:
         with tempfile.TemporaryDirectory() as folder:
             write_masks(Path(folder) / "masks", people=16, eval_people=1, seed=1, size=(32, 32))
-            held.append(interrupt(Path(folder), number, count, numbers, seed=count))
+            held.append(interrupt(Path(folder), number, count, numbers, count, write))
     return all(held)
 
 
@@ -315,12 +341,12 @@ def full_disks(number: int) -> bool:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("kills", "signals", "save-kills", "damages", "full"):
+    for name in ("kills", "stages", "signals", "save-kills", "damages", "full"):
         parser.add_argument(f"--{name}", type=int, default=0, metavar="N")
     parser.add_argument("--workers", default="0,2", help="numbers of worker processes, with commas between them")
     args = parser.parse_args()
-    if not any((args.kills, args.signals, args.save_kills, args.damages, args.full)):
-        args.kills, args.signals, args.save_kills, args.damages, args.full = 10, 4, 50, 200, 20
+    if not any((args.kills, args.stages, args.signals, args.save_kills, args.damages, args.full)):
+        args.kills, args.stages, args.signals, args.save_kills, args.damages, args.full = 10, 4, 4, 50, 200, 20
     return args
 
 
@@ -328,6 +354,8 @@ def held(args: argparse.Namespace) -> Iterator[bool]:
     workers = [int(number) for number in args.workers.split(",")]
     if args.kills:
         yield whole_runs(args.kills, workers, (signal.SIGKILL,))
+    if args.stages:
+        yield whole_runs(args.stages, workers, (signal.SIGKILL,), write_stages)
     if args.signals:
         yield whole_runs(args.signals, workers, (signal.SIGTERM, signal.SIGINT))
     if args.save_kills:

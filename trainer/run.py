@@ -16,7 +16,7 @@ from trainer.init_from import Report
 from utils import config, distributed, files
 from utils.checkpoint import LAST
 from utils.config import RawConfig
-from utils.errors import UserError
+from utils.errors import RunError, UserError
 
 CONFIG, SOURCE = "config.json", "source.json"
 
@@ -76,7 +76,7 @@ def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable
     if distributed.is_main():
         files.write_json(folder.models / CONFIG, experiment.raw.values)
         files.write_json(folder.models / SOURCE, {"split_hash": loader.split_hash, **loader.source()})
-    return Ended(trainer.fit(), trainer.stop.exit_status if trainer.stop.received else None)
+    return Ended(_fit(trainer), trainer.stop.exit_status if trainer.stop.received else None)
 
 
 def _trainer(
@@ -94,6 +94,20 @@ def _trainer(
     if start.folder is None:
         trainer.monitor.forget()
     return trainer
+
+
+def _fit(trainer: BaseTrainer) -> int:
+    """The exit status. Raises RunError, one line that names the operation, where `deterministic` forbids one."""
+    try:
+        return trainer.fit()
+    except RuntimeError as error:
+        operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+        if not found:
+            raise
+        raise RunError(
+            f"trainer.deterministic: the operation {operation.split()[-1]} is not reproducible on this device, and is refused; "
+            "choose a part that does without it, or set trainer.deterministic to false"
+        ) from error
 
 
 def say(*lines: str) -> None:

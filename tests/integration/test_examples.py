@@ -29,8 +29,11 @@ DETECTION: dict[str, Any] = {
     },
 }  # fmt: skip
 # By loader, what makes a config small and fits it to the drawn data, and the fixture with those.
-SMALL = {"AttributeLoader": ATTRIBUTES, "EmbeddingLoader": ATTRIBUTES, "DetectionLoader": DETECTION}
-FOLDERS = {"AttributeLoader": "masks_folder", "EmbeddingLoader": "verify_folder", "DetectionLoader": "drivers_folder"}
+SMALL = {"DetectionLoader": DETECTION} | dict.fromkeys(("AttributeLoader", "RotationLoader", "EmbeddingLoader"), ATTRIBUTES)
+FOLDERS = {
+    "AttributeLoader": "masks_folder", "RotationLoader": "masks_folder", "EmbeddingLoader": "verify_folder",
+    "DetectionLoader": "drivers_folder",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
