@@ -47,10 +47,11 @@ def run_bundle(args: argparse.Namespace) -> int:
     """Make the submission, and pack it with all that it takes to make it again."""
     import torch
 
+    from base.run_folder import RunFolder
     from trainer import build
 
     models = [build.load_model(Path(path), torch.device("cpu"), tuple(args.set)) for path in args.resume]
-    path = Path(args.output) if args.output else build.log_folder(models[0].path) / "bundle.zip"
+    path = Path(args.output) if args.output else RunFolder.at(models[0].path.parent).log / "bundle.zip"
     contents = code()
     checkpoints = {f"{FOLDER}/checkpoint-{number}{one.path.suffix}": one for number, one in enumerate(models, 1)}
     contents |= {name: one.path.read_bytes() for name, one in checkpoints.items()}
