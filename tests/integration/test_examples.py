@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.formats import add_formats
 from tests.helpers import build_trainer
 from tests.shipped import CONFIGS
 from utils import config
@@ -38,11 +39,12 @@ FOLDERS = {
 
 @pytest.fixture(scope="session")
 def drivers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """16 pictures to train and validate on; not to be changed."""
+    """16 pictures to train and validate on, annotated in every format; not to be changed."""
     from data_loader.synthetic import write_drivers
 
     folder = tmp_path_factory.mktemp("data") / "drivers"
     write_drivers(folder, images=16, test_images=2, seed=1, size=(96, 128))
+    add_formats(folder)
     return folder
 
 
