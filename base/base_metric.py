@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 class BaseMetric(Checked, ABC):
     """Computed once over all samples, in order of id: exact, with no averages over batches."""
+
+    needs_truth: ClassVar[bool] = True  # whether `figures` compares with labels; the others are drawn for unlabelled samples too
 
     @property
     def state_key(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from base.base_loss import BaseLoss
 from base.base_metric import BaseMetric
 from base.predictions import Predictions, differences
 from base.run_folder import RunFolder, runs
-from base.table import some
+from base.table import SampleTable, some
 from trainer import build
 from trainer.build import Loaded
 from trainer.group import FILE, Group
@@ -83,8 +84,10 @@ def evaluate(
         print(note)
     for metric in metrics:
         metric.use(fitted.values.get(metric.state_key, {}))
-    if loader.labelled(split):
-        _score(metrics, predictions, loader, split, scores, folder)
+    labelled = loader.labelled(split)
+    if labelled:
+        _score(metrics, predictions, loader.table(split), scores, folder)
+    _draw((metric for metric in metrics if labelled or not metric.needs_truth), predictions, loader, split, folder)
     submission = build.build_submission(first.experiment, first.spec)
     if submission is not None and split == "test":
         path = folder / submission.file_name
@@ -174,19 +177,20 @@ def _as_trained(models: list[Loaded]) -> bool:
 
 
 def _score(
-    metrics: list[BaseMetric], predictions: Predictions, loader: BaseDataLoader, split: str,
-    losses: dict[str, float], folder: Path,
-) -> None:  # fmt: skip
-    """Scores and plots, with what was fitted on validation as it is."""
-    table = loader.table(split)
+    metrics: list[BaseMetric], predictions: Predictions, table: SampleTable, losses: dict[str, float], folder: Path
+) -> None:
+    """Scores, with what was fitted on validation as it is."""
     scores = dict(losses)
     for metric in metrics:
         scores |= metric.compute(predictions, table)
     plain = {name: value if math.isfinite(value) else None for name, value in scores.items()}
     files.write_json(folder / "metrics.json", plain)
     print("\n".join(f"{name:>24}  {value:.6f}" for name, value in scores.items()))
+
+
+def _draw(metrics: Iterable[BaseMetric], predictions: Predictions, loader: BaseDataLoader, split: str, folder: Path) -> None:
     for metric in metrics:
-        for name, figure in metric.figures(predictions, table, lambda row: loader.picture(split, row)).items():
+        for name, figure in metric.figures(predictions, loader.table(split), lambda row: loader.picture(split, row)).items():
             files.write_atomically(folder / f"{name.replace('/', '-')}.png", lambda file, f=figure: f.savefig(file, dpi=120))  # type: ignore[misc]
 
 

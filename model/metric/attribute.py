@@ -160,6 +160,8 @@ class SampleGrid(BaseMetric):
         columns: columns of pictures
     """
 
+    needs_truth = False
+
     def __init__(self, spec: DataSpec, rows: Side = 4, columns: Side = 4) -> None:
         self.spec, self.rows, self.columns = spec, rows, columns
 

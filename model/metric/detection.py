@@ -130,6 +130,8 @@ class BoxGrid(BaseMetric):
         confidence: boxes with less are not drawn
     """
 
+    needs_truth = False
+
     def __init__(self, spec: DataSpec, rows: Side = 4, columns: Side = 4, confidence: Share = 0.3) -> None:
         self.classes = spec.classes.get(OBJECT, [])
         self.rows, self.columns, self.confidence = rows, columns, confidence

@@ -300,3 +300,11 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_first_epoch(tiny_con
     monkeypatch.setattr(trainer, "train_epoch", lambda: pytest.fail("trained"))
     with pytest.raises(files.WriteError, match="cannot be written"):
         trainer.fit()
+
+
+def test_pictures_without_labels_are_drawn_and_not_scored(trained, tmp_path):
+    out = tmp_path / "out"
+    both = 'metrics=[{"type": "AttributeScores"}, {"type": "SampleGrid"}]'
+    assert run(tmp_path, "test.py", "-r", trained, "-o", out, "--set", both, "--verbosity", "1").status == 0
+    drawn = {path.name for path in out.iterdir() if path.suffix in (".png", ".json")}
+    assert drawn == {"samples.png", "predictions.manifest.json"}
