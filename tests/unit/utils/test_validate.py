@@ -253,7 +253,8 @@ def test_a_loader_of_another_task_turns_every_other_part_away(masks: dict[str, A
     registered(LOADERS, type("OtherLoader", (LOADERS.classes["AttributeLoader"],), {}), "somersaults")
     masks["data_loader"]["type"] = "OtherLoader"
     keys = [line.split(": ")[1] for line in problems(masks)]
-    assert keys == ["arch.type", "loss.type", "metrics[0].type", "metrics[1].type", "submission.type"]
+    terms = [f"loss.args.terms.{label}.type" for label in ("mask", "gender", "age")]
+    assert keys == ["arch.type", "loss.type", *terms, "metrics[0].type", "metrics[1].type", "submission.type"]
 
 
 def test_two_metrics_with_a_score_of_the_same_name_are_refused(masks: dict[str, Any], registered: Any) -> None:
