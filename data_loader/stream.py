@@ -101,18 +101,22 @@ class BatchStream:
             self.close(kill=True)
             raise
         except (RuntimeError, OSError, EOFError) as error:
-            lost = _lost(str(error), self.timeout) or self._cut_off()
+            ended = self._how_one_ended()
+            lost = _lost(str(error), self.timeout, ended or "died") or (_lost_because(ended) if ended else None)
             if lost is None:
                 raise
             self.close(kill=True)
             raise lost from None
 
-    def _cut_off(self) -> RunError | None:
-        """The error to report where a batch could not be fetched because its worker had just died."""
+    def _how_one_ended(self) -> str | None:
+        """What became of a worker that is no more, None where all are alive: torch does not always say."""
         workers = getattr(self._loader._iterator, "_workers", [])
         for worker in workers:
             worker.join(0.1)
-        return None if all(worker.is_alive() for worker in workers) else _lost_because("died")
+        dead = [worker.exitcode for worker in workers if not worker.is_alive()]
+        if not dead:
+            return None
+        return CAUSES["Killed"] if -signal.SIGKILL in dead else "died"
 
     def _started(self) -> Iterator[Any]:
         with _holding_signals():
@@ -171,11 +175,11 @@ def _holding_signals() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _lost(text: str, timeout: float) -> RunError | None:
-    """What to tell the user about torch's error, if it says that a worker is lost."""
+def _lost(text: str, timeout: float, ended: str = "died") -> RunError | None:
+    """What to tell the user about torch's error, if it says that a worker is lost. ended: how, where it does not say."""
     found = LOST_WORKER.search(text)
     if found:
-        cause = CAUSES.get(found["signal"], "died")
+        cause = CAUSES.get(found["signal"], ended)
     elif HUNG_WORKER in text:
         cause = f"gave no batch for {timeout:g} s"
     else:
