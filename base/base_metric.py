@@ -21,6 +21,7 @@ class BaseMetric(Checked, ABC):
     """Computed once over all samples, in order of id: exact, with no averages over batches."""
 
     needs_truth: ClassVar[bool] = True  # whether `figures` compares with labels; the others are drawn for unlabelled samples too
+    takes_twice: ClassVar[bool] = True  # whether `compute` may see a sample in several rows, as where samples are drawn anew
 
     @property
     def state_key(self) -> str:
