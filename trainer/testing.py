@@ -204,6 +204,7 @@ def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader, fitted: 
         "classes": first.spec.classes,
         "counts": first.spec.counts,
         "merged": first.spec.merged,
+        "combined": first.spec.combined,
         "fitted": fitted.values,
         "views": first.experiment.raw.values.get("views", []),
         "data_dir": str(loader.data_dir),

@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from base.base_loss import LOSSES
-from base.contracts import DataSpec
+from base.contracts import DataSpec, OutputSpec
 from model.loss.attribute import AttributeLoss
 from model.loss.terms import F1, CrossEntropy, Focal
 from utils.errors import UserError
@@ -36,7 +36,7 @@ def batch(samples=9):
 
 
 def test_it_is_built_from_a_config():
-    loss = part(GOOD).build(SPEC)
+    loss = part(GOOD).build(SPEC, OutputSpec())
 
     assert [type(term) for term in loss.bound] == [Focal, CrossEntropy]
     assert loss.bound[0].weight == 0.375
@@ -44,7 +44,7 @@ def test_it_is_built_from_a_config():
 
 def test_its_terms_are_named_by_their_labels_and_are_those_of_each_alone():
     outputs, target = batch()
-    loss = AttributeLoss(SPEC, {"age": F1(0.5), "mask": CrossEntropy(class_weights="balanced")})
+    loss = AttributeLoss(SPEC, OutputSpec(), {"age": F1(0.5), "mask": CrossEntropy(class_weights="balanced")})
     alone = CrossEntropy(class_weights="balanced").bind(SPEC, "mask")(outputs["mask"], target["mask"])
 
     assert list(loss.terms(outputs, target)) == ["age", "mask"]
@@ -55,7 +55,7 @@ def test_a_label_of_which_a_batch_knows_nothing_costs_nothing():
     outputs, target = batch()
     target["age"] = torch.full((9,), -1)
     outputs["age"].requires_grad_()
-    losses = part(GOOD).build(SPEC)(outputs, target)
+    losses = part(GOOD).build(SPEC, OutputSpec())(outputs, target)
     sum(losses.values()).backward()
 
     assert losses["age"].item() == 0
@@ -97,7 +97,7 @@ def test_what_the_config_did_not_say_is_found_when_the_data_are_known():
         r"loss.args.terms: is missing mask, age; a label without a term would have a head that is never trained$"
     )
     with pytest.raises(UserError, match=text):
-        AttributeLoss(SPEC, {"aeg": F1()})
+        AttributeLoss(SPEC, OutputSpec(), {"aeg": F1()})
 
 
 def _two(rank, rendezvous, results):
@@ -112,7 +112,7 @@ def _step(samples):
     outputs, target = batch()
     weight = torch.full((3,), 0.5, requires_grad=True)
     outputs = {label: value[samples] * weight for label, value in outputs.items()}
-    loss = AttributeLoss(SPEC, {"mask": F1(0.5), "age": CrossEntropy(class_weights=[1.0, 5.0, 2.0])})
+    loss = AttributeLoss(SPEC, OutputSpec(), {"mask": F1(0.5), "age": CrossEntropy(class_weights=[1.0, 5.0, 2.0])})
     losses = loss(outputs, {label: value[samples] for label, value in target.items()})
     sum(losses.values()).backward()
     return {label: value.detach() for label, value in losses.items()}, weight.grad
