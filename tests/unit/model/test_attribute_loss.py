@@ -100,6 +100,67 @@ def test_what_the_config_did_not_say_is_found_when_the_data_are_known():
         AttributeLoss(SPEC, OutputSpec(), {"aeg": F1()})
 
 
+# Margins ------------------------------------------------------------------------------------------------------------
+
+COSINES = OutputSpec({"mask": 3, "age": 3}, {"mask": 30.0})
+
+
+def margin_loss(terms=GOOD, margins=None, outputs=COSINES):
+    args = {"terms": terms, "margins": {"mask": {"m2": 0.4}} if margins is None else margins}
+    return (
+        LOSSES.parts["AttributeLoss"]
+        .model_validate_json(json.dumps({"type": "AttributeLoss", "args": args}))
+        .build(SPEC, outputs)
+    )
+
+
+@pytest.mark.parametrize("kind", ["CrossEntropy", "Focal", "BinaryCrossEntropy", "F1"])
+def test_a_margin_makes_any_term_harder_in_training_alone(kind):
+    outputs, target = batch()
+    outputs["mask"] = 30 * outputs["mask"].cos()
+    terms = {**GOOD, "mask": {"type": kind}}
+    plain, loss = margin_loss(terms, {}), margin_loss(terms)
+
+    assert float(loss.train()(outputs, target)["mask"]) > float(plain(outputs, target)["mask"])
+    assert torch.equal(loss.eval()(outputs, target)["mask"], plain(outputs, target)["mask"])
+    assert torch.equal(loss.train()(outputs, target)["age"], plain(outputs, target)["age"])
+
+
+@pytest.mark.parametrize("kind", ["CrossEntropy", "Focal", "BinaryCrossEntropy", "F1"])
+def test_with_a_margin_a_missing_label_changes_nothing_whatever_its_logits(kind):
+    outputs, target = batch()
+    target["mask"] = target["mask"].clamp_min(0)
+    beside = {label: torch.cat([value, torch.full((1, 3), torch.nan)]) for label, value in outputs.items()}
+    missing = {label: torch.cat([value, torch.tensor([-1])]) for label, value in target.items()}
+    loss = margin_loss({**GOOD, "mask": {"type": kind}})
+    beside["mask"].requires_grad_()
+    found = loss(beside, missing)["mask"]
+    found.backward()
+
+    assert float(found) == pytest.approx(float(loss(outputs, target)["mask"]))
+    assert beside["mask"].grad.isfinite().all() and torch.equal(beside["mask"].grad[-1], torch.zeros(3))
+
+
+def test_a_margin_on_a_linear_head_is_refused():
+    text = r"""^loss.args.margins.age: is for cosines, and the model's head of "age" gives none; set arch.args.heads.age="""
+    with pytest.raises(UserError, match=text):
+        margin_loss(margins={"age": {"m2": 0.4}})
+
+
+def test_a_margin_for_an_unknown_label_is_a_problem():
+    args = {"terms": GOOD, "margins": {"aeg": {"m2": 0.4}}}
+    checked = LOSSES.parts["AttributeLoss"].model_validate_json(json.dumps({"type": "AttributeLoss", "args": args}))
+
+    assert list(AttributeLoss.check(checked.args, SPEC)) == [
+        ("margins.aeg", 'the data have no label "aeg" (did you mean "age"?); allowed: mask, age')
+    ]
+
+
+def test_null_takes_a_term_away():
+    assert problems({**GOOD, "gender": None}) == []
+    assert margin_loss({**GOOD, "gender": None}).labels == ["mask", "age"]
+
+
 def _two(rank, rendezvous, results):
     """One of two processes: its value and its share of the gradient, on its slice of the batch."""
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2, timeout=timedelta(seconds=60))
