@@ -27,7 +27,7 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """
     logs = np.log(np.maximum(probabilities.astype(np.float64), LEAST)) / temperature
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def log_loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
@@ -69,7 +69,7 @@ def fit_threshold(second: np.ndarray, truth: np.ndarray) -> float:
 def moved(probabilities: np.ndarray, threshold: float) -> np.ndarray:
     """Probabilities of two classes, (N, 2), with their odds moved so that `threshold` for the second becomes 0.5."""
     weighted = probabilities * np.array([threshold, 1 - threshold])
-    return weighted / weighted.sum(axis=1, keepdims=True)
+    return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
 
 
 @METRICS.register("attributes")
@@ -112,7 +112,7 @@ class Calibration(BaseMetric):
 
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """Name -> value: errors in 0..1, losses in nats."""
-        scores = {}
+        scores: dict[str, float] = {}
         for label in self.labels:
             probabilities, truth = self._known(predictions, table, label)
             temperature = self.fitted.get(f"temperature/{label}", 1.0)
