@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import Annotated
 
 import torch
@@ -64,6 +65,8 @@ class CosineHead(BaseHead):
 
     def forward(self, features: Tensor) -> Tensor:
         """scale * cos, (B, K) float32; 0 for features that are all 0."""
-        with torch.autocast(features.device.type, enabled=False):
+        device = features.device.type
+        # Only where it is on: an exported graph has no place for the context.
+        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             points, classes = (functional.normalize(vectors.float(), eps=SHORTEST) for vectors in (features, self.weight))
             return self.scale * functional.linear(points, classes)
