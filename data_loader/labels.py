@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ import pyarrow as pa
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from base.contracts import DataSpec
-from base.labels import combined_class, combined_names
+from base.labels import combined_class, combined_names, reported
 from base.table import SampleTable, some
 from data_loader.readers.csv_reader import read_csv
 from utils.config import did_you_mean
@@ -73,10 +72,6 @@ class Label(Settings):
             return None
         return [bisect.bisect_right(self.bins, border) for border in (-float("inf"), *self.fine_bins)]
 
-    def trained(self) -> int:
-        """Number of classes that are trained."""
-        return len(self.merged() or self.classes)
-
     def number(self, text: str) -> int | None:
         """The class of a text, -1 where it is not known, None where the text means nothing."""
         if text in self.missing:
@@ -93,7 +88,7 @@ class Label(Settings):
 
 
 class CombinedLabel(Settings):
-    """One class for every combination of other labels' classes: for 3, 2 and 3 of them first * 6 + second * 3 + third."""
+    """One class for every combination of other labels' `classes`: for 3, 2 and 3 of them first * 6 + second * 3 + third."""
 
     combine: Annotated[list[str], Field(min_length=2)] = Field(description="the labels, the first one the leading digit")
 
@@ -121,29 +116,16 @@ def label_spec(labels: Labels, learn: Sequence[str] | None) -> DataSpec:
     """Classes of the labels that are learned, without counts; names that `label_problems` objects to are left out."""
     spec = DataSpec()
     for name in learned_labels(labels, learn):
-        label, parts = labels.get(name), {}
+        label = labels.get(name)
         if isinstance(label, CombinedLabel):
             parts = {part: found for part in label.combine if (found := read_labels(labels).get(part)) is not None}
             spec.combined[name] = {part: list(found.classes) for part, found in parts.items()}
             spec.classes[name] = combined_names([found.classes for found in parts.values()])
-            merged = _merged(list(parts.values()))
         elif label is not None:
-            spec.classes[name], merged = list(label.classes), label.merged()
-        else:
-            continue
-        if merged is not None:
-            spec.merged[name] = merged
+            spec.classes[name] = list(label.classes)
+            if (merged := label.merged()) is not None:
+                spec.merged[name] = merged
     return spec
-
-
-def _merged(parts: list[Label]) -> list[int] | None:
-    """The combined class that each combination of fine classes is reported as; None where no part has any."""
-    each = [part.merged() for part in parts]
-    if not any(each):
-        return None
-    fine = [merged or range(len(part.classes)) for merged, part in zip(each, parts, strict=True)]
-    digits = np.array(list(itertools.product(*fine)))  # (combinations, parts)
-    return [int(number) for number in combined_class(list(digits.T), [len(part.classes) for part in parts])]
 
 
 def label_problems(labels: Labels, learn: Sequence[str] | None) -> Iterator[tuple[str, str]]:
@@ -199,9 +181,11 @@ def add_labels(table: SampleTable, labels: Labels, source: str) -> SampleTable:
 
 
 def _combine(table: SampleTable, name: str, parts: dict[str, Label]) -> SampleTable:
-    """The table with one more label, of all combinations of its parts' trained classes."""
+    """The table with one more label, of all combinations of its parts' classes as they are reported."""
+    spec = label_spec(dict(parts), list(parts))
     columns = [table.numbers(f"label:{part}" if f"label:{part}" in table.names else part) for part in parts]
-    combined = combined_class(columns, [part.trained() for part in parts.values()])
+    columns = [reported(column, spec, part) for column, part in zip(columns, parts, strict=True)]
+    combined = combined_class(columns, [len(spec.classes[part]) for part in parts])
     return table.with_column(f"label:{name}" if name in table.names else name, pa.array(combined.astype(np.int16)))
 
 

@@ -162,13 +162,13 @@ def test_a_combined_label_names_its_classes_and_knows_its_parts():
     assert spec.combined == {"class": {"mask": MASK.classes, "age": AGE.classes}}
 
 
-def test_combinations_of_fine_classes_are_reported_as_those_of_the_classes():
+def test_fine_classes_are_combined_as_they_are_reported_and_stay_beside_it():
     labels = {"mask": MASK, "age": FINE, "class": CombinedLabel(combine=["mask", "age"])}
-    spec = label_spec(labels, None)
-    found = add_labels(table(mask=["mask", "normal"], age=["25", "50"]), labels, "data").numbers("class").tolist()
+    found = add_labels(table(mask=["mask", "normal", "normal"], age=["25", "50", ""]), labels, "data")
 
-    assert (len(spec.classes["class"]), spec.trained("class")) == (9, 15)
-    assert [spec.merged["class"][number] for number in found] == [0, 2 * 3 + 1]
+    assert found.numbers("class").tolist() == [0, 2 * 3 + 1, -1]
+    assert found.numbers("age").tolist() == [1, 3, -1]
+    assert (label_spec(labels, None).trained("class"), label_spec(labels, None).merged) == (9, {})
 
 
 def test_labels_that_are_not_there_are_problems_of_the_config():
