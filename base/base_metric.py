@@ -44,6 +44,10 @@ class BaseMetric(Checked, ABC):
     def use(self, fitted: Mapping[str, float]) -> None:
         """Take what `fit` gave, before `compute` on any other samples."""
 
+    def adjust(self, predictions: Predictions) -> Predictions:
+        """The predictions as they are shown and submitted, at what `use` took; by default as they are."""
+        return predictions
+
     def decisions(self, predictions: Predictions) -> np.ndarray:
         """What is decided from the predictions, at what `use` took: (M,) integers, by which two models can be compared.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from base.contracts import DataSpec, RunContext, Target
 from base.labels import unknown_label
 from base.table import SampleTable
 from data_loader.image_loader import ImageLoader
-from data_loader.labels import Label, add_labels
+from data_loader.labels import Labels, add_labels, label_problems, label_spec, learned_labels, read_labels
 from data_loader.samplers import ShuffleSampler
 from data_loader.splits import Split
 from data_loader.transforms import BaseTransform, random_steps
@@ -33,7 +34,8 @@ class AttributeLoader(ImageLoader):
     Args:
         data_dir: folder of the data set.
         reader: how its annotations are read.
-        labels: label -> its classes and where they come from. Their order is that of the combined class.
+        labels: label -> its classes and where they come from, or {"combine": [labels]} for one class for each combination of
+            theirs. Their order is that of the combined class.
         split: who is validated on.
         image_size: height and width in pixels to which every image is resized when it is decoded, before any transform.
         batch_size: images per step, over all processes.
@@ -41,6 +43,7 @@ class AttributeLoader(ImageLoader):
         eval_transforms: what validation, test and app do instead; without randomness.
         sampler: which samples an epoch shows, in which order.
         test_reader: how the samples to predict are read, for test.py.
+        learn: the labels that are learned, in this order; default: all but those that another one combines.
         corrections: CSV file (columns where,is,set,to) applied to what the reader found.
         unreadable: what to do about images that cannot be decoded, refuse all by name or leave them out with a report.
         num_workers: processes that make batches, 0 for none beside the trainer itself.
@@ -53,7 +56,7 @@ class AttributeLoader(ImageLoader):
         context: RunContext,
         data_dir: str,
         reader: BaseReader,
-        labels: Annotated[dict[str, Label], Field(min_length=1)],
+        labels: Annotated[Labels, Field(min_length=1)],
         split: Split,
         image_size: tuple[Pixels, Pixels],
         batch_size: Count,
@@ -61,6 +64,7 @@ class AttributeLoader(ImageLoader):
         eval_transforms: list[BaseTransform] = [],  # noqa: B006
         sampler: BaseSampler = ShuffleSampler(),  # noqa: B008
         test_reader: BaseReader | None = None,
+        learn: Annotated[list[str], Field(min_length=1)] | None = None,
         corrections: str | None = None,
         unreadable: Literal["error", "skip"] = "error",
         num_workers: Annotated[int, Field(ge=0, le=256)] = 2,
@@ -71,19 +75,18 @@ class AttributeLoader(ImageLoader):
             context, data_dir, reader, split, image_size, batch_size, train_transforms, eval_transforms, sampler,
             test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb,
         )  # fmt: skip
-        self.labels = labels
+        self.labels, self.learn = labels, learn
 
     @classmethod
     def declared(cls, args: BaseModel) -> DataSpec:
         """Classes as the config declares them."""
-        labels: dict[str, Label] = args.labels  # type: ignore[attr-defined]
-        merged = {name: found for name, label in labels.items() if (found := label.merged()) is not None}
-        return DataSpec(classes={name: list(label.classes) for name, label in labels.items()}, merged=merged)
+        return label_spec(args.labels, args.learn)  # type: ignore[attr-defined]
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Random steps in the evaluation pipeline, and labels that the sampler or the split would not find."""
+        """Random steps in the evaluation pipeline, and labels that others, the sampler or the split would not find."""
         yield from random_steps(args.eval_transforms)
+        yield from label_problems(args.labels, args.learn)
         yield from _unknown_columns(args, args.reader.cls.columns(args.reader.args))
         yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default is no part of the config
 
@@ -95,12 +98,12 @@ class AttributeLoader(ImageLoader):
     def spec(self) -> DataSpec:
         """Classes, and how many training samples each class has."""
         spec, table = self.declared_spec(), self.table("train")
-        counts = {name: _counts(table.numbers(name), spec.trained(name)) for name in self.labels}
-        return DataSpec(spec.classes, counts, spec.merged, self.evaluated_size)
+        counts = {name: _counts(table.numbers(name), spec.trained(name)) for name in spec.classes}
+        return replace(spec, counts=counts, image_size=self.evaluated_size)
 
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
         """Class numbers for every label."""
-        there = all((label.column or name) in table.names for name, label in self.labels.items())
+        there = all((label.column or name) in table.names for name, label in read_labels(self.labels).items())
         return add_labels(table, self.labels, source) if there or required else table
 
     def labelled(self, split: str) -> bool:
@@ -108,14 +111,16 @@ class AttributeLoader(ImageLoader):
         return all(name in self.table(split).names for name in self.labels)
 
     def targets(self, table: SampleTable, rows: np.ndarray) -> Target:
-        """{label: (B,) int64}."""
-        return {name: torch.from_numpy(self._columns[id(table)][name][rows].astype(np.int64)) for name in self.labels}
+        """{label: (B,) int64}, of those that are learned."""
+        columns = self._columns[id(table)]
+        return {name: torch.from_numpy(values[rows].astype(np.int64)) for name, values in columns.items()}
 
     @cached_property
     def _columns(self) -> dict[int, dict[str, np.ndarray]]:
         """Label columns of the two sides as arrays: taking a batch's rows from Arrow each time would be slower."""
         tables = (self.table("train"), self.table("valid"))
-        return {id(table): {name: table.numbers(name) for name in self.labels} for table in tables}
+        learned = learned_labels(self.labels, self.learn)
+        return {id(table): {name: table.numbers(name) for name in learned} for table in tables}
 
 
 def _unsuited(sampler: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
@@ -139,7 +144,7 @@ def _unknown_columns(args: Any, columns: set[str] | None) -> Iterable[tuple[str,
     """Columns that the reader will not give, where the config alone says what it gives."""
     if columns is None:
         return
-    labels = args.labels.items()
+    labels = read_labels(args.labels).items()
     wanted = [(f"labels.{name}{'.column' if label.column else ''}", label.column or name, columns) for name, label in labels]
     with_labels = columns | set(args.labels)
     wanted += [("split.group", args.split.group, with_labels)] if args.split.group else []
