@@ -157,6 +157,14 @@ def test_the_confidence_that_was_fitted_is_used():
     assert list(fitted) == [f"confidence/{name}" for name in CLASSES] and all(type(cut) is float for cut in fitted.values())
 
 
+def test_decisions_are_how_many_objects_of_each_class_a_sample_shows_at_the_fitted_confidences():
+    metric = BoxScores(SPEC)
+    metric.use({"confidence/closed": 0.3, "confidence/mouth": 0.9})
+    boxes = [np.tile([0, 0, 10, 10.0], (4, 1)), np.zeros((0, 4))]
+    predictions = box_predictions(boxes, [[0.8, 0.3, 0.6, 0.8], []], [[0, 0, 1, 2], []])
+    assert metric.decisions(predictions).tolist() == [2, 1, 0, 0, 0, 0]
+
+
 def test_a_box_takes_one_object_and_an_object_one_box():
     boxes = np.array([[0, 0, 10, 10.0], [0, 0, 10, 9], [50, 50, 60, 60]])
     assert match(boxes, np.array([[0, 0, 10, 10.0]]), 0.5).tolist() == [0, -1, -1]
