@@ -147,6 +147,12 @@ def test_f1_at_every_confidence_is_that_of_a_slow_count_and_none_is_better_than_
         assert f1_at(scores, right, objects, cut) == pytest.approx(best) or not objects
 
 
+def test_the_fitted_confidence_lies_between_the_scores_on_both_sides_of_the_cut():
+    scores = np.array([0.9, 0.6, 0.4])
+    assert best_f1(scores, np.array([True, False, False]), 1) == (1.0, 0.75)
+    assert best_f1(scores, np.array([True, True, True]), 3) == (1.0, 0.2)
+
+
 def test_the_confidence_that_was_fitted_is_used():
     truth, found = random_case(7)
     metric, table, predictions = BoxScores(SPEC), box_table(*truth), box_predictions(*found)
