@@ -88,13 +88,16 @@ class BaseDataLoader(Checked, ABC):
         """This process's share of each global batch of the epoch, from `start_batch` on."""
 
     def evaluation_order(self, split: str) -> list[np.ndarray]:
-        """The rows of every batch of a split in order of id, the same for any number of processes."""
+        """The rows of every batch of a split, each sample once, the same for any number of processes.
+
+        In order of id, unless a loader puts samples together that share a shape: predictions are sorted afterwards.
+        """
         rows = np.arange(len(self.table(split)))
         return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
 
     @abstractmethod
     def evaluation(self, split: str) -> Iterable[tuple[int, Batch]]:
-        """Numbered whole batches of a split in order of id; with several processes each gets every n-th batch."""
+        """The numbered whole batches of `evaluation_order`, without augmentation; of several processes each gets every n-th."""
 
     @abstractmethod
     def decode(self, content: bytes) -> np.ndarray:

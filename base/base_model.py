@@ -42,6 +42,10 @@ class BaseModel(nn.Module, Checked, ABC):
         coordinates has them in pixels of the image that `forward` was given.
         """
 
+    def undecoded(self, outputs: Outputs) -> Outputs:
+        """What an exported graph ends with where a decoder gives lists: tensors of B rows each, which `decode` takes too."""
+        return outputs
+
     def move(self, prediction: Prediction, affine: Tensor) -> Prediction:
         """The prediction in the pixels of another picture; by default it has no coordinates, and stays as it is.
 

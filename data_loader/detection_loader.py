@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -46,10 +47,15 @@ NUMBERS, CONTENTS = "classes", "contents"  # columns: list<int16>, the class of 
 
 
 class Boxes(Settings):
-    """Which boxes stay after augmentation has cut them off. A picture without any stays, as one without objects."""
+    """Which boxes stay where augmentation has cut them off, or has covered them, which leaves them as large as they were.
+
+    A picture without any stays, as one without objects.
+    """
 
     min_area: Annotated[float, Field(ge=0)] = Field(default=4.0, description="square pixels of the model's input")
-    min_visibility: Annotated[float, Field(ge=0, le=1)] = Field(default=0.1, description="share of its area before a step")
+    min_visibility: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.1, description="share of its area before a step that must still be seen"
+    )
 
 
 class Drawn(NamedTuple):
@@ -126,8 +132,9 @@ class DetectionLoader(ImageLoader):
 
     @classmethod
     def declared(cls, args: BaseModel) -> DataSpec:
-        """Classes as the config declares them."""
-        return DataSpec(classes={LABEL: list(args.classes)})  # type: ignore[attr-defined]
+        """Classes as the config declares them, and the size of pictures where there is only one."""
+        size = None if args.rectangular else tuple(args.image_size)  # type: ignore[attr-defined]
+        return DataSpec(classes={LABEL: list(args.classes)}, image_size=size)  # type: ignore[attr-defined]
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
@@ -154,8 +161,7 @@ class DetectionLoader(ImageLoader):
     @cached_property
     def spec(self) -> DataSpec:
         """Classes, and how many objects of each there are to train on."""
-        counts = {LABEL: class_counts(self.table("train"), self.classes)}
-        return DataSpec(self.declared_spec().classes, counts, image_size=None if self.rectangular else self.image_size)
+        return replace(self.declared_spec(), counts=self.object_counts(self.table("train")))
 
     # Samples ------------------------------------------------------------------------------------------------------
 
@@ -192,6 +198,10 @@ class DetectionLoader(ImageLoader):
             table = table.with_column(CONTENTS, pa.array(_contents(objects, self.classes), pa.string()))
             table = self.sources.add(table) if self.sources is not None else table
         return table
+
+    def object_counts(self, table: SampleTable) -> dict[str, list[int]]:
+        """Boxes of each class."""
+        return {LABEL: class_counts(table, self.classes)}
 
     def labelled(self, split: str) -> bool:
         """The test samples too, where their reader gives boxes."""
@@ -258,11 +268,11 @@ class DetectionLoader(ImageLoader):
 
     def sample(self, key: BatchKey, row: int, draw: int) -> Drawn:
         """One picture in its frame, with its objects. Raises ImageError."""
-        if key.split == "train":
+        if key.augmented:
             return self._augmented(key, row, draw)
         picture, original = self._picture(key.split, row)
         placement = Placement(original, picture.shape[:2])
-        boxes, labels = self._objects(key.split, row) if key.split == "valid" else (np.zeros((0, 4)), np.zeros(0, np.int64))
+        boxes, labels = self._objects(key.split, row) if key.split != "test" else (np.zeros((0, 4)), np.zeros(0, np.int64))
         return Drawn(picture, placement.into(boxes), labels, placement)
 
     def _augmented(self, key: BatchKey, row: int, draw: int) -> Drawn:
@@ -292,6 +302,7 @@ class DetectionLoader(ImageLoader):
         """Height and width of a training batch: a function of (seed, epoch, number of the batch)."""
         if self.multi_scale is None:
             return self.image_size
+        assert key.epoch is not None, "evaluation has frames of its own"
         factor = generator(self.context.seed, "size", key.epoch, key.number).uniform(*self.multi_scale)
         height, width = (rounded_up(round(side * factor), self.multiple_of) for side in self.image_size)
         return height, width
@@ -314,7 +325,7 @@ class DetectionLoader(ImageLoader):
     def collate(self, key: BatchKey, samples: list[Any]) -> Batch:
         """The samples in one frame; in evaluation in its middle, with the affine from there to the originals."""
         batch: Batch = {"image": torch.empty(0), "target": {}, "index": torch.from_numpy(key.rows.astype(np.int64))}
-        if key.split != "train":
+        if not key.augmented:
             samples, geometry = self._framed(samples)
             batch["geometry"] = torch.from_numpy(geometry)
         pictures = torch.from_numpy(np.stack([sample.picture for sample in samples]))

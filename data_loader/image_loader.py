@@ -84,12 +84,16 @@ class ImageLoader(BaseDataLoader):
     def sample(self, key: BatchKey, row: int, draw: int) -> Any:
         """One sample for `collate`: by default its transformed picture, (h, w, 3) uint8. Raises ImageError."""
         picture = self.decoded(key.split, row)
-        return self.pipelines[True](picture, self.draw_seed(key, row, draw)) if key.split == "train" else self.evaluated(picture)
+        return self.pipelines[True](picture, self.draw_seed(key, row, draw)) if key.augmented else self.evaluated(picture)
 
     def collate(self, key: BatchKey, samples: list[Any]) -> Batch:
         """A batch of what `sample` gave, None where a picture could not be read. Test samples have no targets."""
         targets = {} if key.split == "test" else self.targets(self.table(key.split), key.rows)
         return {"image": stack(samples, self.image_size), "target": targets, "index": torch.from_numpy(key.rows.astype(np.int64))}
+
+    def object_counts(self, table: SampleTable) -> dict[str, list[int]]:
+        """Label -> objects of each class in a table, for labels of which a sample may have several; none by default."""
+        return {}
 
     def divide(self, table: SampleTable) -> tuple[SampleTable, SampleTable, list[str]]:
         """The samples to train and to validate on, and warnings about them. table: all that the reader found, labelled."""
@@ -198,10 +202,10 @@ class ImageLoader(BaseDataLoader):
         yield from self._batches(keys[start_batch:])
 
     def evaluation(self, split: str) -> Iterator[tuple[int, Batch]]:
-        """Numbered whole batches; this process's are every n-th."""
+        """Numbered whole batches, of training samples too without augmentation; this process's are every n-th."""
         order = self.evaluation_order(split)
         numbers = range(distributed.rank(), len(order), distributed.world_size())
-        keys = [BatchKey(split, 0, order[number], np.zeros_like(order[number]), number) for number in numbers]
+        keys = [BatchKey(split, None, order[number], np.zeros_like(order[number]), number) for number in numbers]
         yield from zip(numbers, self._batches(keys), strict=True)
 
     def _batches(self, keys: list[BatchKey]) -> Iterator[Batch]:
@@ -241,6 +245,7 @@ class ImageLoader(BaseDataLoader):
 
     def draw_seed(self, key: BatchKey, row: int, draw: int) -> int:
         """Of a training sample's augmentation: a function of (seed, epoch, sample id), and of how often the epoch showed it."""
+        assert key.epoch is not None, "evaluation draws nothing"
         return derive(self.context.seed, "augment", key.epoch, self.table(key.split).id(row), draw)
 
     def evaluated(self, picture: np.ndarray) -> np.ndarray:

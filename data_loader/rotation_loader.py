@@ -121,6 +121,6 @@ class RotationLoader(ImageLoader):
         return np.ascontiguousarray(np.rot90(super().picture(split, row), int(self.table(split).values(ROTATION, row))))
 
     def _turn(self, key: BatchKey, row: int, draw: int) -> int:
-        if key.split == "train":
+        if key.augmented:
             return derive(self.draw_seed(key, row, draw), ROTATION) % len(TURNS)
         return int(self.table(key.split).values(ROTATION, row))

@@ -36,10 +36,15 @@ class BatchKey(NamedTuple):
     """Which samples, and for which epoch's augmentation."""
 
     split: str
-    epoch: int
+    epoch: int | None  # None for samples of any split as evaluation sees them
     rows: np.ndarray  # (B,) of the split's table
     draws: np.ndarray  # (B,) how often the epoch has shown each of them before
     number: int = 0  # of the batch within the epoch
+
+    @property
+    def augmented(self) -> bool:
+        """Whether these are training samples as an epoch shows them."""
+        return self.epoch is not None
 
 
 class Failure(NamedTuple):

@@ -149,7 +149,7 @@ class Pipeline:
         """The picture and what is left of its boxes after every step.
 
         image: as above. boxes: (n, 4), xyxy in absolute pixels of it. min_area: square pixels below which a box is left out.
-        min_visibility: as much of a box's area must be within the picture after a step.
+        min_visibility: as much of a box's area must be within the picture after a step, and not covered by it.
         Returns the picture, (m, 4) boxes in its absolute pixels, and their places (m,) among those given.
         """
         if not self.steps:
@@ -157,6 +157,7 @@ class Pipeline:
         _albumentations()
         from albumentations.core.bbox_utils import denormalize_bboxes, filter_bboxes, normalize_bboxes
 
+        _mind_holes(self.steps, min_area, min_visibility)
         shape = image.shape[:2]
         places = np.arange(len(boxes), dtype=np.float32)[:, None]
         left = normalize_bboxes(np.hstack([boxes, places]).astype(np.float32), shape)
@@ -203,6 +204,40 @@ class Pipeline:
             return {}
         A = _albumentations()
         return dict(A.to_dict(A.Compose(copy.deepcopy(self.steps))))  # a Compose takes hold of its steps' random numbers
+
+
+def _mind_holes(steps: Iterable[Any], min_area: float, min_visibility: float) -> None:
+    """Make the steps that cover parts of a picture leave out boxes as `uncovered` says, compositions' own among them.
+
+    By themselves they leave all boxes, or, within a Compose, cut those that stay to whole pixels of what is seen of them.
+    """
+    from albumentations.augmentations.dropout.transforms import BaseDropout
+
+    for step in steps:
+        _mind_holes(getattr(step, "transforms", []), min_area, min_visibility)
+        if isinstance(step, BaseDropout):
+            step._key2func["bboxes"] = functools.partial(uncovered, min_area=min_area, min_visibility=min_visibility)
+
+
+def uncovered(
+    bboxes: np.ndarray, *, holes: np.ndarray, shape: Sequence[int], min_area: float, min_visibility: float, **_: Any
+) -> np.ndarray:
+    """The boxes of which enough is still seen, as they were: an object behind something is no smaller.
+
+    bboxes: (n, 4 or more), xyxy as shares of the picture. holes: (m, 4), xyxy in its pixels, which may overlap. shape: of the
+    picture. min_area: square pixels, min_visibility: share of its area, that are outside of the holes; some must be.
+    """
+    height, width = shape[:2]
+    open_ = np.ones((height, width), bool)
+    for x1, y1, x2, y2 in holes.astype(int).tolist():
+        open_[y1:y2, x1:x2] = False
+    kept = []
+    for x1, y1, x2, y2 in (bboxes[:, :4] * [width, height, width, height]).tolist():
+        left, top = min(round(x1), width - 1), min(round(y1), height - 1)
+        seen = float(open_[top : max(round(y2), top + 1), left : max(round(x2), left + 1)].mean())
+        kept.append(seen > 0 and seen >= min_visibility and seen * (x2 - x1) * (y2 - y1) >= min_area)
+    found: np.ndarray = bboxes[np.array(kept, bool)]
+    return found
 
 
 def random_steps(transforms: Sequence[Part]) -> Iterable[tuple[str, str]]:

@@ -86,15 +86,19 @@ def pairwise_iou(one: Tensor, other: Tensor) -> Tensor:
     return common / union.clamp_min(1e-9)
 
 
-def suppress(boxes: Tensor, scores: Tensor, size: tuple[int, int], keep: BoxFilter) -> Prediction:
+def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Boxes (…, 4) cut at the borders of a picture. size: its height and width in pixels."""
+    height, width = size
+    return boxes.clamp_min(0).minimum(boxes.new_tensor([width, height, width, height]))
+
+
+def suppress(boxes: Tensor, scores: Tensor, keep: BoxFilter) -> Prediction:
     """What a network's boxes (B, A, 4) with class scores (B, A, K) come to: `boxes`, `scores`, `labels`, each B tensors.
 
-    Every box may be of several classes. The boxes of a picture are cut at its borders and stand in order of their scores,
-    (n, 4) float32, (n,) float32 and (n,) int64. size: height and width of the pictures in pixels.
+    Every box may be of several classes. The boxes of a picture stand in order of their scores, (n, 4) float32, (n,) float32
+    and (n,) int64.
     """
-    height, width = size
-    limits = boxes.new_tensor([width, height, width, height])
-    found = [_of_picture(*pair, keep) for pair in zip(boxes.clamp_min(0).minimum(limits), scores, strict=True)]
+    found = [_of_picture(*pair, keep) for pair in zip(boxes, scores, strict=True)]
     columns = [list(column) for column in zip(*found, strict=True)]
     return dict(zip(("boxes", "scores", "labels"), columns or ([], [], []), strict=True))
 

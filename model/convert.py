@@ -29,18 +29,18 @@ class Graph(nn.Module):
     """A model as a function from pictures to a tuple of tensors: what is exported.
 
     The decoder is part of it where it gives tensors. Where it gives lists (a different number of items for each picture),
-    the graph ends with the outputs, and `decode` stays with the program that runs it.
+    the graph ends with what `undecoded` makes of the outputs, and `decode` stays with the program that runs it.
     """
 
     def __init__(self, model: BaseModel, size: tuple[int, int]) -> None:
         super().__init__()
-        self.model = model.eval()
+        self.model, self.size = model.eval(), size
         with torch.inference_mode():
             image = torch.zeros(1, 3, *size, dtype=torch.uint8, device=next(model.parameters()).device)
             outputs = model(image)
             prediction = model.decode(outputs)
-        self.decoded = all(isinstance(value, Tensor) for value in prediction.values())
-        found = prediction if self.decoded else outputs
+            self.decoded = all(isinstance(value, Tensor) for value in prediction.values())
+            found = prediction if self.decoded else model.undecoded(outputs)
         others = [name for name, value in found.items() if not isinstance(value, Tensor)]
         if others:
             raise UserError(f"the output {', '.join(others)} is no tensor; such a model cannot be exported")
@@ -49,13 +49,13 @@ class Graph(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """The tensors of `names`, in their order. image: (B, 3, H, W) uint8."""
         outputs = self.model(image)
-        found = self.model.decode(outputs) if self.decoded else outputs
+        found = self.model.decode(outputs) if self.decoded else self.model.undecoded(outputs)
         return tuple(found[name] for name in self.names)
 
 
-def to_program(graph: Graph, size: tuple[int, int]) -> torch.export.ExportedProgram:
-    """The graph as torch.export traces it, for any number of pictures of one size (height, width)."""
-    example = torch.zeros(2, 3, *size, dtype=torch.uint8)
+def to_program(graph: Graph) -> torch.export.ExportedProgram:
+    """The graph as torch.export traces it, for any number of pictures of its size."""
+    example = torch.zeros(2, 3, *graph.size, dtype=torch.uint8)
     with torch.inference_mode(False), torch.no_grad():
         return torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
 
@@ -67,12 +67,12 @@ def program_bytes(program: torch.export.ExportedProgram, extra: dict[str, str]) 
     return buffer.getvalue()
 
 
-def to_onnx(graph: Graph, size: tuple[int, int]) -> Any:
-    """The graph as an onnx.ModelProto, for any number of pictures of one size. Raises UserError for an operator without one."""
+def to_onnx(graph: Graph) -> Any:
+    """The graph as an onnx.ModelProto, for any number of pictures of its size. Raises UserError for an operator without one."""
     with _quiet():
         try:
             program = torch.onnx.export(
-                to_program(graph, size), input_names=[INPUT], output_names=_onnx_names(graph), dynamo=True, verbose=False,
+                to_program(graph), input_names=[INPUT], output_names=_onnx_names(graph), dynamo=True, verbose=False,
             )  # fmt: skip
         except torch.onnx.errors.OnnxExporterError as error:
             raise UserError(f"the model cannot be written as ONNX ({str(error).splitlines()[0][:200]})") from error

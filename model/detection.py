@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
 from model.backbones.pyramid import FeaturePyramid, Pyramid, pyramid_problems
-from model.boxes import BoxFilter, distances_to_boxes, grid_points, move_boxes, suppress
+from model.boxes import BoxFilter, clipped, distances_to_boxes, grid_points, move_boxes, suppress
 from model.heads import DistanceHead
 
 OBJECT = "object"  # the label whose classes the boxes have
@@ -43,7 +43,13 @@ class Detector(BaseModel):
 
     def decode(self, outputs: Outputs) -> Prediction:
         """`boxes`, `scores`, `labels`: B tensors each, (n, 4) xyxy in pixels of the input, (n,), (n,) int64; surest first."""
-        return suppress(*self.raw_boxes(outputs), outputs["size"], self.keep)
+        found = outputs if "scores" in outputs else self.undecoded(outputs)
+        return suppress(found["boxes"], found["scores"], self.keep)
+
+    def undecoded(self, outputs: Outputs) -> Outputs:
+        """`boxes` (B, A, 4) xyxy in pixels within the picture, `scores` (B, A, K): all of them, before any is chosen."""
+        boxes, scores = self.raw_boxes(outputs)
+        return {"boxes": clipped(boxes, outputs["size"]), "scores": scores}
 
     def move(self, prediction: Prediction, affine: Tensor) -> Prediction:
         """The prediction with its boxes moved by `affine` (B, 2, 3); turned boxes become the upright ones around them."""

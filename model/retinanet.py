@@ -61,7 +61,7 @@ class RetinaNetDetector(Detector):
     def raw_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """The anchors moved by their offsets, and the classes' probabilities."""
         offsets, anchors = outputs["offsets"], outputs["anchors"]
-        boxes = box_coder().decode_single(offsets.flatten(0, 1), anchors.repeat(len(offsets), 1))
+        boxes = box_coder().decode_single(offsets.flatten(0, 1), anchors.repeat(offsets.shape[0], 1))
         return boxes.view_as(offsets), outputs["logits"].sigmoid()
 
     @property

@@ -47,7 +47,7 @@ def metadata(loaded: Loaded, graph: Graph, preprocessing: Mapping[str, Any], kin
         "kind": kind,
         "outputs": graph.names,
         "decoded": graph.decoded,
-        "preprocessing": {**preprocessing, "size": list(loaded.spec.image_size or ()), "normalisation": _normalisation(loaded)},
+        "preprocessing": {**preprocessing, "size": list(graph.size), "normalisation": _normalisation(loaded)},
         "licence": licences(loaded),
     }
 

@@ -48,7 +48,11 @@ def run_export(args: argparse.Namespace) -> int:
     shown = parity.golden(loader, size, args.samples)
     graph = Graph(loaded.model.to(memory_format=torch.contiguous_format), size)
     about = card.metadata(loaded, graph, loader.preprocessing(), kind)
-    candidate = _candidate(args.format, kind, loaded, graph, shown, about)
+    # Ranges are fitted on other pictures than those that the result then has to prove itself on.
+    calibration = parity.golden(loader, size, args.samples, "train") if kind == "int8" else None
+    if calibration is not None:
+        about["calibration"] = f"{len(calibration.pictures)} pictures ({calibration.source})"
+    candidate = _candidate(args.format, kind, loaded, graph, calibration, about)
     path = _path(Path(args.output), loaded, args.format, kind)
     found = _compare(loaded, graph, shown, candidate.run)
     limits = parity.LIMITS[kind]
@@ -64,9 +68,13 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def _size(loaded: Loaded) -> tuple[int, int]:
-    if loaded.spec.image_size is None:
-        raise UserError(f"{loaded.path}: its pictures are of different sizes, and an exported model takes one size")
-    return loaded.spec.image_size
+    size = build.declared_spec(loaded.experiment.config).image_size or loaded.spec.image_size
+    if size is None:
+        raise UserError(
+            f"{loaded.path}: its pictures are of different sizes, and an exported model takes one size; "
+            "change data_loader.args with --set so that evaluation puts all into the same frame"
+        )
+    return size
 
 
 def _path(folder: Path, loaded: Loaded, form: str, kind: str) -> Path:
@@ -93,18 +101,20 @@ def _compare(loaded: Loaded, graph: Graph, shown: Golden, run: Run) -> parity.Pa
 # The formats ----------------------------------------------------------------------------------------------------------
 
 
-def _candidate(form: str, kind: str, loaded: Loaded, graph: Graph, shown: Golden, about: dict[str, Any]) -> Candidate:
+def _candidate(
+    form: str, kind: str, loaded: Loaded, graph: Graph, calibration: Golden | None, about: dict[str, Any]
+) -> Candidate:
     if form == "onnx":
-        return _onnx(kind, graph, shown, about)
-    return _checkpoint(kind, loaded, shown, about) if form == "torch" else _program(graph, shown, about)
+        return _onnx(kind, graph, calibration, about)
+    return _checkpoint(kind, loaded, graph.size, about) if form == "torch" else _program(graph, about)
 
 
-def _onnx(kind: str, graph: Graph, shown: Golden, about: dict[str, Any]) -> Candidate:
-    proto = convert.to_onnx(graph, shown.size)
+def _onnx(kind: str, graph: Graph, calibration: Golden | None, about: dict[str, Any]) -> Candidate:
+    proto = convert.to_onnx(graph)
     if kind == "fp16":
         proto = convert.to_half(proto)
-    if kind == "int8":
-        proto = convert.to_int8(proto, shown.pictures.numpy())
+    if calibration is not None:
+        proto = convert.to_int8(proto, calibration.pictures.numpy())
     content = exported.seal(proto, about)
     session = exported.start(content, "the exported model")
 
@@ -114,13 +124,13 @@ def _onnx(kind: str, graph: Graph, shown: Golden, about: dict[str, Any]) -> Cand
     return Candidate(run, lambda path: files.write_bytes(path, content))
 
 
-def _program(graph: Graph, shown: Golden, about: dict[str, Any]) -> Candidate:
-    program = convert.to_program(graph, shown.size)
+def _program(graph: Graph, about: dict[str, Any]) -> Candidate:
+    program = convert.to_program(graph)
     content = convert.program_bytes(program, {"laurel.json": card.text(about)})
     return Candidate(program.module(), lambda path: files.write_bytes(path, content))
 
 
-def _checkpoint(kind: str, loaded: Loaded, shown: Golden, about: dict[str, Any]) -> Candidate:
+def _checkpoint(kind: str, loaded: Loaded, size: tuple[int, int], about: dict[str, Any]) -> Candidate:
     """A checkpoint with the weights that predicting needs: no optimiser, no average beside them, no parts of training."""
     left_out = build.training_only_names(loaded.model)
     weights = {name: value for name, value in loaded.model.state_dict().items() if name not in left_out}
@@ -129,5 +139,5 @@ def _checkpoint(kind: str, loaded: Loaded, shown: Golden, about: dict[str, Any])
     model = build.build_model(loaded.experiment, loaded.spec, fresh=False)
     build.load_weights(model, weights, loaded.path, partial=True)
     state = {**about, "exported": kind, "progress": loaded.state["progress"], "model": weights}
-    graph = Graph(model, shown.size)
+    graph = Graph(model, size)
     return Candidate(graph, lambda path: checkpoint.CheckpointFolder(path.parent).save(state, [path.name]))

@@ -73,15 +73,19 @@ class Parity:
             raise UserError(f"{what}: not written, it disagrees with the original: {self.line()}; allowed: {share}")
 
 
-def golden(loader: BaseDataLoader, size: tuple[int, int], number: int) -> Golden:
-    """Validation pictures from end to end of the split, or drawn ones where there is no data."""
+def golden(loader: BaseDataLoader, size: tuple[int, int], number: int, split: str = "valid") -> Golden:
+    """Some of every batch of a split, until there are enough, as evaluation sees them; or drawn ones where there is no data."""
+    name = {"valid": "validation", "train": "training"}[split]
     try:
-        batches = len(loader.evaluation_order("valid"))
-        each = -(-number // batches)
-        taken = [batch["image"][:: -(-len(batch["image"]) // each)] for _, batch in loader.evaluation("valid")]
-        return Golden(torch.cat(taken)[:number].contiguous(), "validation")
+        each = -(-number // len(loader.evaluation_order(split)))
+        taken: list[Tensor] = []
+        for _, batch in loader.evaluation(split):
+            taken.append(batch["image"][:: -(-len(batch["image"]) // each)])
+            if sum(map(len, taken)) >= number:
+                break
+        return Golden(torch.cat(taken)[:number].contiguous(), name)
     except UserError as error:
-        print(f"no validation pictures ({str(error).splitlines()[0]}); drawn ones are compared")
+        print(f"no {name} pictures ({str(error).splitlines()[0]}); drawn ones stand for them")
         return Golden(drawn(size, number), "drawn")
     finally:
         loader.close()

@@ -41,11 +41,11 @@ def run_test(args: argparse.Namespace) -> int:
     chosen = device.select(args.device)
     models = [build.load_model(path, chosen, tuple(args.set)) for path in _paths(args)]
     _require_compatible(models)
-    loaders = _loaders(models, chosen)
+    loaders = build_loaders(models, chosen)
     try:
         split = args.split or ("test" if "test" in loaders[0].splits else "valid")
         if split == "valid":
-            _require_same_split(models, loaders)
+            require_same_split(models, loaders)
         evaluate(models, loaders, split, chosen, _output_folder(args, models, split), args.verbosity)
     finally:
         for loader in loaders:
@@ -53,7 +53,7 @@ def run_test(args: argparse.Namespace) -> int:
     return 0
 
 
-def _loaders(models: list[Loaded], chosen: torch.device) -> list[BaseDataLoader]:
+def build_loaders(models: list[Loaded], chosen: torch.device) -> list[BaseDataLoader]:
     """A loader for each model, so that each sees pictures as it was trained on; one for all that read alike."""
     built: dict[str, BaseDataLoader] = {}
     for model in models:
@@ -248,7 +248,7 @@ def _require_compatible(models: list[Loaded]) -> None:
             raise UserError(f"{other.path}: has other classes than {models[0].path}; their predictions cannot be averaged")
 
 
-def _require_same_split(models: list[Loaded], loaders: list[BaseDataLoader]) -> None:
+def require_same_split(models: list[Loaded], loaders: list[BaseDataLoader]) -> None:
     """Validation samples must be those that no checkpoint was trained on."""
     for model, loader in zip(models, loaders, strict=True):
         if model.state["split_hash"] != loader.split_hash:

@@ -102,7 +102,7 @@ def examine(loader: ImageLoader) -> Report:
     if split is None:
         _look_at_division(loader, table, report)
     elif (sides := report.attempt(lambda: splits.split_rows(table, split))) is not None:
-        _look_at_split(split, table, spec, sides, groups, report)
+        _look_at_split(loader, split, table, spec, sides, groups, report)
     if loader.test_reader is not None:
         _look_at_test(loader, report)
     return report
@@ -145,7 +145,7 @@ def _look_at_division(loader: ImageLoader, table: SampleTable, report: Report) -
 
 
 def _look_at_split(
-    split: Split, table: SampleTable, spec: DataSpec, sides: Sides, groups: list[list[int]], report: Report
+    loader: ImageLoader, split: Split, table: SampleTable, spec: DataSpec, sides: Sides, groups: list[list[int]], report: Report
 ) -> None:
     train, valid = sides
     report.samples |= {"train": len(train), "valid": len(valid)}
@@ -154,6 +154,7 @@ def _look_at_split(
     for label, classes in report.labels.items():
         if unknown := sum(classes[UNKNOWN].values()):
             report.warnings.append(f"{label} is not known for {unknown:,} samples")
+    _look_at_objects(loader, table, spec, sides, report)
     if split.check_bytes:
         report.attempt(lambda: duplicates.refuse_shared_bytes(table, groups, train, valid))
     elif shared := duplicates.across(groups, train, valid):
@@ -170,6 +171,18 @@ def _look_at_people(table: SampleTable, group: str | None, sides: Sides, report:
         if both := sorted(train & valid):
             advice = f'set data_loader.args.split.group="{column}" if it says who is in the picture'
             report.warnings.append(f"split: {len(both):,} values of {column} are on both sides ({some(both)}); {advice}")
+
+
+def _look_at_objects(loader: ImageLoader, table: SampleTable, spec: DataSpec, sides: Sides, report: Report) -> None:
+    """Count them by class and side, before any rule that keeps some of the samples; warn of classes that a side lacks."""
+    counts = [loader.object_counts(table.take(rows)) for rows in sides] if spec.classes else [{}]
+    for label in counts[0]:
+        of_side = list(zip(SIDES, (side[label] for side in counts), strict=True))
+        names = spec.classes[label]
+        report.labels[label] = {name: {side: found[number] for side, found in of_side} for number, name in enumerate(names)}
+        for side, found in of_side:
+            if lacking := [name for name, count in zip(names, found, strict=True) if not count]:
+                report.warnings.append(f"no sample to {'train' if side == 'train' else 'validate'} shows any {some(lacking)}")
 
 
 def _names_people(column: str) -> bool:

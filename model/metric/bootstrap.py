@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 DRAWS = 1000
-CELLS = 20_000_000  # weights held at a time
+CELLS = 1_000_000  # weights held at a time: as many as a processor keeps near
 
 
 class Interval(NamedTuple):
@@ -33,13 +33,19 @@ def pair_intervals(
     """
     units = int(max(first.max(), second.max())) + 1
     within, rng = first == second, np.random.default_rng(0)
-    kinds = np.stack([called == same, called & same, called, same]).astype(np.float64)  # (4, N)
+    # Sums of whole numbers, exact in single precision up to 2 ** 24, i.e. for several million pairs.
+    kinds = np.stack([called == same, called & same, called, same, np.ones_like(same)]).astype(np.float32)  # (5, N)
+    between, other = np.flatnonzero(~within), second[~within]
     totals = []
     for start in range(0, draws, step := max(1, CELLS // max(units, len(same)))):
-        times = rng.multinomial(units, np.full(units, 1 / units), size=min(step, draws - start))  # (b, units)
-        weights = times[:, first] * np.where(within, 1, times[:, second])  # (b, N)
-        totals.append(np.concatenate([weights @ kinds.T, weights.sum(axis=1, keepdims=True)], axis=1))
-    right, both, called_, same_, counted = np.concatenate(totals).T
+        number = min(step, draws - start)
+        taken = rng.integers(0, units, (number, units)) * number + np.arange(number)[:, None]
+        # (units, b): what a pair reads lies side by side
+        times = np.bincount(taken.ravel(), minlength=units * number).reshape(units, number).astype(np.float32)
+        weights = times[first]  # (N, b)
+        weights[between] *= times[other]
+        totals.append(kinds @ weights)
+    right, both, called_, same_, counted = np.concatenate(totals, axis=1).astype(np.float64)
     drawn = {"accuracy": right / np.maximum(counted, 1), "f1": 2 * both / np.maximum(called_ + same_, 1)}
     # A draw may leave no pair at all where there are very few people; it says nothing.
     return {name: middle(values[counted > 0], level) for name, values in drawn.items()}

@@ -106,6 +106,12 @@ class BoxScores(BaseMetric):
         """Take the confidences that `fit` gave; 0.5 for a class that it did not see."""
         self.confidences = [fitted.get(f"confidence/{name}", 0.5) for name in self.classes]
 
+    def decisions(self, predictions: Predictions) -> np.ndarray:
+        """How many objects of each class every sample shows, at the classes' confidences: (samples * K,) int64."""
+        found, least = found_in(predictions), np.asarray(self.confidences)
+        sure = [labels[scores >= least[labels]] for labels, scores in zip(found.labels, found.scores, strict=True)]
+        return np.concatenate([np.zeros(0, np.int64), *(np.bincount(labels, minlength=len(least)) for labels in sure)])
+
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
         """`precision-recall`, a curve for each class, and `confusion`, with background as a class."""
         from model.metric.attribute_plots import confusion_figure

@@ -122,7 +122,7 @@ def shifted(proto):  # type: ignore[no-untyped-def]
 
 def test_without_data_drawn_pictures_are_compared(best: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_export(options(best, tmp_path, set=[f"data_loader.args.data_dir={json.dumps(str(tmp_path / 'none'))}"]))
-    assert "drawn ones are compared" in capsys.readouterr().out
+    assert "drawn ones stand for them" in capsys.readouterr().out
     assert json.loads((tmp_path / "tiny.onnx.card.json").read_text())["parity"]["source"] == "drawn"
 
 
@@ -155,6 +155,20 @@ def test_a_damaged_file_ends_the_script_with_one_line(onnx: Path, tmp_path: Path
     broken.write_bytes(onnx.read_bytes()[:-1000])
     ended = run(tmp_path, "test.py", "-r", broken, "-o", tmp_path / "out")
     assert (ended.status, len(ended.lines)) == (2, 1)
+
+
+def test_ranges_of_int8_are_those_of_training_pictures_and_agreement_is_shown_on_others(
+    best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, to_int8 = [], export.convert.to_int8
+    monkeypatch.setattr(export.convert, "to_int8", lambda proto, pictures: seen.append(pictures) or to_int8(proto, pictures))
+    run_export(options(best, tmp_path, int8=True, samples=4, allow=1.0))
+    loaded = build.load_model(best, torch.device("cpu"))
+    loader = build.build_loader(loaded.experiment, torch.device("cpu"))
+    trained = torch.cat([batch["image"] for _, batch in loader.evaluation("train")])
+    assert all((trained == torch.from_numpy(picture)).flatten(1).all(1).any() for picture in seen[0])
+    card = json.loads((tmp_path / "tiny-int8.onnx.card.json").read_text())
+    assert (card["calibration"], card["parity"]["source"]) == ("4 pictures (training)", "validation")
 
 
 def test_golden_pictures_come_from_the_whole_split(best: Path) -> None:

@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from base.pairs import pairs_of
 from tests.helpers import ROOT, build_trainer, run
 from trainer import build
 from trainer.predict import predict
+from utils.checkpoint import CheckpointFolder
 
 CONFIG = ROOT / "configs" / "verify_timm.json"
 
@@ -69,12 +71,24 @@ def test_the_test_list_is_answered_in_its_order_and_its_scores_kept(trained):
     assert pq.read_table(output / "predictions.parquet").column_names == ["id", "error", "embedding"]
 
 
-def test_other_labels_of_the_test_list_move_no_answer(trained, tmp_path):
-    before = (evaluated(trained) / "prediction.txt").read_bytes()
+def test_permuted_labels_of_the_test_list_move_neither_threshold_nor_answer(trained, tmp_path):
     data = shutil.copytree(trained.data, tmp_path / "data")
-    path = data / "test/test_label.csv"
-    path.write_text(path.read_text().replace(",0\n", ",1\n"))
-    assert (evaluated(trained, "--set", f"data_loader.args.data_dir={data}") / "prediction.txt").read_bytes() == before
+    head, *rows = (data / "test/answers.csv").read_text().splitlines()
+    pairs, labels = zip(*(row.rsplit(",", 1) for row in rows), strict=True)
+    reader = '{"type": "PairReader", "args": {"file": "test/test_label.csv", "root": "test"}}'
+    accuracies, rest = [], []
+    for given in (labels, ["1" if label == "0" else "0" for label in labels]):  # half of them are 0
+        lines = [head, *(f"{pair},{label}" for pair, label in zip(pairs, given, strict=True))]
+        (data / "test/test_label.csv").write_text("\n".join(lines) + "\n")
+        output = evaluated(
+            trained, "--set", f"data_loader.args.data_dir={data}", "--set", f"data_loader.args.test_reader={reader}"
+        )
+        scores = json.loads((output / "metrics.json").read_text())
+        fitted = json.loads((output / "predictions.manifest.json").read_text())["fitted"]
+        accuracies.append(scores["accuracy"])
+        rest.append((scores["threshold"], fitted, (output / "prediction.txt").read_bytes()))
+    assert rest[0] == rest[1]
+    assert sum(accuracies) == pytest.approx(1)  # the labels were read, and scored
 
 
 def test_a_picture_is_embedded_once_however_many_pairs_name_it(trained):
@@ -84,7 +98,9 @@ def test_a_picture_is_embedded_once_however_many_pairs_name_it(trained):
     loaded.model.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
     inference = build.build_inference(loaded.experiment, loaded.spec)
     predict(loaded.model, loader, "valid", torch.device("cpu"), inference)
-    assert sum(seen) == len(loader.table("valid")) * (1 + len(inference.views))
+    pictures, pairs = len(loader.table("valid")), pairs_of(loader.table("valid"))
+    assert sum(seen) == pictures * (1 + len(inference.views))
+    assert len(pairs.first) * 2 > pictures  # or every pair would have pictures of its own
 
 
 def test_two_checkpoints_are_averaged(trained):
@@ -131,6 +147,36 @@ def test_a_missing_picture_of_a_pair_is_one_line_and_status_2(verify_folder, tmp
     gone.unlink()
     result = run(tmp_path, "train.py", "-c", write(tmp_path, data))
     assert (result.status, len(result.lines)) == (2, 1) and f"{gone.name} of the pairs to compare is not there" in result.errors
+
+
+def test_a_person_on_both_sides_is_one_line_and_status_2(lfw_folder, tmp_path):
+    changes = {
+        "reader": {"type": "LfwPairsReader", "args": {"file": "pairsDevTrain.txt", "root": "lfw"}},
+        "identity": "person",
+        "valid_reader": {"type": "LfwPairsReader", "args": {"file": "both.txt", "root": "lfw"}},
+        "test_reader": None,
+    }
+    shared = (lfw_folder / "pairsDevTrain.txt").read_text().splitlines()[1].split("\t")[0]
+    data = shutil.copytree(lfw_folder, tmp_path / "data")
+    lines = (data / "pairsDevTest.txt").read_text().splitlines()
+    lines[1] = f"{shared}\t1\t2"
+    (data / "both.txt").write_text("\n".join(lines) + "\n")
+    result = run(tmp_path, "train.py", "-c", write(tmp_path, data, **changes))
+    assert (result.status, len(result.lines)) == (2, 1), result.errors
+    assert "values of person" in result.errors and shared in result.errors
+
+
+@pytest.mark.parametrize(("value", "message"), [(0.0, "is a zero vector"), (float("nan"), "is not finite")])
+def test_embeddings_that_cannot_be_compared_are_one_line_and_status_2(value, message, trained, tmp_path):
+    state = torch.load(trained.best, weights_only=True)
+    for weights in filter(None, (state["model"], state.get("ema"))):
+        weights["neck.weight"].zero_()
+        weights["neck.bias"].fill_(value)
+    CheckpointFolder(tmp_path).save(state, ["broken.pth"])
+    args = ("-r", tmp_path / "broken.pth", "-o", tmp_path / "out", "--split", "valid", "--verbosity", "0")
+    result = run(tmp_path, "test.py", *args)
+    assert (result.status, len(result.lines)) == (2, 1), result.errors
+    assert message in result.errors and ".jpg" in result.errors
 
 
 def test_a_list_of_one_kind_is_one_line_and_status_2(verify_folder, tmp_path):

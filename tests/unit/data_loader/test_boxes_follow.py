@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from data_loader.letterbox import GREY, Placement, blank, centred, common_frame, fitted, paste
 from data_loader.mosaic import Mosaic, visible
-from data_loader.transforms import TRANSFORMS, Pipeline
+from data_loader.transforms import TRANSFORMS, Pipeline, uncovered
 
 COLOURS = np.array([colour for colour in itertools.product((0, 255), repeat=3) if 0 < sum(colour) < 765], np.uint8)
 seeds = st.integers(0, 2**40)
@@ -153,6 +153,34 @@ def test_a_box_of_which_too_little_is_left_is_left_out_and_the_picture_stays():
     for limits, left in (((0.0, 0.3), [1]), ((0.0, 0.2), [0, 1]), ((80.0, 0.0), [0]), ((0.0, 0.9), [])):
         cropped, found, kept = crop.with_boxes(picture, boxes, 0, *limits)
         assert kept.tolist() == left and found.shape == (len(left), 4) and cropped.shape == (58, 28, 3)
+
+
+HOLES = [
+    ("CoarseDropout", {"num_holes_range": [1, 6], "hole_height_range": [0.1, 0.6], "hole_width_range": [0.1, 0.6], "p": 1.0}),
+    ("Erasing", {"scale": [0.2, 0.5], "p": 1.0}),
+    ("GridDropout", {"ratio": 0.6, "p": 1.0}),
+]
+
+
+@pytest.mark.parametrize("step", HOLES, ids=lambda step: step[0])
+@pytest.mark.parametrize("around", ["alone", "in a composition"])
+@given(seed=seeds, limit=st.sampled_from([0.0, 0.1, 0.5]))
+@everywhere
+def test_a_box_of_which_too_little_is_seen_is_left_out_and_others_stay_as_they_were(step, around, seed, limit):
+    picture, boxes = drawn(120, 140, [0, 3, 5], np.random.default_rng(seed))
+    steps = [step] if around == "alone" else [("OneOf", {"transforms": [{"type": step[0], "args": step[1]}], "p": 1.0})]
+    covered, found, kept = pipeline(*steps).with_boxes(picture, boxes, seed, 0.0, limit)
+    np.testing.assert_allclose(found, boxes[kept], atol=1e-3)
+    for place, number in enumerate([0, 3, 5]):
+        seen = pixels(covered, number, 1).sum() / pixels(picture, number, 1).sum()
+        assert (place in kept) == (seen > 0 and seen >= limit), seen
+
+
+def test_a_hole_that_leaves_too_few_pixels_takes_the_box():
+    boxes = np.array([[0.0, 0.0, 0.5, 0.5, 7]])
+    holes, rest = np.array([[0, 0, 50, 40]]), {"shape": (100, 100, 3), "min_visibility": 0.0}
+    assert uncovered(boxes, holes=holes, min_area=500, **rest).tolist() == boxes.tolist()
+    assert uncovered(boxes, holes=holes, min_area=501, **rest).shape == (0, 5)
 
 
 def test_a_picture_without_boxes_goes_through_every_step():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -198,6 +200,15 @@ def test_rectangular_batches_hold_fewer_pixels_and_every_sample_once(make):
     assert sorted(rows.tolist()) == list(range(len(rectangular.table("valid"))))
 
 
+def test_training_samples_too_are_evaluated_without_augmentation_and_with_their_boxes(make):
+    loader = make(**EVERYTHING)
+    for _, batch in loader.evaluation("train"):
+        target = batch["target"]
+        for row, boxes, affine in zip(batch["index"].tolist(), target["boxes"], batch["geometry"], strict=True):
+            _, original = loader.preprocess(loader.picture("train", row))
+            assert original[0, 0] == affine[0, 0] and len(boxes) == len(loader.table("train").values("classes", row))
+
+
 def test_images_are_channels_last(make):
     for batch in (*make().train(0), *(batch for _, batch in make().evaluation("valid"))):
         assert batch["image"].is_contiguous(memory_format=torch.channels_last) and batch["image"].dtype == torch.uint8
@@ -312,9 +323,18 @@ def test_corrections_may_exclude_pictures_but_not_change_their_boxes(make, tmp_p
         make(corrections=str(path)).table("train")
 
 
-def test_a_data_set_is_examined(make):
-    report = examine(make())
+def test_a_data_set_is_examined_and_its_objects_counted_by_class_and_side(make):
+    loader = make()
+    report = examine(loader)
     assert report.usable and report.samples["test"] == 4
+    sides = [Counter(chain.from_iterable(loader.table(side).columns["names"].to_pylist())) for side in ("train", "valid")]
+    assert report.labels == {"object": {name: {"train": sides[0][name], "valid": sides[1][name]} for name in loader.classes}}
+    assert f"  red     {sides[0]['red']:>10} {sides[1]['red']:>10}" in report.text()
+
+
+def test_a_class_that_a_side_lacks_is_warned_of_in_the_examination(make):
+    report = examine(make(split={"valid": 0.05, "check_bytes": False}))
+    assert any(line.startswith("no sample to validate shows any") for line in report.warnings)
 
 
 @pytest.mark.parametrize(

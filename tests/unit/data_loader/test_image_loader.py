@@ -147,6 +147,13 @@ def test_evaluation_never_meets_the_training_transforms(make_loader):
         assert (image.permute(1, 2, 0).numpy() == read_image(table.path(row), (28, 24))).all()
 
 
+def test_training_samples_too_are_evaluated_without_the_training_transforms(make_loader):
+    loader = make_loader(train_transforms=[{"type": "InvertImg", "args": {"p": 1.0}}])
+    _, batch = next(iter(loader.evaluation("train")))
+    assert (loader.picture("train", 3) == batch["image"][3].permute(1, 2, 0).numpy()).all()
+    assert batch["target"]["mask"].tolist() == loader.table("train").numbers("mask")[: len(batch["index"])].tolist()
+
+
 def test_evaluation_meets_its_own_transforms_as_app_and_figures_do(make_loader):
     loader = make_loader(eval_transforms=[{"type": "CenterCrop", "args": {"height": 20, "width": 20}}])
     _, batch = next(iter(loader.evaluation("valid")))

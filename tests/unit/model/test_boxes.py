@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from model.boxes import (
     BoxFilter,
     boxes_to_distances,
+    clipped,
     distances_to_boxes,
     grid_points,
     move_boxes,
@@ -78,7 +79,7 @@ def slowly(boxes, scores, keep):
 )  # fmt: skip
 def test_what_is_kept_is_what_a_slow_loop_keeps(keep):
     boxes, scores = some_boxes(60), torch.rand(60, 3, generator=torch.Generator().manual_seed(1))
-    prediction = suppress(boxes[None], scores[None], (200, 200), keep)
+    prediction = suppress(boxes[None], scores[None], keep)
     expected = slowly(boxes, scores, keep)
     assert prediction["scores"][0].tolist() == pytest.approx([score for score, _, _ in expected])
     assert prediction["labels"][0].tolist() == [label for _, _, label in expected]
@@ -86,12 +87,12 @@ def test_what_is_kept_is_what_a_slow_loop_keeps(keep):
 
 
 def test_boxes_end_at_the_borders_of_the_picture():
-    prediction = suppress(torch.tensor([[[-5.0, -5, 500, 500]]]), torch.ones(1, 1, 1), (100, 200), BoxFilter())
+    prediction = suppress(clipped(torch.tensor([[[-5.0, -5, 500, 500]]]), (100, 200)), torch.ones(1, 1, 1), BoxFilter())
     assert prediction["boxes"][0].tolist() == [[0, 0, 200, 100]]
 
 
 def test_nothing_sure_is_no_box():
-    prediction = suppress(some_boxes(4)[None], torch.zeros(1, 4, 2), (200, 200), BoxFilter())
+    prediction = suppress(some_boxes(4)[None], torch.zeros(1, 4, 2), BoxFilter())
     assert prediction["boxes"][0].shape == (0, 4) and prediction["labels"][0].dtype == torch.int64
 
 

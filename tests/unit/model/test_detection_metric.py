@@ -147,6 +147,12 @@ def test_f1_at_every_confidence_is_that_of_a_slow_count_and_none_is_better_than_
         assert f1_at(scores, right, objects, cut) == pytest.approx(best) or not objects
 
 
+def test_the_fitted_confidence_lies_between_the_scores_on_both_sides_of_the_cut():
+    scores = np.array([0.9, 0.6, 0.4])
+    assert best_f1(scores, np.array([True, False, False]), 1) == (1.0, 0.75)
+    assert best_f1(scores, np.array([True, True, True]), 3) == (1.0, 0.2)
+
+
 def test_the_confidence_that_was_fitted_is_used():
     truth, found = random_case(7)
     metric, table, predictions = BoxScores(SPEC), box_table(*truth), box_predictions(*found)
@@ -155,6 +161,14 @@ def test_the_confidence_that_was_fitted_is_used():
     metric.use(fitted)
     assert metric.compute(predictions, table)["f1"] > before
     assert list(fitted) == [f"confidence/{name}" for name in CLASSES] and all(type(cut) is float for cut in fitted.values())
+
+
+def test_decisions_are_how_many_objects_of_each_class_a_sample_shows_at_the_fitted_confidences():
+    metric = BoxScores(SPEC)
+    metric.use({"confidence/closed": 0.3, "confidence/mouth": 0.9})
+    boxes = [np.tile([0, 0, 10, 10.0], (4, 1)), np.zeros((0, 4))]
+    predictions = box_predictions(boxes, [[0.8, 0.3, 0.6, 0.8], []], [[0, 0, 1, 2], []])
+    assert metric.decisions(predictions).tolist() == [2, 1, 0, 0, 0, 0]
 
 
 def test_a_box_takes_one_object_and_an_object_one_box():

@@ -45,7 +45,7 @@ class Small(BaseModel):
 def write(path: Path, model: BaseModel | None = None, **changes: Any) -> Path:
     graph = Graph(model or Small(), SIZE)
     about = {"outputs": graph.names, "decoded": graph.decoded, "preprocessing": {"size": list(SIZE)}, **changes}
-    path.write_bytes(exported.seal(convert.to_onnx(graph, SIZE), about))
+    path.write_bytes(exported.seal(convert.to_onnx(graph), about))
     return path
 
 
@@ -150,6 +150,6 @@ def test_half_and_int8_say_nearly_the_same(file: Path) -> None:
     image, original = pictures(16), Small().eval()
     graph = Graph(original, SIZE)
     expected = graph(image)[0].detach().numpy()
-    for proto in (convert.to_half(convert.to_onnx(graph, SIZE)), convert.to_int8(convert.to_onnx(graph, SIZE), image.numpy())):
+    for proto in (convert.to_half(convert.to_onnx(graph)), convert.to_int8(convert.to_onnx(graph), image.numpy())):
         (found,) = exported.start(proto.SerializeToString(), "test").run(None, {convert.INPUT: image.numpy()})
         assert np.abs(found - expected).max() < 0.05

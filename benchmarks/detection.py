@@ -1,0 +1,127 @@
+"""Average precision and speed of detectors on validation: each alone, with test-time augmentation, and all of them fused.
+
+    python -m benchmarks.detection RUN [RUN…] [--set KEY=VALUE]… [--rounds 3] [--device cpu]
+
+RUN is a run's folder or a checkpoint; all must have been trained on the same side of the same split. Views and fusion are
+those of the first one's config, or of `--set`; where it has none, pictures are also looked at mirrored and enlarged by a
+quarter, and weighted boxes fusion joins them. Images per second are from decoded pictures in memory to fused boxes: the
+ways take turns, the median and the range of the rounds are told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from base.predictions import Predictions
+from base.table import SampleTable
+from benchmarks.held import Held
+from benchmarks.pairs import seconds
+from model.box_fusion import BoxFusion
+from model.metric.detection import BoxScores
+from model.views import FlipView, ScaleView
+from trainer import build, testing
+from trainer.build import Loaded
+from trainer.predict import Inference, predict
+from utils import device
+from utils.errors import run
+
+SCORES = ("ap", "ap50", "ap75")
+
+
+@dataclass(frozen=True)
+class Way:
+    """One or several models, and how they look at pictures."""
+
+    name: str
+    models: Sequence[tuple[Loaded, Held]]
+    inference: Inference
+    device: torch.device
+
+    def boxes(self) -> Predictions:
+        """The predictions for all validation samples."""
+        several = []
+        for loaded, held in self.models:
+            inference = replace(self.inference, precision=loaded.experiment.config.trainer.precision)
+            found, _ = predict(loaded.model, held, "valid", self.device, inference)  # type: ignore[arg-type]
+            assert found is not None
+            several.append(found)
+        return self.inference.fuse(several)
+
+
+def ways(models: Sequence[tuple[Loaded, Held]], chosen: torch.device) -> list[Way]:
+    """Each model without and with views; where there are several, all of them too."""
+    first = models[0][0]
+    inference = build.build_inference(first.experiment, first.spec)
+    fusion = inference.fusion if first.experiment.config.fusion is not None else BoxFusion()
+    plain = Inference(inference.precision, [], fusion)
+    looking = replace(plain, views=inference.views or [FlipView(), ScaleView(1.25, multiple_of=32)])
+    chosen_models = [(f"{one.path.parent.name}/{one.path.stem}", [(one, held)]) for one, held in models]
+    if len(models) > 1:
+        chosen_models.append((f"all {len(models)} fused", list(models)))
+    return [
+        Way(name + suffix, some, how, chosen)
+        for name, some in chosen_models
+        for how, suffix in ((plain, ""), (looking, f", {1 + len(looking.views)} views"))
+    ]
+
+
+def loaded_with_batches(options: argparse.Namespace, chosen: torch.device) -> list[tuple[Loaded, Held]]:
+    """The models, each with its batches in memory. Raises UserError where one was trained on validation samples of another."""
+    models = [build.load_model(Path(path), chosen, tuple(options.set)) for path in options.runs]
+    loaders = testing.build_loaders(models, chosen)
+    testing.require_same_split(models, loaders)
+    held = {loader: Held(loader, "valid") for loader in dict.fromkeys(loaders)}
+    return [(model, held[loader]) for model, loader in zip(models, loaders, strict=True)]
+
+
+def scores_of(way: Way, table: SampleTable) -> list[tuple[str, list[float | None]]]:
+    """For all classes and for each: its name, and average precision, at IoU 0.5, at 0.75; None without such objects."""
+    loaded, _ = way.models[0]
+    metrics = build.build_metrics(loaded.experiment, loaded.spec)
+    metric = next((one for one in metrics if isinstance(one, BoxScores)), BoxScores(loaded.spec))
+    found = metric.compute(way.boxes(), table)
+    rows = [("all", [found.get(name) for name in ("map", *SCORES[1:])])]
+    return rows + [(name, [found.get(f"{score}/{name}") for score in SCORES]) for name in metric.classes]
+
+
+def speeds(chosen: Sequence[Way], samples: int, rounds: int) -> list[list[float]]:
+    """Images per second of each way in each round, sorted."""
+    found: list[list[float]] = [[] for _ in chosen]
+    for number in range(rounds):
+        for place in range(len(chosen)) if number % 2 == 0 else reversed(range(len(chosen))):
+            found[place].append(samples / seconds(chosen[place].boxes))
+    return [sorted(one) for one in found]
+
+
+def main() -> int:
+    """A block of lines for each way."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder for its best checkpoint, or a checkpoint")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value")
+    parser.add_argument("--rounds", type=int, default=3, help="in which every way is timed once")
+    parser.add_argument("-d", "--device", default="cpu")
+    options = parser.parse_args()
+    chosen = device.select(options.device)
+    models = loaded_with_batches(options, chosen)
+    table = models[0][1].table("valid")
+    every = ways(models, chosen)
+    scored = [scores_of(way, table) for way in every]  # which warms up, too
+    timed = speeds(every, len(table), options.rounds)
+    print(f"{len(table):,} validation samples; {torch.get_num_threads()} threads on {chosen}")
+    width = max(len(name) for rows in scored for name, _ in rows)
+    for way, rows, fast in zip(every, scored, timed, strict=True):
+        told = f"{statistics.median(fast):.1f} images/s ({fast[0]:.1f} to {fast[-1]:.1f})" if fast else "not timed"
+        print(f"\n{way.name}: {told}\n  {'':<{width}}" + "".join(f"{name.upper():>8}" for name in SCORES))
+        for name, values in rows:
+            print(f"  {name:<{width}}" + "".join(f"{'-' if value is None else f'{value:.4f}':>8}" for value in values))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,135 @@
+"""Images per second of an evaluation of pairs, over a bare inference loop with the same network and batches.
+
+    python -m benchmarks.evaluation [--people 160] [--pairs 20000] [--rounds 7] [--workers 2]
+
+The network of configs/verify_timm.json embeds the pictures of synthetic people, in float32 and without views. From memory both
+sides have the same decoded batches; ours makes predictions by id of them, and in the second line also fits the threshold and
+scores all pairs. From JPEG both read the files anew each time with as many workers, the bare loop with OpenCV and torch's
+DataLoader. However many pairs there are, every picture is embedded once, which is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from base.base_model import BaseModel
+from base.pairs import pairs_of
+from base.predictions import Predictions
+from benchmarks.held import Held
+from benchmarks.pairs import line, seconds, speed_ratio
+from data_loader.synthetic import write_verify
+from trainer import build
+from trainer.build import Experiment
+from trainer.predict import predict
+from utils import config
+
+CONFIG = Path(__file__).parents[1] / "configs" / "verify_timm.json"
+CPU = torch.device("cpu")
+SHOTS, BATCH, RESIZED, CROP = 12, 64, 80, 56  # resized and cropped as the config does
+TARGET = 0.95
+
+
+class Files(Dataset[Tensor]):
+    """What a script would do with a list of files."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, place: int) -> Tensor:
+        picture = cv2.imread(str(self.paths[place]))
+        assert picture is not None
+        picture = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), (RESIZED, RESIZED), interpolation=cv2.INTER_AREA)
+        edge = (RESIZED - CROP) // 2
+        return torch.from_numpy(np.ascontiguousarray(picture[edge : edge + CROP, edge : edge + CROP].transpose(2, 0, 1)))
+
+
+def write_pairs(folder: Path, people: int, pairs: int) -> None:
+    """Synthetic people, and a list of random pairs over the pictures to validate on, in place of the short one."""
+    write_verify(folder, people, SHOTS, 4 * people, seed=0, size=(144, 144))
+    path = folder / "validate" / "validate_label.csv"
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([head, *itertools.islice(itertools.cycle(rows), pairs)]) + "\n")
+
+
+def checked(data: Path, workers: int) -> Experiment:
+    """The config on these data, decoding every picture whenever it is asked for."""
+    values = {"data_dir": data, "num_workers": workers, "batch_size": BATCH, "cache_mb": 0, "sampler.args.identities": BATCH // 4}
+    overrides = [f"data_loader.args.{name}={value}" for name, value in values.items()]
+    return build.check(config.read(CONFIG, [*overrides, "trainer.precision=fp32", "views=[]"]))
+
+
+def bare_loop(model: BaseModel, images: Any) -> Tensor:
+    """Embeddings (U, D) of batches of pictures (B, 3, H, W)."""
+    with torch.inference_mode():
+        embeddings = [model(image.to(memory_format=torch.channels_last))["embedding"] for image in images]
+        return functional.normalize(torch.cat(embeddings))
+
+
+def measure(options: argparse.Namespace, data: Path) -> None:
+    """Three lines."""
+    experiment = checked(data, options.workers)
+    loader = build.build_loader(experiment, CPU)
+    model = build.build_model(experiment, loader.spec).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    inference, (metric,) = build.build_inference(experiment, loader.spec), build.build_metrics(experiment, loader.spec)
+    table, held = loader.table("valid"), Held(loader, "valid")
+    images = [batch["image"] for _, batch in held.batches]
+    passes: list[int] = []
+
+    def ours(given: Any) -> Predictions:
+        predictions, _ = predict(model, given, "valid", CPU, inference)
+        assert predictions is not None
+        return predictions
+
+    def scored() -> None:
+        predictions = ours(held)
+        metric.use(metric.fit(predictions, table))
+        metric.compute(predictions, table)
+
+    counting = model.register_forward_pre_hook(lambda module, given: passes.append(len(given[0])))
+    scored()
+    counting.remove()
+    print(f"{len(pairs_of(table).first):,} pairs over {len(table):,} images: {sum(passes):,} images went through the network")
+    files = [table.path(row) for row in range(len(table))]
+    plain = DataLoader(Files(files), BATCH, num_workers=options.workers, persistent_workers=options.workers > 0)
+    lines = (
+        ("evaluation over bare loop, from memory", lambda: ours(held), lambda: bare_loop(model, images)),
+        ("evaluation and scores over bare loop, from memory", scored, lambda: bare_loop(model, images)),
+        ("evaluation from JPEG over bare loop with DataLoader", lambda: ours(loader), lambda: bare_loop(model, plain)),
+    )
+    for label, mine, bare in lines:
+        speeds = [f"{len(table) / seconds(side):,.0f}" for side in (mine, bare)]  # a run of each to warm up
+        ratios = speed_ratio(mine, bare, options.rounds)
+        print(line(label, ratios, TARGET), f" ({speeds[0]} and {speeds[1]} images/s at first)", flush=True)
+    loader.close()
+
+
+def main() -> None:
+    """Write the data, and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=160, help="to train on; a quarter as many are compared")
+    parser.add_argument("--pairs", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=7, help="pairs of runs for each line")
+    parser.add_argument("--workers", type=int, default=2, help="processes that make batches, on each side")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "verify"
+        write_pairs(data, options.people, options.pairs)
+        measure(options, data)
+
+
+if __name__ == "__main__":
+    main()
