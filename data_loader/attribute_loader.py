@@ -12,18 +12,22 @@ from pydantic import BaseModel, Field
 
 from base.base_data_loader import LOADERS, BaseSampler
 from base.base_reader import BaseReader
-from base.contracts import DataSpec, RunContext, Target
+from base.contracts import PARTNER, SHARE, Batch, DataSpec, RunContext, Target
 from base.labels import unknown_label
 from base.table import SampleTable
-from data_loader.image_loader import ImageLoader
+from data_loader.image_loader import ImageLoader, require_one_size
 from data_loader.labels import Label, add_labels
+from data_loader.mixing import BaseMix, Mixed, chosen, shared, wrong_shares
 from data_loader.samplers import ShuffleSampler
 from data_loader.splits import Split
+from data_loader.stream import BatchKey
 from data_loader.transforms import BaseTransform, random_steps
 from utils.config import did_you_mean
+from utils.seed import derive, generator
 
 Count = Annotated[int, Field(ge=1)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
+RESERVED = {SHARE, PARTNER}
 
 
 @LOADERS.register("attributes")
@@ -39,6 +43,7 @@ class AttributeLoader(ImageLoader):
         batch_size: images per step, over all processes.
         train_transforms: augmentation of the training images.
         eval_transforms: what validation, test and app do instead; without randomness.
+        mix: two training pictures in one, each label counted by its share; several ways share the samples by their `p`.
         sampler: which samples an epoch shows, in which order.
         test_reader: how the samples to predict are read, for test.py.
         corrections: CSV file (columns where,is,set,to) applied to what the reader found.
@@ -59,6 +64,7 @@ class AttributeLoader(ImageLoader):
         batch_size: Count,
         train_transforms: list[BaseTransform] = [],  # noqa: B006 - never changed
         eval_transforms: list[BaseTransform] = [],  # noqa: B006
+        mix: list[BaseMix] = [],  # noqa: B006
         sampler: BaseSampler = ShuffleSampler(),  # noqa: B008
         test_reader: BaseReader | None = None,
         corrections: str | None = None,
@@ -71,7 +77,8 @@ class AttributeLoader(ImageLoader):
             context, data_dir, reader, split, image_size, batch_size, train_transforms, eval_transforms, sampler,
             test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb,
         )  # fmt: skip
-        self.labels = labels
+        self.labels, self.mix = labels, mix
+        self._shown: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))  # an epoch, and the rows in it
 
     @classmethod
     def declared(cls, args: BaseModel) -> DataSpec:
@@ -84,6 +91,8 @@ class AttributeLoader(ImageLoader):
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
         """Random steps in the evaluation pipeline, and labels that the sampler or the split would not find."""
         yield from random_steps(args.eval_transforms)
+        yield from wrong_shares(args.mix)
+        yield from ((f"labels.{name}", "is a key of targets; call the label otherwise") for name in RESERVED & set(args.labels))
         yield from _unknown_columns(args, args.reader.cls.columns(args.reader.args))
         yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default is no part of the config
 
@@ -110,6 +119,35 @@ class AttributeLoader(ImageLoader):
     def targets(self, table: SampleTable, rows: np.ndarray) -> Target:
         """{label: (B,) int64}."""
         return {name: torch.from_numpy(self._columns[id(table)][name][rows].astype(np.int64)) for name in self.labels}
+
+    def sample(self, key: BatchKey, row: int, draw: int) -> Any:
+        """The transformed picture, (h, w, 3) uint8; in training with `mix` a `Mixed`. Raises ImageError."""
+        picture = super().sample(key, row, draw)
+        return self._mixed(key, row, draw, picture) if key.split == "train" and self.mix else picture
+
+    def collate(self, key: BatchKey, samples: list[Any]) -> Batch:
+        """A batch; of mixed samples, its target has `share` and `partner`."""
+        if key.split != "train" or not self.mix:
+            return super().collate(key, samples)
+        pictures, shares, partners = zip(*samples, strict=True)
+        batch = super().collate(key, list(pictures))
+        batch["target"] = shared(batch["target"], self.targets(self.table("train"), np.array(partners)), shares)
+        return batch
+
+    def _mixed(self, key: BatchKey, row: int, draw: int, picture: np.ndarray) -> Mixed:
+        """With a partner of all that the epoch shows, as often as the sampler does: a function of (seed, epoch, sample id)."""
+        seed = self.draw_seed(key, row, draw)
+        rng = generator(seed, "mix")
+        mix = chosen(self.mix, rng)
+        if mix is None:
+            return Mixed(picture, 1.0, row)
+        if self._shown[0] != key.epoch:
+            batches = self.sampler.batches(self.table("train"), self.batch_size, self.context.seed, key.epoch)
+            self._shown = key.epoch, np.concatenate(batches)
+        partner = int(rng.choice(self._shown[1]))
+        other = self.pipelines[True](self.decoded("train", partner), derive(seed, "partner"))
+        require_one_size([picture, other])
+        return Mixed(*mix.join(picture, other, rng), partner)
 
     @cached_property
     def _columns(self) -> dict[int, dict[str, np.ndarray]]:

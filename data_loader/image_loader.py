@@ -227,7 +227,7 @@ class ImageLoader(BaseDataLoader):
                 samples.append(self.sample(key, row, draw))
             except ImageError as error:
                 samples.append(None)
-                errors[row] = str(error)
+                errors[row if error.row is None else error.row] = str(error)
         if errors and key.split != "test":
             return Failure(key.split, errors)
         batch = self.collate(key, samples)
@@ -246,10 +246,14 @@ class ImageLoader(BaseDataLoader):
     def decoded(self, split: str, row: int) -> np.ndarray:
         """A sample's picture as `read` gives it, from the cache if there is one for this split. Raises ImageError."""
         path, cache = self.table(split).path(row), self._cache
-        if cache is None or split == "test":
-            return self.read(path)
-        place = row if split == "train" else len(self._sides.train) + row
-        return cache.get(place, lambda: self.read(path))
+        try:
+            if cache is None or split == "test":
+                return self.read(path)
+            place = row if split == "train" else len(self._sides.train) + row
+            return cache.get(place, lambda: self.read(path))
+        except ImageError as error:
+            error.row = row  # which need not be that of the sample that is being made
+            raise
 
     @cached_property
     def _cache(self) -> PictureCache | None:
@@ -336,13 +340,19 @@ def repeats(rows: np.ndarray) -> np.ndarray:
     return counts
 
 
-def stack(pictures: list[np.ndarray | None], size: Size) -> Tensor:
-    """(B, 3, h, w) uint8 in channels-last memory; None is a black picture, whose row carries an error."""
-    shapes = {picture.shape for picture in pictures if picture is not None} or {(*size, 3)}
+def require_one_size(pictures: list[np.ndarray]) -> tuple[int, ...] | None:
+    """The shape that all have, None where there is none of them. Raises UserError where they differ."""
+    shapes = {picture.shape for picture in pictures}
     if len(shapes) > 1:
         found = some([f"{height} x {width}" for height, width, _ in sorted(shapes)])
         raise UserError(f"data_loader: the transforms give pictures of different sizes ({found}); end with a crop or resize")
-    stacked = np.zeros((len(pictures), *shapes.pop()), np.uint8)
+    return shapes.pop() if shapes else None
+
+
+def stack(pictures: list[np.ndarray | None], size: Size) -> Tensor:
+    """(B, 3, h, w) uint8 in channels-last memory; None is a black picture, whose row carries an error."""
+    shape = require_one_size([picture for picture in pictures if picture is not None]) or (*size, 3)
+    stacked = np.zeros((len(pictures), *shape), np.uint8)
     for position, picture in enumerate(pictures):
         if picture is not None:
             stacked[position] = picture

@@ -1,0 +1,38 @@
+"""Mixed samples are refused where the loss would count them whole."""
+
+import json
+
+import pytest
+
+from base.base_loss import LOSSES, BaseLoss, mean_term
+from base.contracts import DataSpec
+from tests.shipped import ROOT
+from trainer import build
+from utils import config
+from utils.config import ConfigError
+
+
+class WholeLoss(BaseLoss):
+    """A loss that does not look at shares."""
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+
+    def terms(self, outputs, target):
+        return {"mask": mean_term(outputs["mask"].sum(1))}
+
+
+def test_a_loss_that_does_not_heed_shares_is_refused_in_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(LOSSES, "classes", dict(LOSSES.classes))
+    monkeypatch.setattr(LOSSES, "_tasks", dict(LOSSES._tasks))
+    LOSSES.register("attributes")(WholeLoss)
+    path = tmp_path / "config.json"
+    values = config.read(ROOT / "configs" / "examples" / "mixing.json").values | {"loss": {"type": "WholeLoss"}}
+    path.write_text(json.dumps(values))
+    try:
+        with pytest.raises(ConfigError, match=r"data_loader\.args\.mix: WholeLoss does not heed the shares of mixed") as error:
+            build.check(config.read(path))
+    finally:
+        build.config_model.cache_clear()
+        LOSSES.forget()
+    assert len(str(error.value).splitlines()) == 1
