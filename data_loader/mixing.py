@@ -97,9 +97,13 @@ def chosen(mixes: Sequence[BaseMix], rng: np.random.Generator) -> BaseMix | None
 
 
 def shared(own: Target, partners: Target, shares: Sequence[float]) -> Target:
-    """The target of mixed samples. own, partners: leaves (B, …). shares: (B,) in 0..1, of their own labels."""
+    """The target of mixed samples.
+
+    own, partners: leaves (B, …), `share` perhaps among them. shares: (B,) in 0..1, how much of each is its own.
+    """
     share = torch.tensor(shares, dtype=torch.float32)
-    return {**own, SHARE: share, PARTNER: {**partners, SHARE: 1 - share}}
+    partner = {**partners, SHARE: (1 - share) * partners.get(SHARE, 1.0)}
+    return {**own, SHARE: share * own.get(SHARE, 1.0), PARTNER: partner}
 
 
 def wrong_shares(mixes: Sequence[Any]) -> Iterable[tuple[str, str]]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, Prediction, Target
-from model.backbones.timm_backbone import check_backbone_name, create_backbone, normalisation
+from model.backbones.timm_backbone import check_backbone_name, create_backbone, normalisation, stages
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
@@ -54,6 +54,10 @@ class AttributeModel(BaseModel):
     def head(self) -> list[nn.Module]:
         """The linear layers, one for each label."""
         return list(self.heads.values())
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """The stages of the backbone."""
+        return stages(self.backbone)
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:

@@ -44,6 +44,10 @@ def _shares(checked: Any) -> Iterator[Conflict]:
     if getattr(checked.data_loader.args, "mix", None) and not checked.loss.cls.takes_shares:
         message = f"{checked.loss.type} does not heed the shares of mixed samples; leave mix out, or take a loss that does"
         yield ("data_loader", "args", "mix"), message
+    weight = getattr(checked.trainer, "weight", 1)
+    if weight != 1 and not checked.loss.cls.takes_shares:
+        message = f"found {weight}; {checked.loss.type} counts every sample whole: allowed: 1, or a loss that heeds shares"
+        yield ("trainer", "weight"), message
 
 
 def same_scores(metrics: Sequence[BaseMetric]) -> Iterator[Conflict]:

@@ -80,6 +80,7 @@ class Sweep(BaseCallback):
     losses: list[float] = field(default_factory=list)
     smoothed: list[float] = field(default_factory=list)
     ended: str = "the range is at its end"
+    diverged: float | None = None  # the rate of the step that ended it, if it was not the last
 
     def on_epoch_start(self, trainer: BaseTrainer) -> None:
         """The rate of the step that comes."""
@@ -108,7 +109,8 @@ class Sweep(BaseCallback):
         self.smoothed.append((MEMORY * before + (1 - MEMORY) * loss) / (1 - MEMORY ** (number + 1)))
 
     def _end(self, reason: str) -> None:
-        self.ended = f"{reason} at {self.ramp.rate(len(self.losses)):.2g}"
+        self.diverged = self.ramp.rate(len(self.losses))
+        self.ended = f"{reason} at {self.diverged:.2g}"
         raise SweepOver
 
 
@@ -117,21 +119,21 @@ class Suggestion:
     """What a sweep says; None where it does not."""
 
     steepest: float | None  # where the smoothed loss falls fastest over the logarithm of the rate
-    tenth: float | None  # of the rate at which training diverged, or at which the loss turned up for good
+    tenth: float | None  # of the rate at which training diverged
     ended: str
 
     def lines(self) -> list[str]:
         """For the user."""
         found = [
             (self.steepest, "where the smoothed loss falls most steeply"),
-            (self.tenth, "a tenth of the rate from which the smoothed loss only rose"),
+            (self.tenth, "a tenth of the rate at which training diverged"),
         ]
         rates = [f"--lr {rate:.2g}: {why}" for rate, why in found if rate is not None]
         none = "no suggestion: the loss did not fall; begin with a lower --from, or look at lr.png"
         return [f"the sweep ended because {self.ended}", *(rates or [none])]
 
 
-def suggest(rates: list[float], smoothed: list[float], ended: str) -> Suggestion:
+def suggest(rates: list[float], smoothed: list[float], diverged: float | None, ended: str) -> Suggestion:
     """What the curve says. rates, smoothed: (n,), the rate and the smoothed loss of every step."""
     import numpy as np
 
@@ -142,8 +144,7 @@ def suggest(rates: list[float], smoothed: list[float], ended: str) -> Suggestion
         return Suggestion(None, None, ended)
     slope = np.gradient(losses[: lowest + 1], logs[: lowest + 1])
     steepest = float(10 ** logs[int(slope.argmin())])
-    turned = lowest < len(losses) - 1
-    return Suggestion(steepest, float(10 ** logs[lowest]) / 10 if turned else None, ended)
+    return Suggestion(steepest, diverged / 10 if diverged is not None else None, ended)
 
 
 def sweep(raw: Any, ramp: Ramp, chosen: torch.device) -> Sweep:
@@ -219,7 +220,7 @@ def main() -> int:
     if is_staged(config.read(args.config)):
         raise UserError(f"{args.config}: describes stages, each with rates of its own; give the config of one of them")
     made = sweep(config.read(args.config, args.set), ramp, device.select(args.device))
-    found = suggest(made.rates, made.smoothed, made.ended)
+    found = suggest(made.rates, made.smoothed, made.diverged, made.ended)
     write(made, found, args.output)
     print(*found.lines(), f"the curve: {args.output / 'lr.png'}, lr.csv, lr.json", sep="\n")
     return 0

@@ -53,10 +53,11 @@ def test_the_smoothed_loss_has_no_bias_to_zero():
 
 def test_the_suggestions_are_near_the_steepest_descent_and_a_tenth_of_the_divergence():
     made = swept(valley, steps=400)
-    found = suggest(made.rates, made.smoothed, made.ended)
+    found = suggest(made.rates, made.smoothed, made.diverged, made.ended)
 
     assert 1e-3 / 2 < found.steepest < 1e-3 * 3
-    assert 0.1 / 10 / 2 < found.tenth < 0.1 / 10 * 3
+    assert 0.1 / 10 < found.tenth < 0.1
+    assert found.tenth == made.diverged / 10
     assert made.ended.startswith(f"the smoothed loss was {EXPLODED:g} times its lowest value at")
     assert len(made.rates) < 400
 
@@ -76,19 +77,19 @@ def test_a_step_that_was_skipped_ends_the_sweep():
 
 def test_a_loss_that_never_fell_suggests_nothing_and_says_so():
     made = swept(lambda rate: 1 + rate)
-    found = suggest(made.rates, made.smoothed, made.ended)
+    found = suggest(made.rates, made.smoothed, made.diverged, made.ended)
 
     assert (found.steepest, found.tenth) == (None, None)
     assert "the loss did not fall" in found.lines()[-1]
 
 
 def test_a_sweep_of_no_step_suggests_nothing():
-    assert suggest([], [], "").steepest is None
+    assert suggest([], [], None, "").steepest is None
 
 
 def test_a_range_without_divergence_has_no_tenth_of_it():
     made = swept(lambda rate: 1 - math.log10(rate))
-    assert suggest(made.rates, made.smoothed, made.ended).tenth is None
+    assert suggest(made.rates, made.smoothed, made.diverged, made.ended).tenth is None
 
 
 @pytest.mark.parametrize(
