@@ -74,7 +74,7 @@ def propose(predictions: Predictions, labels: Mapping[str, Label], held_out: np.
         raise UserError(f"trainer: {', '.join(finer)}: trained in finer classes than are predicted, which cannot be proposed")
     parts = []
     for name in labels:
-        if name not in finer:
+        if name not in finer and name in predictions.names:
             probabilities = predictions.array(name)  # (N, K), NaN where there is none
             rows = np.flatnonzero(np.isfinite(probabilities).all(axis=1) & ~held_out)
             classes = probabilities[rows].argmax(axis=1)

@@ -7,10 +7,11 @@ import signal
 import pytest
 import torch
 
-from tests.helpers import build_trainer, run_folders
+from tests.helpers import build_trainer, on_ranks, run_folders, write_config
 from tests.integration.test_resume import LEARNED, STEPS, Ask, fingerprint, train
 from trainer import pseudo_label
-from utils.checkpoint import LAST, CheckpointFolder
+from utils import distributed
+from utils.checkpoint import LAST, CheckpointFolder, weights_hash
 from utils.config import ConfigError
 from utils.errors import UserError
 
@@ -35,8 +36,6 @@ def outcome(folder):
 @pytest.fixture(scope="module")
 def uninterrupted(masks_folder, tmp_path_factory):
     """The outcome of a run that nobody stops."""
-    from tests.helpers import write_config
-
     folder = tmp_path_factory.mktemp("uninterrupted")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -156,3 +155,29 @@ def test_a_run_does_not_go_on_with_other_samples_to_label(tiny_config):
     other.loader.__dict__["_test"] = other.loader.table("test").take([0, 1])
     with pytest.raises(UserError, match="the samples of test are not those that the checkpoint has labels for"):
         other.load_state_dict(state)
+
+
+def first_round(config):
+    """The rows chosen with the first weights, the losses of an epoch with them, and the weights then."""
+    torch.set_num_threads(1)
+    trainer, losses = build_trainer(config), []
+    step = trainer.train_step
+    trainer.train_step = lambda batch: losses.append(step(batch)) or losses[-1]
+    trainer.train_epoch()
+    means = [distributed.sum_over_ranks(one["loss"]).item() / distributed.world_size() for one in losses]
+    return trainer.chosen.labels.rows.tolist(), means, weights_hash(dict(trainer.model.state_dict()))
+
+
+def test_two_processes_choose_and_train_as_one(masks_folder, tmp_path):
+    exact = {**ROUNDS, "arch.args.backbone": "test_convnext", "arch.args.drop_rate": 0.0, "data_loader.args.batch_size": 17}
+    exact |= {"trainer.labelled_epochs": 0, "trainer.accumulate": 1}
+    paths = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        paths.append(write_config(tmp_path / name, masks_folder, exact))
+    ((rows, alone, _),) = on_ranks(tmp_path, 1, first_round, paths[0])
+    (ours, one, weights), (theirs, _, same) = on_ranks(tmp_path, 2, first_round, paths[1])
+
+    assert rows and ours == theirs == rows
+    assert one == pytest.approx(alone, rel=1e-4)
+    assert weights == same

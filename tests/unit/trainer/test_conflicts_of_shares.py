@@ -1,4 +1,4 @@
-"""Mixed samples are refused where the loss would count them whole."""
+"""Samples that count in part are refused where the loss would count them whole."""
 
 import json
 
@@ -22,15 +22,22 @@ class WholeLoss(BaseLoss):
         return {"mask": mean_term(outputs["mask"].sum(1))}
 
 
-def test_a_loss_that_does_not_heed_shares_is_refused_in_one_line(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        ("mixing", r"data_loader\.args\.mix: WholeLoss does not heed the shares of mixed samples"),
+        ("pseudo_labels", r"trainer\.weight: found 0\.5; WholeLoss counts every sample whole: allowed: 1"),
+    ],
+)
+def test_a_loss_that_does_not_heed_shares_is_refused_in_one_line(monkeypatch, tmp_path, example, message):
     monkeypatch.setattr(LOSSES, "classes", dict(LOSSES.classes))
     monkeypatch.setattr(LOSSES, "_tasks", dict(LOSSES._tasks))
     LOSSES.register("attributes")(WholeLoss)
     path = tmp_path / "config.json"
-    values = config.read(ROOT / "configs" / "examples" / "mixing.json").values | {"loss": {"type": "WholeLoss"}}
+    values = config.read(ROOT / "configs" / "examples" / f"{example}.json").values | {"loss": {"type": "WholeLoss"}}
     path.write_text(json.dumps(values))
     try:
-        with pytest.raises(ConfigError, match=r"data_loader\.args\.mix: WholeLoss does not heed the shares of mixed") as error:
+        with pytest.raises(ConfigError, match=message) as error:
             build.check(config.read(path))
     finally:
         build.config_model.cache_clear()
