@@ -77,6 +77,11 @@ class BaseDataLoader(Checked, ABC):
         """Whether the samples of a split have what metrics compare with."""
         return split != "test"
 
+    @property
+    def group(self) -> str | None:
+        """The column whose equal values say which samples are not independent of each other; None where all are."""
+        return None
+
     @abstractmethod
     def order(self, epoch: int) -> list[np.ndarray]:
         """The rows of every global training batch of an epoch: a function of (seed, epoch)."""

@@ -21,6 +21,7 @@ class BaseMetric(Checked, ABC):
     """Computed once over all samples, in order of id: exact, with no averages over batches."""
 
     needs_truth: ClassVar[bool] = True  # whether `figures` compares with labels; the others are drawn for unlabelled samples too
+    takes_twice: ClassVar[bool] = True  # whether `compute` may see a sample in several rows, as where samples are drawn anew
 
     @property
     def state_key(self) -> str:
@@ -42,6 +43,10 @@ class BaseMetric(Checked, ABC):
 
     def use(self, fitted: Mapping[str, float]) -> None:
         """Take what `fit` gave, before `compute` on any other samples."""
+
+    def adjust(self, predictions: Predictions) -> Predictions:
+        """The predictions as they are shown and submitted, at what `use` took; by default as they are."""
+        return predictions
 
     def decisions(self, predictions: Predictions) -> np.ndarray:
         """What is decided from the predictions, at what `use` took: (M,) integers, by which two models can be compared.

@@ -51,7 +51,7 @@ class BaseModel(nn.Module, Checked, ABC):
 
     @property
     def output_spec(self) -> OutputSpec:
-        """What losses with parameters of their own must know; nothing by default."""
+        """What losses may have to know; nothing by default."""
         return OutputSpec()
 
     def head(self) -> list[nn.Module]:

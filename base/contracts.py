@@ -60,12 +60,14 @@ class DataSpec:
     merged: label name -> for each class that is trained, the index of the class it is reported as. Only for labels
         that are trained on finer classes than they are scored on.
     image_size: height and width of the pictures in evaluation; None where they differ, or while only the config is known.
+    combined: label name -> for a label that combines others, the names of their classes by theirs; the last counts fastest.
     """
 
     classes: dict[str, list[str]] = field(default_factory=dict)
     counts: dict[str, list[int]] = field(default_factory=dict)
     merged: dict[str, list[int]] = field(default_factory=dict)
     image_size: tuple[int, int] | None = None
+    combined: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def trained(self, label: str) -> int:
         """Number of classes that the model tells apart for a label."""
@@ -84,12 +86,14 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What a loss with parameters of its own must know of the model.
+    """What a loss may have to know of the model.
 
     widths: name of an output -> its number of channels.
+    scales: name of an output that is cosines times a factor -> that factor.
     """
 
     widths: dict[str, int] = field(default_factory=dict)
+    scales: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

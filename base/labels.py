@@ -28,6 +28,19 @@ def combined_class(columns: Sequence[np.ndarray], sizes: Sequence[int]) -> np.nd
     return combined
 
 
+def separated_class(combined: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+    """What `combined_class` was given: (N,) int64 per label, -1 in all where the combined class is -1."""
+    digits = np.unravel_index(np.maximum(combined, 0), sizes)
+    return [np.where(combined < 0, -1, digit) for digit in digits]
+
+
+def marginals(probabilities: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+    """The probabilities of each label's classes, (N, size), from those of their combinations, (N, product of the sizes)."""
+    grid = probabilities.reshape(len(probabilities), *sizes)
+    axes = range(1, 1 + len(sizes))
+    return [grid.sum(axis=tuple(other for other in axes if other != axis)) for axis in axes]
+
+
 def combined_names(names: Sequence[Sequence[str]]) -> list[str]:
     """The name of every combined class, in order of its number, from the class names of each label."""
     return [", ".join(parts) for parts in itertools.product(*names)]

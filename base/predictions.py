@@ -53,6 +53,10 @@ class Predictions:
             raise UserError(f"predictions: {some(twice)} predicted more than once")
         return merged
 
+    def take(self, rows: np.ndarray | list[int]) -> Predictions:
+        """The given rows, in the given order."""
+        return Predictions(self.columns.take(pa.array(rows, pa.int64())))
+
     def __len__(self) -> int:
         return int(self.columns.num_rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,7 @@ from base.predictions import Predictions
 from base.pseudo_labels import PseudoLabels
 from base.table import SampleTable
 from data_loader.image_loader import ImageLoader, require_one_size
-from data_loader.labels import Label, add_labels
+from data_loader.labels import Labels, add_labels, label_problems, label_spec, learned_labels, read_labels
 from data_loader.mixing import BaseMix, Mixed, chosen, shared, wrong_shares
 from data_loader.samplers import ShuffleSampler
 from data_loader.splits import Split
@@ -41,7 +42,8 @@ class AttributeLoader(ImageLoader):
     Args:
         data_dir: folder of the data set.
         reader: how its annotations are read.
-        labels: label -> its classes and where they come from. Their order is that of the combined class.
+        labels: label -> its classes and where they come from, or {"combine": [labels]} for one class for each combination of
+            theirs. Their order is that of the combined class.
         split: who is validated on.
         image_size: height and width in pixels to which every image is resized when it is decoded, before any transform.
         batch_size: images per step, over all processes.
@@ -51,6 +53,7 @@ class AttributeLoader(ImageLoader):
         sampler: which samples an epoch shows, in which order.
         test_reader: how the samples to predict are read, for test.py.
         unlabelled_reader: how further samples are read that pseudo-labels are made for; labels of theirs are not looked at.
+        learn: the labels that are learned, in this order; default: all but those that another one combines.
         corrections: CSV file (columns where,is,set,to) applied to what the reader found.
         unreadable: what to do about images that cannot be decoded, refuse all by name or leave them out with a report.
         num_workers: processes that make batches, 0 for none beside the trainer itself.
@@ -63,7 +66,7 @@ class AttributeLoader(ImageLoader):
         context: RunContext,
         data_dir: str,
         reader: BaseReader,
-        labels: Annotated[dict[str, Label], Field(min_length=1)],
+        labels: Annotated[Labels, Field(min_length=1)],
         split: Split,
         image_size: tuple[Pixels, Pixels],
         batch_size: Count,
@@ -73,6 +76,7 @@ class AttributeLoader(ImageLoader):
         sampler: BaseSampler = ShuffleSampler(),  # noqa: B008
         test_reader: BaseReader | None = None,
         unlabelled_reader: BaseReader | None = None,
+        learn: Annotated[list[str], Field(min_length=1)] | None = None,
         corrections: str | None = None,
         unreadable: Literal["error", "skip"] = "error",
         num_workers: Annotated[int, Field(ge=0, le=256)] = 2,
@@ -83,23 +87,22 @@ class AttributeLoader(ImageLoader):
             context, data_dir, reader, split, image_size, batch_size, train_transforms, eval_transforms, sampler,
             test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb,
         )  # fmt: skip
-        self.labels, self.mix, self.unlabelled_reader = labels, mix, unlabelled_reader
+        self.labels, self.learn, self.mix, self.unlabelled_reader = labels, learn, mix, unlabelled_reader
         self._adopted: Adopted | None = None
         self._shown: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))  # an epoch, and the rows in it
 
     @classmethod
     def declared(cls, args: BaseModel) -> DataSpec:
         """Classes as the config declares them."""
-        labels: dict[str, Label] = args.labels  # type: ignore[attr-defined]
-        merged = {name: found for name, label in labels.items() if (found := label.merged()) is not None}
-        return DataSpec(classes={name: list(label.classes) for name, label in labels.items()}, merged=merged)
+        return label_spec(args.labels, args.learn)  # type: ignore[attr-defined]
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Random steps in the evaluation pipeline, and labels that the sampler or the split would not find."""
+        """Random steps in the evaluation pipeline, and labels that others, the sampler or the split would not find."""
         yield from random_steps(args.eval_transforms)
         yield from wrong_shares(args.mix)
         yield from ((f"labels.{name}", "is a key of targets; call the label otherwise") for name in RESERVED & set(args.labels))
+        yield from label_problems(args.labels, args.learn)
         yield from _unknown_columns(args, args.reader.cls.columns(args.reader.args))
         yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default is no part of the config
 
@@ -111,12 +114,12 @@ class AttributeLoader(ImageLoader):
     def spec(self) -> DataSpec:
         """Classes, and how many training samples each class has."""
         spec, table = self.declared_spec(), self._sides.train
-        counts = {name: _counts(table.numbers(name), spec.trained(name)) for name in self.labels}
-        return DataSpec(spec.classes, counts, spec.merged, self.evaluated_size)
+        counts = {name: _counts(table.numbers(name), spec.trained(name)) for name in spec.classes}
+        return replace(spec, counts=counts, image_size=self.evaluated_size)
 
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
         """Class numbers for every label."""
-        there = all((label.column or name) in table.names for name, label in self.labels.items())
+        there = all((label.column or name) in table.names for name, label in read_labels(self.labels).items())
         return add_labels(table, self.labels, source) if there or required else table
 
     def labelled(self, split: str) -> bool:
@@ -124,9 +127,9 @@ class AttributeLoader(ImageLoader):
         return all(name in self.table(split).names for name in self.labels)
 
     def targets(self, table: SampleTable, rows: np.ndarray) -> Target:
-        """{label: (B,) int64}; with `share` where adopted samples have a weight of their own."""
+        """{label: (B,) int64}, of those that are learned; with `share` where adopted samples have a weight of their own."""
         columns = self._columns[id(table)]
-        found: Target = {name: torch.from_numpy(columns[name][rows].astype(np.int64)) for name in self.labels}
+        found: Target = {name: torch.from_numpy(values[rows].astype(np.int64)) for name, values in columns.items()}
         if self._adopted is not None and self._adopted.weight != 1 and table is self._adopted.table:
             found[SHARE] = torch.from_numpy(self._adopted.shares(rows))
         return found
@@ -187,12 +190,13 @@ class AttributeLoader(ImageLoader):
         """The likeliest class of each label, for samples that show no file and no group that is validated on."""
         assert self.split is not None
         held_out = validated_on(self.table(split), self.table("valid"), self.split.group, self.split.check_bytes)
-        return propose(predictions, self.labels, held_out)
+        return propose(predictions, self.declared_spec(), held_out)
 
     def adopt(self, split: str, labels: PseudoLabels, weight: float) -> None:
         """Train on these too; a label that is not proposed for a sample is not known."""
         self.close()  # worker processes have the table of before
-        self._adopted = adopted(self._sides.train, self.table(split), split, labels, self.labels, weight)
+        learned = learned_labels(self.labels, self.learn)
+        self._adopted = adopted(self._sides.train, self.table(split), split, labels, learned, weight)
         self._shown = (-1, np.zeros(0, np.int64))
         self.__dict__.pop("_columns", None)
 
@@ -200,7 +204,8 @@ class AttributeLoader(ImageLoader):
     def _columns(self) -> dict[int, dict[str, np.ndarray]]:
         """Label columns of the two sides as arrays: taking a batch's rows from Arrow each time would be slower."""
         tables = (self.table("train"), self.table("valid"))
-        return {id(table): {name: table.numbers(name) for name in self.labels} for table in tables}
+        learned = learned_labels(self.labels, self.learn)
+        return {id(table): {name: table.numbers(name) for name in learned} for table in tables}
 
 
 def _unsuited(sampler: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
@@ -224,7 +229,7 @@ def _unknown_columns(args: Any, columns: set[str] | None) -> Iterable[tuple[str,
     """Columns that the reader will not give, where the config alone says what it gives."""
     if columns is None:
         return
-    labels = args.labels.items()
+    labels = read_labels(args.labels).items()
     wanted = [(f"labels.{name}{'.column' if label.column else ''}", label.column or name, columns) for name, label in labels]
     with_labels = columns | set(args.labels)
     wanted += [("split.group", args.split.group, with_labels)] if args.split.group else []

@@ -106,6 +106,11 @@ class ImageLoader(BaseDataLoader):
         """The test split is there if a reader for it is."""
         return ("train", "valid", "test") if self.test_reader is not None else ("train", "valid")
 
+    @property
+    def group(self) -> str | None:
+        """The column that the split keeps together."""
+        return self.split.group if self.split is not None else None
+
     # Samples ------------------------------------------------------------------------------------------------------
 
     def table(self, split: str) -> SampleTable:
@@ -160,8 +165,7 @@ class ImageLoader(BaseDataLoader):
         """Refuse identical files on both sides; warnings for identical files under different labels or people."""
         groups = duplicates.identical_files(table)
         duplicates.refuse_shared_bytes(table, groups, train, valid)
-        group = self.split.group if self.split is not None else None
-        columns = [name for name in (*self.declared_spec().classes, group) if name in table.names]
+        columns = [name for name in (*self.declared_spec().classes, self.group) if name in table.names]
         return [line for name in columns for line in duplicates.contradiction(table, groups, name)]
 
     @abstractmethod
@@ -321,10 +325,10 @@ class ImageLoader(BaseDataLoader):
     def report(self) -> list[str]:
         """Numbers of samples and people, the split, and warnings."""
         train, valid = self.table("train"), self.table("valid")
-        group = self.split.group if self.split is not None else None
         of = ""
-        if group:
-            of = f" of {len(set(train.strings(group))):,} and {len(set(valid.strings(group))):,} different {group}"
+        if self.group:
+            people = [f"{len(set(table.strings(self.group))):,}" for table in (train, valid)]
+            of = f" of {' and '.join(people)} different {self.group}"
         held = self.split.in_words() if self.split is not None else "a set of its own"
         line = f"{len(train):,} training and {len(valid):,} validation samples{of} ({held}, split {self.split_hash[:8]})"
         return [line, *self._sides.notes]

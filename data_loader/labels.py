@@ -5,13 +5,16 @@ from __future__ import annotations
 import bisect
 import math
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from base.contracts import DataSpec
+from base.labels import combined_class, combined_names, reported
 from base.table import SampleTable, some
 from data_loader.readers.csv_reader import read_csv
 from utils.config import did_you_mean
@@ -84,6 +87,63 @@ class Label(Settings):
         return "numbers" if self.bins is not None else ", ".join(self.values if self.values is not None else self.classes)
 
 
+class CombinedLabel(Settings):
+    """One class for every combination of other labels' `classes`: for 3, 2 and 3 of them first * 6 + second * 3 + third."""
+
+    combine: Annotated[list[str], Field(min_length=2)] = Field(description="the labels, the first one the leading digit")
+
+
+def _kind(value: Any) -> str:
+    return "combined" if isinstance(value, CombinedLabel) or (isinstance(value, dict) and "combine" in value) else "read"
+
+
+AnyLabel = Annotated[Annotated[Label, Tag("read")] | Annotated[CombinedLabel, Tag("combined")], Discriminator(_kind)]
+Labels = dict[str, AnyLabel]
+
+
+def read_labels(labels: Labels) -> dict[str, Label]:
+    """Those that come from a column."""
+    return {name: label for name, label in labels.items() if isinstance(label, Label)}
+
+
+def learned_labels(labels: Labels, learn: Sequence[str] | None) -> list[str]:
+    """Those that the config says are learned; by default all but those that another combines."""
+    parts = {part for label in labels.values() if isinstance(label, CombinedLabel) for part in label.combine}
+    return [name for name in labels if name not in parts] if learn is None else list(learn)
+
+
+def label_spec(labels: Labels, learn: Sequence[str] | None) -> DataSpec:
+    """Classes of the labels that are learned, without counts; names that `label_problems` objects to are left out."""
+    spec = DataSpec()
+    for name in learned_labels(labels, learn):
+        label = labels.get(name)
+        if isinstance(label, CombinedLabel):
+            parts = {part: found for part in label.combine if (found := read_labels(labels).get(part)) is not None}
+            spec.combined[name] = {part: list(found.classes) for part, found in parts.items()}
+            spec.classes[name] = combined_names([found.classes for found in parts.values()])
+        elif label is not None:
+            spec.classes[name] = list(label.classes)
+            if (merged := label.merged()) is not None:
+                spec.merged[name] = merged
+    return spec
+
+
+def label_problems(labels: Labels, learn: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    """(key, message) for labels that are combined or learned and are not there, or are named twice."""
+    for name, label in labels.items():
+        if isinstance(label, CombinedLabel):
+            yield from _misnamed_labels(f"labels.{name}.combine", label.combine, list(read_labels(labels)))
+    yield from _misnamed_labels("learn", learn or [], list(labels))
+
+
+def _misnamed_labels(key: str, names: Sequence[str], allowed: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for index, name in enumerate(names):
+        if name not in allowed:
+            yield f"{key}[{index}]", f'there is no label "{name}"{did_you_mean(name, allowed)}; allowed: {", ".join(allowed)}'
+        elif name in names[:index]:
+            yield f"{key}[{index}]", f'"{name}" is given twice; keep one'
+
+
 def _number(text: str) -> float | None:
     try:
         number = float(text.replace("_", "x"))  # Python reads 1_000 as a number
@@ -92,13 +152,14 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def add_labels(table: SampleTable, labels: dict[str, Label], source: str) -> SampleTable:
-    """The table with a column of class numbers (int16, -1 unknown) per label.
+def add_labels(table: SampleTable, labels: Labels, source: str) -> SampleTable:
+    """The table with a column of class numbers (int16, -1 unknown) per label; a combined one is known where all its parts are.
 
     Raises UserError naming every column that is missing and every text that means nothing, with samples.
     """
     problems: list[str] = []
-    for name, label in labels.items():
+    read = read_labels(labels)
+    for name, label in read.items():
         column = label.column or name
         if column not in table.names:
             near = did_you_mean(column, table.names)
@@ -113,10 +174,22 @@ def add_labels(table: SampleTable, labels: dict[str, Label], source: str) -> Sam
         table = table.with_column(f"label:{name}" if name in table.names else name, pa.array(values))
     if problems:
         raise UserError("\n".join(problems))
+    for name, combined in labels.items():
+        if isinstance(combined, CombinedLabel):
+            table = _combine(table, name, {part: read[part] for part in combined.combine})
     return _rename_labels(table, labels)
 
 
-def _rename_labels(table: SampleTable, labels: dict[str, Label]) -> SampleTable:
+def _combine(table: SampleTable, name: str, parts: dict[str, Label]) -> SampleTable:
+    """The table with one more label, of all combinations of its parts' classes as they are reported."""
+    spec = label_spec(dict(parts), list(parts))
+    columns = [table.numbers(f"label:{part}" if f"label:{part}" in table.names else part) for part in parts]
+    columns = [reported(column, spec, part) for column, part in zip(columns, parts, strict=True)]
+    combined = combined_class(columns, [len(spec.classes[part]) for part in parts])
+    return table.with_column(f"label:{name}" if name in table.names else name, pa.array(combined.astype(np.int16)))
+
+
+def _rename_labels(table: SampleTable, labels: Mapping[str, Any]) -> SampleTable:
     """Labels take the names of the raw columns they stand for, which stay under `raw:`."""
     for name in labels:
         if f"label:{name}" in table.names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from base.contracts import DataSpec
 from base.predictions import Predictions
 from base.pseudo_labels import PseudoLabels
 from base.table import SampleTable
 from data_loader import duplicates
-from data_loader.labels import MISSING, Label
+from data_loader.labels import MISSING
 from utils.errors import UserError
 from utils.seed import generator
 
@@ -45,7 +46,7 @@ class Adopted:
 
 
 def adopted(
-    train: SampleTable, pool: SampleTable, split: str, proposed: PseudoLabels, labels: Mapping[str, Label], weight: float
+    train: SampleTable, pool: SampleTable, split: str, proposed: PseudoLabels, labels: Sequence[str], weight: float
 ) -> Adopted:
     """The training samples, and behind them those of a pool that have a proposed label; what is not proposed is not known.
 
@@ -63,18 +64,18 @@ def adopted(
     return Adopted(SampleTable(Path("/"), pa.table(columns)), len(train), weight)
 
 
-def propose(predictions: Predictions, labels: Mapping[str, Label], held_out: np.ndarray) -> PseudoLabels:
+def propose(predictions: Predictions, spec: DataSpec, held_out: np.ndarray) -> PseudoLabels:
     """The likeliest class of every label of every sample, and its probability.
 
     held_out: (N,) bool, samples for which nothing is proposed. Nor is it for samples without a prediction, or for labels that
     are trained in finer classes than are predicted. Raises UserError where no label is left.
     """
-    finer = [name for name, label in labels.items() if label.merged() is not None]
-    if len(finer) == len(labels):
+    finer = [name for name in spec.classes if name in spec.merged]
+    if len(finer) == len(spec.classes):
         raise UserError(f"trainer: {', '.join(finer)}: trained in finer classes than are predicted, which cannot be proposed")
     parts = []
-    for name in labels:
-        if name not in finer and name in predictions.names:
+    for name in spec.classes:
+        if name not in finer:
             probabilities = predictions.array(name)  # (N, K), NaN where there is none
             rows = np.flatnonzero(np.isfinite(probabilities).all(axis=1) & ~held_out)
             classes = probabilities[rows].argmax(axis=1)

@@ -61,6 +61,9 @@ def answer(model: Ready, content: bytes) -> Answer:
         image, geometry, size = _prepared(model, content)
         inference = build.build_inference(model.loaded.experiment, model.loaded.spec)
         found = predict_pictures(model.loaded.model, [("picture", image[0], geometry[0])], image.device, inference)
+    for metric in build.build_metrics(model.loaded.experiment, model.loaded.spec):
+        metric.use(model.loaded.fitted.get(metric.state_key, {}))
+        found = metric.adjust(found)
     prediction = {name: found.lists(name)[0] if found.ragged(name) else found.array(name)[0] for name in found.names}
     return Answer(_picture(image), size, prediction)
 

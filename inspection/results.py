@@ -46,8 +46,10 @@ class Result:
     @property
     def spec(self) -> DataSpec:
         """Classes, and how often each was trained on."""
-        classes, counts, merged = (dict(self.manifest.get(key) or {}) for key in ("classes", "counts", "merged"))
-        return DataSpec(classes, counts, merged)
+        classes, counts, merged, combined = (
+            dict(self.manifest.get(key) or {}) for key in ("classes", "counts", "merged", "combined")
+        )
+        return DataSpec(classes, counts, merged, combined=combined)
 
     @cached_property
     def labels(self) -> list[str]:

@@ -1,8 +1,8 @@
-"""Several labels of one picture at once: a backbone of timm, and a linear head for each label."""
+"""Several labels of one picture at once: a backbone of timm, and a head for each label."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import torch
@@ -10,15 +10,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from base.base_model import MODELS, BaseModel
-from base.contracts import DataSpec, Outputs, Prediction, Target
+from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
+from base.labels import unknown_label
+from model.attribute_heads import BaseHead
 from model.backbones.timm_backbone import check_backbone_name, create_backbone, normalisation, stages
+from utils.errors import UserError
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 @MODELS.register("attributes")
 class AttributeModel(BaseModel):
-    """A backbone of timm with one linear head for each label.
+    """A backbone of timm with one head for each label.
 
     Pictures are normalised as timm's weights for the backbone want it, whether or not they are loaded.
 
@@ -27,17 +30,28 @@ class AttributeModel(BaseModel):
         pretrained: true for timm's weights, a local file (.pth, .pt, .safetensors), or false for random weights
         drop_rate: dropout before the heads
         drop_path_rate: stochastic depth within the backbone
+        heads: label -> its head; the others have a linear layer each
     """
 
     def __init__(
-        self, spec: DataSpec, backbone: str, pretrained: bool | str = False, drop_rate: Rate = 0.0, drop_path_rate: Rate = 0.0
+        self,
+        spec: DataSpec,
+        backbone: str,
+        pretrained: bool | str = False,
+        drop_rate: Rate = 0.0,
+        drop_path_rate: Rate = 0.0,
+        heads: dict[str, BaseHead] = {},  # noqa: B006 - never changed
     ) -> None:
+        for key, message in _head_problems(heads, spec):
+            raise UserError(f"arch.args.{key}: {message}")
         network, width = create_backbone(backbone, pretrained, drop_path_rate, spec.image_size)
         super().__init__(**normalisation(network))
         self.spec = spec
         self.backbone = network
         self.dropout = nn.Dropout(drop_rate)
-        self.heads = nn.ModuleDict({_module_name(label): nn.Linear(width, spec.trained(label)) for label in spec.classes})
+        self.scales = {label: scale for label, head in heads.items() if (scale := head.cosine_scale) is not None}
+        made = {label: _head(heads.get(label), width, spec.trained(label)) for label in spec.classes}
+        self.heads = nn.ModuleDict({_module_name(label): head for label, head in made.items()})
 
     def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
         """Label -> logits (B, K) float32, K its trained classes. image: (B, 3, H, W), uint8 or float in 0..255."""
@@ -51,8 +65,13 @@ class AttributeModel(BaseModel):
         """
         return {label: self._reported(label, outputs[label].float().softmax(1)) for label in self.spec.classes}
 
+    @property
+    def output_spec(self) -> OutputSpec:
+        """The labels' trained classes, and the scales of those whose logits are cosines."""
+        return OutputSpec({label: self.spec.trained(label) for label in self.spec.classes}, self.scales)
+
     def head(self) -> list[nn.Module]:
-        """The linear layers, one for each label."""
+        """The last layers, one for each label."""
         return list(self.heads.values())
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
@@ -61,9 +80,9 @@ class AttributeModel(BaseModel):
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """An unknown backbone, without importing timm."""
+        """An unknown backbone, without importing timm, and heads of labels that there are not."""
         problem = check_backbone_name(args.backbone)
-        return [("backbone", problem)] if problem else []
+        return [*([("backbone", problem)] if problem else []), *(_head_problems(args.heads, spec) if spec.classes else ())]
 
     def _reported(self, label: str, probabilities: Tensor) -> Tensor:
         if label not in self.spec.merged:
@@ -71,6 +90,14 @@ class AttributeModel(BaseModel):
         merged = self.spec.merged[label]
         groups = [[fine for fine, to in enumerate(merged) if to == index] for index in range(len(self.spec.classes[label]))]
         return torch.stack([probabilities[:, group].sum(1) for group in groups], dim=1)
+
+
+def _head_problems(heads: Mapping[str, object], spec: DataSpec) -> Iterable[tuple[str, str]]:
+    return [(f"heads.{label}", unknown_label(label, spec)) for label in heads if label not in spec.classes]
+
+
+def _head(chosen: BaseHead | None, width: int, classes: int) -> nn.Module:
+    return nn.Linear(width, classes) if chosen is None else chosen.bind(width, classes)
 
 
 def _module_name(label: str) -> str:

@@ -14,12 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from base.base_data_loader import BaseDataLoader
+from base.predictions import Predictions
+from base.run_folder import RunFolder
+from base.table import SampleTable
 from model.convert import Graph
+from model.metric.bootstrap import Interval
+from trainer import build, parity
 from trainer.budget import inference_size
 from trainer.build import Loaded
+from trainer.intervals import intervals
 from trainer.parity import Golden, Parity, Run
+from trainer.predict import predict
 from utils import files
+from utils.errors import UserError
 
+PREDICTED = 5000  # validation samples that are predicted for the card's sake, on the CPU; more are left to test.py
 WARM_UP, TIMED = 5, 50  # predictions of one picture
 KEPT = ("config_hash", "split_hash", "parents", "scores")  # of a checkpoint
 
@@ -54,6 +64,43 @@ def licences(loaded: Loaded) -> list[str]:
         if _pretrained(loaded.state["config"].get("arch")):
             notes.append(f"First weights: {name}.{tag}, {terms or 'terms not recorded'} ({origin or 'timm'}).")
     return notes
+
+
+def scores(loaded: Loaded, loader: BaseDataLoader) -> dict[str, Any]:
+    """The checkpoint's scores, and the ends of their intervals as `NAME/low` and `NAME/high`.
+
+    They come from the predictions for validation that `test.py` left; where there are none, from new ones, unless those
+    would take long, or the data are not there.
+    """
+    found = dict(loaded.state.get("scores") or {})
+    ends: dict[str, Interval] = {}
+    try:
+        predictions, table = _validation(loaded, loader)
+        for metric in parity.with_fitted(build.build_metrics(loaded.experiment, loaded.spec), loaded.fitted):
+            ends |= intervals(metric, predictions, table, loader.group)
+    except UserError as error:
+        print(f"no intervals of the scores: {str(error).splitlines()[0]}")
+    known = {f"val/{name}": interval for name, interval in ends.items() if f"val/{name}" in found}
+    return found | {f"{name}/{end}": value for name, both in known.items() for end, value in both._asdict().items()}
+
+
+def _validation(loaded: Loaded, loader: BaseDataLoader) -> tuple[Predictions, SampleTable]:
+    """Predictions of the checkpoint for its validation samples, and those. Raises UserError."""
+    left = RunFolder.at(loaded.path.parent).log / f"valid-{loaded.path.stem}" / "predictions.parquet"
+    if left.exists():
+        predictions, manifest = Predictions.read(left)
+        made_by = [one["sha256"] for one in manifest["checkpoints"]]
+        if made_by == [loaded.digest] and manifest["config_hash"] == loaded.experiment.hash:
+            return predictions, SampleTable.read(left.with_name("samples.parquet"))
+    table = loader.table("valid")
+    if loaded.state["split_hash"] != loader.split_hash:
+        raise UserError("the validation samples are not those of the checkpoint")
+    if len(table) > PREDICTED:
+        raise UserError(f"{len(table):,} samples are to be predicted; run python test.py -r {loaded.path} --split valid before")
+    inference = build.build_inference(loaded.experiment, loaded.spec)
+    found, _ = predict(loaded.model, loader, "valid", torch.device("cpu"), inference)
+    assert found is not None
+    return found, table
 
 
 def latency(run: Run, pictures: Tensor) -> dict[str, float]:

@@ -55,6 +55,7 @@ def run_export(args: argparse.Namespace) -> int:
     found.require(limits if args.allow is None else Limits(limits.numbers, args.allow), str(path))
     candidate.write(path)
     timed = {"torch": card.latency(graph, shown.pictures), path.name: card.latency(candidate.run, shown.pictures)}
+    about["scores"] = card.scores(loaded, loader)
     written = card.write(path, loaded, about, found, timed, shown)
     print(f"{path}: {path.stat().st_size / 1e6:,.2f} MB; {found.line()}")
     print("\n".join(f"{name:>24}  {one['p50_ms']:.2f} ms, p95 {one['p95_ms']:.2f} ms a picture" for name, one in timed.items()))

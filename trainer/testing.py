@@ -91,6 +91,8 @@ def evaluate(
     submission = build.build_submission(first.experiment, first.spec)
     if submission is not None and split == "test":
         path = folder / submission.file_name
+        for metric in metrics:
+            predictions = metric.adjust(predictions)
         rows = submission.write(predictions, loader.table(split), fitted.values, loader.data_dir, path)
         print(f"submission: {path} ({rows:,} rows)")
 
@@ -204,6 +206,7 @@ def _manifest(models: list[Loaded], split: str, loader: BaseDataLoader, fitted: 
         "classes": first.spec.classes,
         "counts": first.spec.counts,
         "merged": first.spec.merged,
+        "combined": first.spec.combined,
         "fitted": fitted.values,
         "views": first.experiment.raw.values.get("views", []),
         "data_dir": str(loader.data_dir),

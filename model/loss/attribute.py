@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from base.base_loss import LOSSES, BaseLoss
-from base.contracts import PARTNER, SHARE, DataSpec, Outputs, Target, Term
+from base.contracts import PARTNER, SHARE, DataSpec, Outputs, OutputSpec, Target, Term
 from base.labels import unknown_label
 from model.loss import terms as _terms  # noqa: F401  registers the terms before a config can name them
 from model.loss.base_term import BaseTerm
+from model.loss.margin import Margin
 from utils.errors import UserError
 
 
@@ -24,18 +25,27 @@ class AttributeLoss(BaseLoss):
     is not known of either leaves the other's share as it is.
 
     Args:
-        terms: label -> its term, such as {"mask": {"type": "Focal", "args": {"weight": 0.375}}}; every label needs one
+        terms: label -> its term, such as {"mask": {"type": "Focal", "args": {"weight": 0.375}}}; every label that is learned
+            needs one, and null takes one away that an extended config has
+        margins: label -> what its true class must win by in training, for labels with a `CosineHead`
     """
 
     takes_shares = True
 
-    def __init__(self, spec: DataSpec, terms: dict[str, BaseTerm]) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        outputs: OutputSpec,
+        terms: dict[str, BaseTerm | None],
+        margins: dict[str, Margin] = {},  # noqa: B006
+    ) -> None:
         super().__init__()
-        problems = [f"loss.args.{key}: {message}" for key, message in label_problems(terms, spec)]
-        if problems:
-            raise UserError("; ".join(problems))
-        self.labels = list(terms)
-        self.bound = nn.ModuleList(term.bind(spec, label) for label, term in terms.items())
+        given = {label: term for label, term in terms.items() if term is not None}
+        found = [*label_problems(given, spec), *margin_problems(margins, spec, outputs)]
+        if found:
+            raise UserError("; ".join(f"loss.args.{key}: {message}" for key, message in found))
+        self.labels, self.margins, self.scales = list(given), margins, outputs.scales
+        self.bound = nn.ModuleList(term.bind(spec, label) for label, term in given.items())
 
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
         """Label -> its term.
@@ -44,18 +54,27 @@ class AttributeLoss(BaseLoss):
         `partner`.
         """
         shares = torch.cat([part[SHARE] for part in both(target)]) if SHARE in target else None
-        return {
-            label: term(*_repeated(outputs[label], target, label), shares)
-            for label, term in zip(self.labels, self.bound, strict=True)
-        }
+        found = {}
+        for label, term in zip(self.labels, self.bound, strict=True):
+            logits, labels = _repeated(outputs[label], target, label)
+            found[label] = term(self._with_margin(label, logits, labels), labels, shares)
+        return found
+
+    def _with_margin(self, label: str, logits: Tensor, labels: Tensor) -> Tensor:
+        """In evaluation the loss is that of what is predicted."""
+        if not self.training or label not in self.margins:
+            return logits
+        return self.margins[label].apply(logits, labels, self.scales[label])
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Labels without a term, terms without a label, class weights that do not fit."""
+        """Labels without a term, terms and margins without a label, class weights that do not fit."""
         if not spec.classes:  # the config does not say: the constructor looks when the data are read
             return
-        yield from label_problems(args.terms, spec)
-        for label, part in args.terms.items():
+        given = {label: part for label, part in args.terms.items() if part is not None}
+        yield from label_problems(given, spec)
+        yield from margin_problems(args.margins, spec)
+        for label, part in given.items():
             if label in spec.classes:
                 problems = part.cls.problems(part.args, spec, label)
                 yield from ((f"terms.{label}.args.{key}", message) for key, message in problems)
@@ -80,3 +99,18 @@ def label_problems(terms: Mapping[str, object], spec: DataSpec) -> Iterator[tupl
     missing = [label for label in spec.classes if label not in terms]
     if missing:
         yield "terms", f"is missing {', '.join(missing)}; a label without a term would have a head that is never trained"
+
+
+def margin_problems(
+    margins: Mapping[str, Margin], spec: DataSpec, outputs: OutputSpec | None = None
+) -> Iterator[tuple[str, str]]:
+    """Margins without a label, and on logits that are no cosines; outputs are None while the model is not there."""
+    for label in margins:
+        if label not in spec.classes:
+            yield f"margins.{label}", unknown_label(label, spec)
+        elif outputs is not None and label not in outputs.scales:
+            yield (
+                f"margins.{label}",
+                f'is for cosines, and the model\'s head of "{label}" gives none; '
+                f'set arch.args.heads.{label}={{"type": "CosineHead"}}, or take the margin away',
+            )

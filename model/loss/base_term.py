@@ -14,10 +14,21 @@ from base.base_loss import mean_term
 from base.contracts import DataSpec, Term
 from base.registry import Registry
 from utils.errors import UserError
+from utils.validate import Settings
 
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-ClassWeights = list[NotNegative] | Literal["balanced"] | None
+
+
+class EffectiveNumber(Settings):
+    """Class weights by the effective number of samples: of very many alike, more add little (Cui et al. 2019)."""
+
+    effective_number: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="beta: 0 weighs all classes alike; towards 1 it becomes the inverse of their frequency"
+    )
+
+
+ClassWeights = list[NotNegative] | Literal["balanced"] | EffectiveNumber | None
 
 
 class BaseTerm(nn.Module, ABC):
@@ -74,13 +85,17 @@ class BaseTerm(nn.Module, ABC):
             yield "balance_power", f'found {args.balance_power}; it softens "class_weights": "balanced" and does nothing else'
 
     def _weights(self, spec: DataSpec, label: str) -> Tensor:
-        if self.class_weights != "balanced":
-            return torch.tensor(self.class_weights or [1.0] * spec.trained(label))
+        given = self.class_weights
+        if given is None or isinstance(given, list):
+            return torch.tensor(given or [1.0] * spec.trained(label))
         counts = spec.counts.get(label, [])
         if not any(counts):
+            found = '"balanced"' if given == "balanced" else f"an effective number of {given.effective_number}"
             raise UserError(
-                f'loss.args.terms.{label}.args.class_weights: found "balanced"; no training sample has the label "{label}"'
+                f'loss.args.terms.{label}.args.class_weights: found {found}; no training sample has the label "{label}"'
             )
+        if isinstance(given, EffectiveNumber):
+            return effective_weights(counts, given.effective_number)
         return balanced_weights(counts, self.balance_power)
 
 
@@ -105,6 +120,18 @@ def balanced_weights(counts: list[int], power: float = 1.0) -> Tensor:
     count = torch.tensor(counts, dtype=torch.float64)
     weights = (count.sum() / (len(counts) * count.clamp_min(1))) ** power
     return weights.where(count > 0, 0.0).float()
+
+
+def effective_weights(counts: list[int], beta: float) -> Tensor:
+    """(1 - beta) / (1 - beta ** count) for each of K classes, (K,) float32, scaled: Cui et al. 2019, equations 3 and 4.
+
+    They sum to the number of classes that have samples; a class without any gets 0. beta: in [0, 1).
+    """
+    count = torch.tensor(counts, dtype=torch.float64)
+    # expm1 keeps the digits of 1 - beta ** count that a beta near 1 would lose.
+    numbers = -torch.expm1(count * torch.tensor(beta, dtype=torch.float64).log())  # (1 - beta) cancels out
+    weights = numbers.reciprocal().where(count > 0, 0.0)
+    return (weights * (count > 0).sum() / weights.sum()).float()
 
 
 TERMS: Registry[BaseTerm] = Registry("loss term", BaseTerm)

@@ -83,7 +83,8 @@ class CrossEntropy(MeanTerm):
     Args:
         weight: of this term in the sum of all
         label_smoothing: share of the target that is spread over all classes
-        class_weights: a weight for each class, or "balanced" for the inverse of its frequency
+        class_weights: a weight for each class, or "balanced" for the inverse of its frequency,
+            or {"effective_number": beta}
         balance_power: between 0 (all classes alike) and 1 (fully balanced)
     """
 
@@ -110,7 +111,8 @@ class Focal(MeanTerm):
         weight: of this term in the sum of all
         gamma: how far it looks away; 0 is cross-entropy
         label_smoothing: share of the target that is spread over all classes
-        class_weights: a weight for each class, or "balanced" for the inverse of its frequency
+        class_weights: a weight for each class, or "balanced" for the inverse of its frequency,
+            or {"effective_number": beta}
         balance_power: between 0 (all classes alike) and 1 (fully balanced)
     """
 
@@ -138,7 +140,8 @@ class BinaryCrossEntropy(MeanTerm):
 
     Args:
         weight: of this term in the sum of all
-        class_weights: a weight for each class of the sample, or "balanced" for the inverse of its frequency
+        class_weights: a weight for each class of the sample, or "balanced" for the inverse of its frequency,
+            or {"effective_number": beta}
         balance_power: between 0 (all classes alike) and 1 (fully balanced)
     """
 
@@ -156,7 +159,8 @@ class F1(BaseTerm):
 
     Args:
         weight: of this term in the sum of all
-        class_weights: a weight for each class in the mean over the classes, or "balanced" for the inverse of its frequency
+        class_weights: a weight for each class in the mean over the classes, or "balanced" for the inverse of its frequency,
+            or {"effective_number": beta}
         balance_power: between 0 (all classes alike) and 1 (fully balanced)
     """
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from base.base_metric import METRICS, BaseMetric
 from base.contracts import DataSpec, PictureOf
-from base.labels import combined_class, combined_names, reported, unknown_label
+from base.labels import combined_class, combined_names, marginals, reported, separated_class, unknown_label
 from base.predictions import Predictions
 from base.table import SampleTable, some
 from utils.errors import UserError
@@ -90,11 +90,21 @@ def combine_answers(several: list[Answers]) -> Answers:
     )
 
 
+def separated_answers(predictions: Predictions, combined: Answers, label: str, parts: dict[str, list[str]]) -> dict[str, Answers]:
+    """Each part of a combined label by itself, known where all are: the most probable class of its marginal distribution."""
+    sizes = [len(classes) for classes in parts.values()]
+    truths = separated_class(combined.truth, sizes)
+    each = marginals(predictions.array(label), sizes)
+    found = zip(parts.items(), truths, each, strict=True)
+    return {part: Answers(truth, p.argmax(1), p.max(1), classes) for (part, classes), truth, p in found}
+
+
 @METRICS.register("attributes")
 class AttributeScores(BaseMetric):
     """Accuracy and macro F1 of the combined class and of each label, over the samples whose labels are known.
 
-    With one label alone the two are the same, and given once. A score for which no sample is known is left out.
+    With one label alone the two are the same, and given once. A label that combines others is scored for each of these too.
+    A score for which no sample is known is left out.
 
     Args:
         combine: the labels that make up the combined class, the first one its leading digit; all by default
@@ -143,12 +153,17 @@ class AttributeScores(BaseMetric):
         return combine_problems(args.combine or [], spec)
 
     def _suffixes(self) -> dict[str, str]:
-        return {label: f"/{label}" for label in self.spec.classes} if len(self.spec.classes) > 1 else {}
+        """By label, of those that are scored beside the combined class."""
+        labels = list(self.spec.classes) if len(self.spec.classes) > 1 else []
+        labels += [part for parts in self.spec.combined.values() for part in parts if part not in self.spec.classes]
+        return {label: f"/{label}" for label in labels}
 
     def _views(self, predictions: Predictions, table: SampleTable) -> dict[str, Answers]:
         each = {label: answers(predictions, table, self.spec, label) for label in self.spec.classes}
-        combined = combine_answers([each[label] for label in self.combine])
-        return {"": combined, **{suffix: each[label] for label, suffix in self._suffixes().items()}}
+        all_of = combine_answers([each[label] for label in self.combine])
+        for label, parts in self.spec.combined.items():
+            each = separated_answers(predictions, each[label], label, parts) | each
+        return {"": all_of, **{suffix: each[label] for label, suffix in self._suffixes().items()}}
 
 
 @METRICS.register("attributes")

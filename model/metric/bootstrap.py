@@ -42,9 +42,10 @@ def pair_intervals(
     right, both, called_, same_, counted = np.concatenate(totals).T
     drawn = {"accuracy": right / np.maximum(counted, 1), "f1": 2 * both / np.maximum(called_ + same_, 1)}
     # A draw may leave no pair at all where there are very few people; it says nothing.
-    return {name: _middle(values[counted > 0], level) for name, values in drawn.items()}
+    return {name: middle(values[counted > 0], level) for name, values in drawn.items()}
 
 
-def _middle(values: np.ndarray, level: float) -> Interval:
+def middle(values: np.ndarray, level: float = 0.95) -> Interval:
+    """Between which ends the share `level` of the values lies. values: (N,); of none nothing is known, 0 to 1."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if len(values) else (0.0, 1.0)
     return Interval(float(low), float(high))

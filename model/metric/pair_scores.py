@@ -52,6 +52,8 @@ class PairScores(BaseMetric):
         pictures: hardest pairs of each kind in the figure of them
     """
 
+    takes_twice = False  # a picture compared with itself is no pair
+
     def __init__(
         self,
         distance: Distance = "cosine",

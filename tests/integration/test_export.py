@@ -11,7 +11,7 @@ import torch
 
 from base.predictions import Predictions
 from tests.helpers import arguments, run, write_config
-from trainer import build, export, parity
+from trainer import build, card, export, parity
 from trainer.export import run_export
 from trainer.launch import launch
 from trainer.testing import run_test
@@ -34,10 +34,10 @@ def options(best: Path, output: Path, **others: object) -> Namespace:
     return Namespace(resume=str(best), output=str(output), **{**given, **others})
 
 
-def scores(checkpoint: Path, output: Path) -> dict[str, float]:
+def scores(checkpoint: Path, output: Path | None) -> dict[str, float]:
     given = {"device": "cpu", "set": [], "split": "valid", "save_dir": "saved", "verbosity": 0}
-    run_test(Namespace(resume=[str(checkpoint)], output=str(output), **given))
-    return dict(json.loads((output / "metrics.json").read_text()))
+    run_test(Namespace(resume=[str(checkpoint)], output=output and str(output), **given))
+    return {} if output is None else dict(json.loads((output / "metrics.json").read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,33 @@ def test_test_py_scores_the_exported_file_as_the_checkpoint(best: Path, onnx: Pa
 
 
 def test_the_card_says_where_the_model_is_from(best: Path, onnx: Path) -> None:
-    card = json.loads(onnx.with_name("tiny.onnx.card.json").read_text())
+    shown = json.loads(onnx.with_name("tiny.onnx.card.json").read_text())
     state = build.load_model(best, torch.device("cpu")).state
-    assert card["config_hash"] == state["config_hash"] and card["split_hash"] == state["split_hash"]
-    assert card["parity"]["changed"] == 0 and card["parity"]["decisions"] == 3 * card["parity"]["samples"]
-    assert card["budget"] == {"max_params": 1e6, "max_model_mb": None}
-    assert 0 < card["latency"]["torch"]["p50_ms"] <= card["latency"]["torch"]["p95_ms"]
+    assert shown["config_hash"] == state["config_hash"] and shown["split_hash"] == state["split_hash"]
+    assert shown["parity"]["changed"] == 0 and shown["parity"]["decisions"] == 3 * shown["parity"]["samples"]
+    assert shown["budget"] == {"max_params": 1e6, "max_model_mb": None}
+    assert 0 < shown["latency"]["torch"]["p50_ms"] <= shown["latency"]["torch"]["p95_ms"]
     assert "## Scores" in onnx.with_name("tiny.onnx.card.md").read_text()
+
+
+def test_the_card_gives_intervals_of_the_scores_by_drawing_people(best: Path, onnx: Path) -> None:
+    scores = json.loads(onnx.with_name("tiny.onnx.card.json").read_text())["scores"]
+    for name in ("val/accuracy", "val/f1", "val/accuracy/mask"):
+        assert scores[f"{name}/low"] <= scores[name] <= scores[f"{name}/high"]
+    assert scores["val/accuracy/low"] < scores["val/accuracy/high"]
+    assert "| val/accuracy | 0." in onnx.with_name("tiny.onnx.card.md").read_text()
+    assert "(95 % interval 0" in onnx.with_name("tiny.onnx.card.md").read_text()
+
+
+def test_the_intervals_come_from_predictions_that_are_there(
+    best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(card, "PREDICTED", 0)
+    run_export(options(best, tmp_path))
+    assert "no intervals of the scores: 28 samples are to be predicted; run python test.py" in capsys.readouterr().out
+    scores(best, None)
+    run_export(options(best, tmp_path))
+    assert "no intervals" not in capsys.readouterr().out
 
 
 def test_a_checkpoint_without_what_training_needs_predicts_the_same(best: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from base.table import SampleTable
-from data_loader.labels import Label, add_labels, correct
+from data_loader.labels import CombinedLabel, Label, add_labels, correct, label_problems, label_spec
 from utils.errors import UserError
 
 MASK = Label(classes=["worn", "wrong", "none"], values={"mask": "worn", "wrong": "wrong", "normal": "none"})
@@ -123,6 +123,67 @@ def test_two_labels_may_come_from_one_column():
 def test_a_label_that_contradicts_itself_is_refused_by_the_config(settings, message):
     with pytest.raises(ValidationError, match=message):
         Label(**settings)
+
+
+# Combinations -------------------------------------------------------------------------------------------------------
+
+COMBINED = {"mask": MASK, "age": AGE, "class": CombinedLabel(combine=["mask", "age"])}
+
+
+def test_a_combined_label_counts_through_its_parts_the_last_one_fastest():
+    found = add_labels(table(mask=["mask", "wrong", "normal"], age=["10", "30", "90"]), COMBINED, "data")
+
+    assert found.numbers("class").tolist() == [0 * 3 + 0, 1 * 3 + 1, 2 * 3 + 2]
+    assert found.numbers("age").tolist() == [0, 1, 2]
+
+
+def test_a_combined_label_is_not_known_where_a_part_is_not():
+    found = add_labels(table(mask=["", "wrong", "normal"], age=["10", "", "90"]), COMBINED, "data")
+
+    assert found.numbers("class").tolist() == [-1, -1, 8]
+
+
+def test_a_column_with_the_name_of_a_combined_label_stays_as_raw():
+    found = add_labels(table(mask=["mask"], age=["30"], **{"class": ["x"]}), COMBINED, "data")
+
+    assert (found.numbers("class").tolist(), found.strings("raw:class")) == ([1], ["x"])
+
+
+def test_parts_are_not_learned_by_themselves_unless_the_config_says_so():
+    assert list(label_spec(COMBINED, None).classes) == ["class"]
+    assert list(label_spec(COMBINED, ["mask", "class"]).classes) == ["mask", "class"]
+    assert list(label_spec({"mask": MASK, "age": AGE}, ["age"]).classes) == ["age"]
+
+
+def test_a_combined_label_names_its_classes_and_knows_its_parts():
+    spec = label_spec(COMBINED, None)
+
+    assert spec.classes["class"][:4] == ["worn, young", "worn, middle", "worn, old", "wrong, young"]
+    assert spec.combined == {"class": {"mask": MASK.classes, "age": AGE.classes}}
+
+
+def test_fine_classes_are_combined_as_they_are_reported_and_stay_beside_it():
+    labels = {"mask": MASK, "age": FINE, "class": CombinedLabel(combine=["mask", "age"])}
+    found = add_labels(table(mask=["mask", "normal", "normal"], age=["25", "50", ""]), labels, "data")
+
+    assert found.numbers("class").tolist() == [0, 2 * 3 + 1, -1]
+    assert found.numbers("age").tolist() == [1, 3, -1]
+    assert (label_spec(labels, None).trained("class"), label_spec(labels, None).merged) == (9, {})
+
+
+def test_labels_that_are_not_there_are_problems_of_the_config():
+    labels = {
+        "mask": MASK,
+        "both": CombinedLabel(combine=["mask", "aeg", "mask"]),
+        "all": CombinedLabel(combine=["mask", "both"]),
+    }
+
+    assert list(label_problems(labels, ["masks"])) == [
+        ("labels.both.combine[1]", 'there is no label "aeg"; allowed: mask'),
+        ("labels.both.combine[2]", '"mask" is given twice; keep one'),
+        ("labels.all.combine[1]", 'there is no label "both"; allowed: mask'),
+        ("learn[0]", 'there is no label "masks" (did you mean "mask"?); allowed: mask, both, all'),
+    ]
 
 
 # Corrections --------------------------------------------------------------------------------------------------------

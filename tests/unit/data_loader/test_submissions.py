@@ -39,6 +39,17 @@ def test_the_answers_stand_in_the_rows_and_order_of_the_sample(tmp_path):
     assert (tmp_path / "out.csv").read_text() == "ImageID,ans\nc.jpg,6\na.jpg,17\nb.jpg,1\n"
 
 
+def test_one_label_for_all_combinations_writes_the_same_file(tmp_path):
+    one = DataSpec({"class": [str(number) for number in range(18)]})
+    certain = torch.eye(18)[[6 * mask + 3 * gender + age for mask, gender, age in ANSWERS.values()]]
+    (tmp_path / "info.csv").write_text(SAMPLE)
+    found = Predictions.of(list(ANSWERS), {"class": certain})
+    table = SampleTable.from_columns(tmp_path, {"id": found.ids(), "path": found.ids()})
+    CombinedClassSubmission(one, "info.csv", "ImageID", "ans").write(found, table, {}, tmp_path, tmp_path / "out.csv")
+
+    assert (tmp_path / "out.csv").read_text() == "ImageID,ans\nc.jpg,6\na.jpg,17\nb.jpg,1\n"
+
+
 def test_other_columns_of_the_sample_are_kept(tmp_path):
     sample = 'note,ans,ImageID\n"x, y",0,b.jpg\n,0,a.jpg\nz,0,c.jpg\n'
     write(tmp_path, predictions(), sample)

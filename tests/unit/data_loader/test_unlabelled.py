@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from base.contracts import PARTNER, SHARE
+from base.contracts import PARTNER, SHARE, DataSpec
 from base.predictions import Predictions
 from base.pseudo_labels import PseudoLabels
-from data_loader.labels import Label
 from data_loader.rotation_loader import RotationLoader
 from data_loader.unlabelled import propose
+from tests.unit.data_loader.conftest import MASKS
+from utils import config
 from utils.errors import UserError
 
 SURE = {"mask": [0.98, 0.01, 0.01], "gender": [0.4, 0.6]}
@@ -76,9 +77,21 @@ def test_a_label_trained_in_finer_classes_is_not_proposed_and_that_is_said(make_
 
 
 def test_where_all_labels_are_finer_it_is_refused():
-    label = Label(classes=["young", "old"], bins=[30], fine_bins=[20, 30])
+    spec = DataSpec({"age": ["young", "old"]}, merged={"age": [0, 0, 1]})
     with pytest.raises(UserError, match="age: trained in finer classes"):
-        propose(Predictions.of([], {}), {"age": label}, np.zeros(0, bool))
+        propose(Predictions.of([], {}), spec, np.zeros(0, bool))
+
+
+def test_a_combined_label_is_proposed_and_adopted(make_loader):
+    masks = config.read(MASKS).values["data_loader"]["args"]["labels"]
+    loader = make_loader(labels={**masks, "all": {"combine": ["mask", "gender"]}}, learn=["all"])
+    own = len(loader.table("train"))
+    found = loader.pseudo_labels("test", predicted(loader.table("test"), {"all": [0.1, 0.5, 0.1, 0.1, 0.1, 0.1]}))
+    loader.adopt("test", found, 1.0)
+    seen = [batch["target"]["all"][batch["index"] >= own].tolist() for batch in loader.train(0)]
+
+    assert set(found.labels) == {"all"}
+    assert sorted(label for labels in seen for label in labels) == [1] * len(loader.table("test"))
 
 
 def test_a_picture_that_could_not_be_read_is_not_proposed(make_loader):

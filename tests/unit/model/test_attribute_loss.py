@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from base.base_loss import LOSSES
-from base.contracts import PARTNER, SHARE, DataSpec
+from base.contracts import PARTNER, SHARE, DataSpec, OutputSpec
 from model.loss.attribute import AttributeLoss
 from model.loss.terms import F1, BinaryCrossEntropy, CrossEntropy, Focal, soft_f1_loss
 from utils.errors import UserError
@@ -36,7 +36,7 @@ def batch(samples=9):
 
 
 def test_it_is_built_from_a_config():
-    loss = part(GOOD).build(SPEC)
+    loss = part(GOOD).build(SPEC, OutputSpec())
 
     assert [type(term) for term in loss.bound] == [Focal, CrossEntropy]
     assert loss.bound[0].weight == 0.375
@@ -44,7 +44,7 @@ def test_it_is_built_from_a_config():
 
 def test_its_terms_are_named_by_their_labels_and_are_those_of_each_alone():
     outputs, target = batch()
-    loss = AttributeLoss(SPEC, {"age": F1(0.5), "mask": CrossEntropy(class_weights="balanced")})
+    loss = AttributeLoss(SPEC, OutputSpec(), {"age": F1(0.5), "mask": CrossEntropy(class_weights="balanced")})
     alone = CrossEntropy(class_weights="balanced").bind(SPEC, "mask")(outputs["mask"], target["mask"])
 
     assert list(loss.terms(outputs, target)) == ["age", "mask"]
@@ -55,7 +55,7 @@ def test_a_label_of_which_a_batch_knows_nothing_costs_nothing():
     outputs, target = batch()
     target["age"] = torch.full((9,), -1)
     outputs["age"].requires_grad_()
-    losses = part(GOOD).build(SPEC)(outputs, target)
+    losses = part(GOOD).build(SPEC, OutputSpec())(outputs, target)
     sum(losses.values()).backward()
 
     assert losses["age"].item() == 0
@@ -97,7 +97,68 @@ def test_what_the_config_did_not_say_is_found_when_the_data_are_known():
         r"loss.args.terms: is missing mask, age; a label without a term would have a head that is never trained$"
     )
     with pytest.raises(UserError, match=text):
-        AttributeLoss(SPEC, {"aeg": F1()})
+        AttributeLoss(SPEC, OutputSpec(), {"aeg": F1()})
+
+
+# Margins ------------------------------------------------------------------------------------------------------------
+
+COSINES = OutputSpec({"mask": 3, "age": 3}, {"mask": 30.0})
+
+
+def margin_loss(terms=GOOD, margins=None, outputs=COSINES):
+    args = {"terms": terms, "margins": {"mask": {"m2": 0.4}} if margins is None else margins}
+    return (
+        LOSSES.parts["AttributeLoss"]
+        .model_validate_json(json.dumps({"type": "AttributeLoss", "args": args}))
+        .build(SPEC, outputs)
+    )
+
+
+@pytest.mark.parametrize("kind", ["CrossEntropy", "Focal", "BinaryCrossEntropy", "F1"])
+def test_a_margin_makes_any_term_harder_in_training_alone(kind):
+    outputs, target = batch()
+    outputs["mask"] = 30 * outputs["mask"].cos()
+    terms = {**GOOD, "mask": {"type": kind}}
+    plain, loss = margin_loss(terms, {}), margin_loss(terms)
+
+    assert float(loss.train()(outputs, target)["mask"]) > float(plain(outputs, target)["mask"])
+    assert torch.equal(loss.eval()(outputs, target)["mask"], plain(outputs, target)["mask"])
+    assert torch.equal(loss.train()(outputs, target)["age"], plain(outputs, target)["age"])
+
+
+@pytest.mark.parametrize("kind", ["CrossEntropy", "Focal", "BinaryCrossEntropy", "F1"])
+def test_with_a_margin_a_missing_label_changes_nothing_whatever_its_logits(kind):
+    outputs, target = batch()
+    target["mask"] = target["mask"].clamp_min(0)
+    beside = {label: torch.cat([value, torch.full((1, 3), torch.nan)]) for label, value in outputs.items()}
+    missing = {label: torch.cat([value, torch.tensor([-1])]) for label, value in target.items()}
+    loss = margin_loss({**GOOD, "mask": {"type": kind}})
+    beside["mask"].requires_grad_()
+    found = loss(beside, missing)["mask"]
+    found.backward()
+
+    assert float(found.detach()) == pytest.approx(float(loss(outputs, target)["mask"]))
+    assert beside["mask"].grad.isfinite().all() and torch.equal(beside["mask"].grad[-1], torch.zeros(3))
+
+
+def test_a_margin_on_a_linear_head_is_refused():
+    text = r"""^loss.args.margins.age: is for cosines, and the model's head of "age" gives none; set arch.args.heads.age="""
+    with pytest.raises(UserError, match=text):
+        margin_loss(margins={"age": {"m2": 0.4}})
+
+
+def test_a_margin_for_an_unknown_label_is_a_problem():
+    args = {"terms": GOOD, "margins": {"aeg": {"m2": 0.4}}}
+    checked = LOSSES.parts["AttributeLoss"].model_validate_json(json.dumps({"type": "AttributeLoss", "args": args}))
+
+    assert list(AttributeLoss.check(checked.args, SPEC)) == [
+        ("margins.aeg", 'the data have no label "aeg" (did you mean "age"?); allowed: mask, age')
+    ]
+
+
+def test_null_takes_a_term_away():
+    assert problems({**GOOD, "gender": None}) == []
+    assert margin_loss({**GOOD, "gender": None}).labels == ["mask", "age"]
 
 
 def _two(rank, rendezvous, results):
@@ -112,7 +173,7 @@ def _step(samples):
     outputs, target = batch()
     weight = torch.full((3,), 0.5, requires_grad=True)
     outputs = {label: value[samples] * weight for label, value in outputs.items()}
-    loss = AttributeLoss(SPEC, {"mask": F1(0.5), "age": CrossEntropy(class_weights=[1.0, 5.0, 2.0])})
+    loss = AttributeLoss(SPEC, OutputSpec(), {"mask": F1(0.5), "age": CrossEntropy(class_weights=[1.0, 5.0, 2.0])})
     losses = loss(outputs, {label: value[samples] for label, value in target.items()})
     sum(losses.values()).backward()
     return {label: value.detach() for label, value in losses.items()}, weight.grad
@@ -148,7 +209,7 @@ def mixed_batch(samples=9):
 
 def of(term, outputs, target):
     """The values of two labels under the same term."""
-    return part({label: term for label in SPEC.classes}).build(SPEC).terms(outputs, target)
+    return part({label: term for label in SPEC.classes}).build(SPEC, OutputSpec()).terms(outputs, target)
 
 
 @pytest.mark.parametrize("term", ["CrossEntropy", "Focal", "BinaryCrossEntropy"])
@@ -172,7 +233,7 @@ def test_a_share_of_1_is_no_mixture(term):
     target[SHARE], target[PARTNER][SHARE] = torch.ones(9), torch.zeros(9)
     target[PARTNER]["mask"][3] = 1
     term = term.bind(SPEC, "mask")
-    loss = AttributeLoss(SPEC, {"mask": term, "age": CrossEntropy()})
+    loss = AttributeLoss(SPEC, OutputSpec(), {"mask": term, "age": CrossEntropy()})
     mixed, plain = (loss.terms(outputs, t)["mask"] for t in (target, {label: target[label] for label in SPEC.classes}))
 
     assert float(mixed.total) == pytest.approx(float(plain.total), rel=1e-5)
@@ -203,3 +264,14 @@ def test_what_is_infinite_does_not_reach_a_label_that_does_not_count():
     of({"type": "CrossEntropy"}, outputs, target)["mask"].total.backward()
 
     assert torch.isfinite(outputs["mask"].grad).all()
+
+
+def test_a_mixed_sample_has_a_margin_for_each_of_its_labels():
+    outputs, target = mixed_batch()
+    outputs["mask"] = 30 * outputs["mask"].cos()
+    loss = margin_loss().train()
+    own, partner = (loss.terms(outputs, {k: one[k] for k in (*SPEC.classes, SHARE)})["mask"] for one in (target, target[PARTNER]))
+    found = loss.terms(outputs, target)["mask"]
+
+    assert float(found.total) == pytest.approx(float(own.total + partner.total), rel=1e-5)
+    assert float(found.weight) == pytest.approx(float(own.weight + partner.weight), rel=1e-5)

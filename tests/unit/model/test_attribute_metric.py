@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from base.base_metric import METRICS
 from base.contracts import DataSpec
+from base.labels import combined_class, combined_names
 from base.predictions import Predictions
 from base.table import SampleTable
 from model.metric.attribute import AttributeScores, SampleGrid, accuracy, confusion, macro_f1, most_wrong
@@ -194,6 +195,56 @@ def test_grids_of_impossible_sizes_are_refused(args):
 def test_combining_no_labels_is_refused():
     with pytest.raises(ValueError, match="validation error"):
         METRICS.parts["AttributeScores"].model_validate_json('{"type": "AttributeScores", "args": {"combine": []}}')
+
+
+# One label for all combinations of others ---------------------------------------------------------------------------
+
+COMBINED = DataSpec({"class": combined_names(list(SPEC.classes.values()))}, combined={"class": SPEC.classes})
+
+
+def combined_case(seed, missing=0.0):
+    """Random probabilities of 18 classes, and a table with the combined class."""
+    truth, _ = random_case(seed, missing=missing)
+    labels = combined_class(list(truth.values()), [3, 2, 3])
+    probabilities = torch.rand(60, 18, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).softmax(1)
+    return truth, Predictions.of(ids(60), {"class": probabilities}), table({**truth, "class": labels})
+
+
+def test_the_scores_of_a_combined_label_are_named_as_those_of_its_parts_apart():
+    assert AttributeScores(COMBINED).names == AttributeScores(SPEC).names
+
+
+def test_sure_predictions_score_the_same_as_one_label_or_as_three():
+    truth, predicted = random_case(1, missing=0.0)
+    apart = AttributeScores(SPEC).compute(certain(predicted, SIZES), table(truth))
+    both = [combined_class(list(columns.values()), [3, 2, 3]) for columns in (truth, predicted)]
+    together = AttributeScores(COMBINED).compute(certain({"class": both[1]}, {"class": 18}), table({"class": both[0]}))
+
+    assert together == pytest.approx(apart)
+
+
+def test_a_part_is_predicted_by_its_marginal_distribution():
+    truth, predictions, samples = combined_case(3)
+    grid = predictions.array("class").reshape(60, 3, 2, 3)
+    gender = [
+        int(np.argmax([sum(grid[row, m, g, a] for m in range(3) for a in range(3)) for g in range(2)])) for row in range(60)
+    ]
+    scores = AttributeScores(COMBINED).compute(predictions, samples)
+
+    assert scores["accuracy/gender"] == pytest.approx(accuracy_score(truth["gender"], gender))
+    assert scores["f1"] == pytest.approx(
+        f1_score(samples.numbers("class"), predictions.array("class").argmax(1), average="macro", zero_division=0)
+    )
+
+
+def test_samples_whose_combined_class_is_not_known_do_not_count():
+    _, predictions, samples = combined_case(4, missing=0.3)
+    known = np.flatnonzero(samples.numbers("class") >= 0)
+    some_of = Predictions.of([ids(60)[row] for row in known], {"class": torch.from_numpy(predictions.array("class")[known])})
+
+    assert AttributeScores(COMBINED).compute(predictions, samples) == AttributeScores(COMBINED).compute(
+        some_of, samples.take(known)
+    )
 
 
 # Figures ------------------------------------------------------------------------------------------------------------

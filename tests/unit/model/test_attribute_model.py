@@ -120,14 +120,14 @@ def test_any_label_can_have_a_head(label):
 
 
 def test_an_unknown_backbone_is_a_problem_of_the_config():
-    problems = list(AttributeModel.check(SimpleNamespace(backbone="resnet_10t"), SPEC))
+    problems = list(AttributeModel.check(SimpleNamespace(backbone="resnet_10t", heads={}), SPEC))
 
     assert [key for key, _ in problems] == ["backbone"]
     assert problems[0][1].startswith('found "resnet_10t" (did you mean "resnet10t"?); allowed: timm\'s')
 
 
 def test_a_known_backbone_is_no_problem():
-    assert list(AttributeModel.check(SimpleNamespace(backbone="resnet10t"), SPEC)) == []
+    assert list(AttributeModel.check(SimpleNamespace(backbone="resnet10t", heads={}), SPEC)) == []
 
 
 def test_it_is_built_from_a_config():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from sklearn.utils.class_weight import compute_class_weight
 
 from base.contracts import DataSpec
-from model.loss.base_term import TERMS, balanced_weights
+from model.loss.base_term import TERMS, EffectiveNumber, balanced_weights, effective_weights
 from model.loss.terms import (
     F1,
     BinaryCrossEntropy,
@@ -283,6 +283,41 @@ def test_a_class_without_samples_weighs_nothing():
 
 def test_balance_power_softens_the_weights():
     assert balanced_weights([70, 20, 10], 0.5).tolist() == pytest.approx(balanced_weights([70, 20, 10]).sqrt().tolist())
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.9, 0.999, 0.999999])
+def test_effective_weights_are_the_formula_by_hand(beta):
+    counts = [70, 20, 10]
+    by_hand = [(1 - beta) / (1 - beta**count) for count in counts]
+
+    assert effective_weights(counts, beta).tolist() == pytest.approx([3 * w / sum(by_hand) for w in by_hand], rel=1e-6)
+
+
+def test_effective_weights_go_from_equal_to_balanced():
+    assert effective_weights([70, 20, 10], 0.0).tolist() == [1, 1, 1]
+    nearly = effective_weights([70, 20, 10], 1 - 1e-12)
+    assert (nearly / nearly[0]).tolist() == pytest.approx([1, 3.5, 7], rel=1e-5)
+
+
+def test_effective_weights_sum_to_the_number_of_classes_that_have_samples():
+    found = effective_weights([5000, 0, 3], 0.999)
+
+    assert found[1] == 0 and float(found.sum()) == pytest.approx(2)
+
+
+def test_a_term_takes_the_effective_number_of_its_label():
+    term = (
+        TERMS.parts["Focal"]
+        .model_validate_json('{"type": "Focal", "args": {"class_weights": {"effective_number": 0.9}}}')
+        .build()
+    )
+
+    assert term.bind(SPEC, "mask").weights.tolist() == pytest.approx(effective_weights([70, 20, 10], 0.9).tolist())
+
+
+def test_an_effective_number_without_samples_is_refused():
+    with pytest.raises(UserError, match=r'found an effective number of 0.9; no training sample has the label "mask"$'):
+        Focal(class_weights=EffectiveNumber(effective_number=0.9)).bind(DataSpec(SPEC.classes), "mask")
 
 
 def test_balanced_terms_take_the_counts_of_their_label():
