@@ -12,8 +12,11 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from base.contracts import Batch, DataSpec
+from base.predictions import Predictions
+from base.pseudo_labels import PseudoLabels
 from base.registry import Checked, Registry
 from base.table import SampleTable
+from utils.errors import UserError
 
 
 class BaseSampler(ABC):
@@ -128,6 +131,27 @@ class BaseDataLoader(Checked, ABC):
     def declared(cls, args: BaseModel) -> DataSpec:
         """What the config alone says of the data: classes, without counts. Touches no file."""
         return DataSpec()
+
+    # Samples without labels --------------------------------------------------------------------------------------
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The splits of samples without labels for which `pseudo_labels` can be made; none by default."""
+        return ()
+
+    def pseudo_labels(self, split: str, predictions: Predictions) -> PseudoLabels:
+        """What predictions of a pool propose as labels. Nothing for samples that would bring validation into training."""
+        raise UserError(f"data_loader.type: {type(self).__name__} makes no pseudo-labels")
+
+    def adopt(self, split: str, labels: PseudoLabels, weight: float) -> None:
+        """From the next epoch on, train on samples of a pool too, with these labels, instead of all that was adopted before.
+
+        They are rows of `table("train")` behind the others. `order` has as many batches as before, and `spec` the same counts.
+        weight: of one of them in the loss, in 0..1.
+        """
+        raise UserError(f"data_loader.type: {type(self).__name__} makes no pseudo-labels")
+
+    # For the record ----------------------------------------------------------------------------------------------
 
     def report(self) -> list[str]:
         """Lines for the start of a run: numbers of samples, what was skipped, what is missing."""

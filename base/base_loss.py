@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ class BaseLoss(nn.Module, Checked, ABC):
     Subclasses define `terms`. Each term is a sum and the weight it is divided by, not a mean, so that validation totals it
     exactly over any batches, and several processes minimise what one process would.
     """
+
+    takes_shares: ClassVar[bool] = False  # whether `terms` heeds `share` and `partner` in a target (base/contracts.py)
 
     def __init__(self) -> None:
         super().__init__()

@@ -62,6 +62,13 @@ class BaseModel(nn.Module, Checked, ABC):
         """The modules that are new in a fine-tuned network; they may have their own learning rate and decay."""
         return []
 
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """The parameters before the head in groups, from the picture on: what may be trained apart, or more slowly.
+
+        None where nothing is known of their order; what is in no group is trained as the head is.
+        """
+        return []
+
     def training_only(self) -> list[nn.Module]:
         """The modules that `decode` does without: no budget counts them, and no export holds them."""
         return []

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Target = dict[str, Any]  # what the loss compares with; keys and shapes are given by the task's loader
 Outputs = dict[str, Any]  # what the network computes and the loss reads: logits, raw boxes, features
 Prediction = dict[str, Any]  # what the decoder makes of it: probabilities, unit vectors, boxes; columns of Predictions
+# Keys of a target whose samples are not wholly what its labels say; no label may be called so.
+SHARE = "share"  # (B,) float32 in 0..1: how much the labels beside it count; 1 where the key is not there
+PARTNER = "partner"  # a target too, with SHARE: the labels of what was mixed into each sample
 PictureOf = Callable[[int], np.ndarray]  # row of a table -> its picture in the pixels of the predictions, (H, W, 3) uint8 RGB
 
 

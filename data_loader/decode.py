@@ -26,6 +26,8 @@ _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2
 class ImageError(ValueError):
     """A picture that cannot be read; the text says why."""
 
+    row: int | None = None  # of the table, where it is known whose picture it is
+
 
 def read_image(path: Path, size: Size | None = None) -> np.ndarray:
     """The picture in a file, resized to `size` if given. Raises ImageError."""

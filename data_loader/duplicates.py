@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +27,12 @@ def identical_files(table: SampleTable) -> list[list[int]]:
     for key in (_size, _tail, _digest):
         groups = [part for group in groups for part in _parts(group, paths, key)]
     return sorted(groups)
+
+
+def joined(one: SampleTable, other: SampleTable) -> SampleTable:
+    """Both tables' ids and files in one, the second's behind the first's."""
+    paths = [str(Path(table.root, path).absolute()) for table in (one, other) for path in table.paths()]
+    return SampleTable.from_columns(Path("/"), {"id": [*one.ids(), *other.ids()], "path": paths})
 
 
 def refuse_shared_bytes(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import pyarrow as pa
 import torch
 from pydantic import Field
 
@@ -155,7 +153,7 @@ class EmbeddingLoader(ImageLoader):
         if self.identity in valid.names:
             splits.refuse_shared_groups(train.strings(self.identity), valid.strings(self.identity), f"values of {self.identity}")
         if self.check_bytes:
-            both = _joined(train, valid)
+            both = duplicates.joined(train, valid)
             first, second = np.arange(len(train)), np.arange(len(train), len(both))
             duplicates.refuse_shared_bytes(both, duplicates.identical_files(both), first, second, "check_bytes")
         return valid, []
@@ -197,12 +195,6 @@ def _require_files(table: SampleTable) -> None:
     missing = scan.missing_files(table)
     if missing:
         raise UserError(f"{table.root}: {some(missing)} of the pairs to compare {'is' if len(missing) == 1 else 'are'} not there")
-
-
-def _joined(one: SampleTable, other: SampleTable) -> SampleTable:
-    """Both tables' ids and files in one."""
-    paths = [str(Path(table.root, path).absolute()) for table in (one, other) for path in table.paths()]
-    return SampleTable(Path("/"), pa.table({"id": [*one.ids(), *other.ids()], "path": paths}))
 
 
 def _unsuited(sampler: Any, batch_size: int) -> Iterable[tuple[str, str]]:

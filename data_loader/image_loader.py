@@ -28,6 +28,7 @@ from utils.errors import UserError
 from utils.seed import derive
 
 MEGABYTE = 2**20
+LABELLED = ("train", "valid")  # the splits whose samples have targets; others have an error where they cannot be read
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class ImageLoader(BaseDataLoader):
 
     def collate(self, key: BatchKey, samples: list[Any]) -> Batch:
         """A batch of what `sample` gave, None where a picture could not be read. Test samples have no targets."""
-        targets = {} if key.split == "test" else self.targets(self.table(key.split), key.rows)
+        targets = {} if key.split not in LABELLED else self.targets(self.table(key.split), key.rows)
         return {"image": stack(samples, self.image_size), "target": targets, "index": torch.from_numpy(key.rows.astype(np.int64))}
 
     def object_counts(self, table: SampleTable) -> dict[str, list[int]]:
@@ -178,13 +179,13 @@ class ImageLoader(BaseDataLoader):
     @cached_property
     def split_hash(self) -> str:
         """SHA-256 over the sample ids and sides."""
-        return splits.split_hash(self.table("train").ids(), self.table("valid").ids())
+        return splits.split_hash(self._sides.train.ids(), self._sides.valid.ids())
 
     # Batches ------------------------------------------------------------------------------------------------------
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """The rows of every global training batch of an epoch."""
-        batches = self.sampler.batches(self.table("train"), self.batch_size, self.context.seed, epoch)
+        batches = self.sampler.batches(self._sides.train, self.batch_size, self.context.seed, epoch)
         if min(map(len, batches)) < distributed.world_size():
             raise UserError(
                 f"data_loader.args.batch_size: a batch of {min(map(len, batches))} samples cannot be shared by "
@@ -235,11 +236,11 @@ class ImageLoader(BaseDataLoader):
                 samples.append(self.sample(key, row, draw))
             except ImageError as error:
                 samples.append(None)
-                errors[row] = str(error)
-        if errors and key.split != "test":
+                errors[row if error.row is None else error.row] = str(error)
+        if errors and key.split in LABELLED:
             return Failure(key.split, errors)
         batch = self.collate(key, samples)
-        if key.split == "test":
+        if key.split not in LABELLED:
             batch["error"] = [errors.get(row, "") for row in key.rows.tolist()]
         return batch
 
@@ -255,15 +256,26 @@ class ImageLoader(BaseDataLoader):
     def decoded(self, split: str, row: int) -> np.ndarray:
         """A sample's picture as `read` gives it, from the cache if there is one for this split. Raises ImageError."""
         path, cache = self.table(split).path(row), self._cache
-        if cache is None or split == "test":
-            return self.read(path)
-        place = row if split == "train" else len(self._sides.train) + row
-        return cache.get(place, lambda: self.read(path))
+        try:
+            place = self._place(split, row)
+            return self.read(path) if cache is None or place is None else cache.get(place, lambda: self.read(path))
+        except ImageError as error:
+            error.row = row  # which need not be that of the sample that is being made
+            raise
+
+    def _place(self, split: str, row: int) -> int | None:
+        """Of a sample's picture in the cache; None for what the cache does not hold."""
+        if split not in LABELLED:
+            return None
+        own = len(self._sides.train)
+        if split == "valid":
+            return own + row
+        return row if row < own else None
 
     @cached_property
     def _cache(self) -> PictureCache | None:
         """For all training and validation samples if they fit, otherwise none."""
-        number = len(self.table("train")) + len(self.table("valid")) if "_sides" in self.__dict__ else 0
+        number = len(self._sides.train) + len(self._sides.valid) if "_sides" in self.__dict__ else 0
         height, width = self.image_size
         fits = 0 < number * height * width * 3 <= self.cache_mb * MEGABYTE
         shared = CAN_FORK or self.num_workers == 0
@@ -345,13 +357,19 @@ def repeats(rows: np.ndarray) -> np.ndarray:
     return counts
 
 
-def stack(pictures: list[np.ndarray | None], size: Size) -> Tensor:
-    """(B, 3, h, w) uint8 in channels-last memory; None is a black picture, whose row carries an error."""
-    shapes = {picture.shape for picture in pictures if picture is not None} or {(*size, 3)}
+def require_one_size(pictures: list[np.ndarray]) -> tuple[int, ...] | None:
+    """The shape that all have, None where there is none of them. Raises UserError where they differ."""
+    shapes = {picture.shape for picture in pictures}
     if len(shapes) > 1:
         found = some([f"{height} x {width}" for height, width, _ in sorted(shapes)])
         raise UserError(f"data_loader: the transforms give pictures of different sizes ({found}); end with a crop or resize")
-    stacked = np.zeros((len(pictures), *shapes.pop()), np.uint8)
+    return shapes.pop() if shapes else None
+
+
+def stack(pictures: list[np.ndarray | None], size: Size) -> Tensor:
+    """(B, 3, h, w) uint8 in channels-last memory; None is a black picture, whose row carries an error."""
+    shape = require_one_size([picture for picture in pictures if picture is not None]) or (*size, 3)
+    stacked = np.zeros((len(pictures), *shape), np.uint8)
     for position, picture in enumerate(pictures):
         if picture is not None:
             stacked[position] = picture

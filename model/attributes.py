@@ -13,7 +13,7 @@ from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
 from base.labels import unknown_label
 from model.attribute_heads import BaseHead
-from model.backbones.timm_backbone import check_backbone_name, create_backbone, normalisation
+from model.backbones.timm_backbone import check_backbone_name, create_backbone, normalisation, stages
 from utils.errors import UserError
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -73,6 +73,10 @@ class AttributeModel(BaseModel):
     def head(self) -> list[nn.Module]:
         """The last layers, one for each label."""
         return list(self.heads.values())
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """The stages of the backbone."""
+        return stages(self.backbone)
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
 from model.backbones import faces
+from model.backbones.timm_backbone import stages
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 IDENTITY = "identity"  # the label, and the output of the head for it
@@ -81,6 +82,10 @@ class EmbeddingModel(BaseModel):
     def head(self) -> list[nn.Module]:
         """The linear layer of the embedding, and the identity head."""
         return [self.embed, *self.training_only()]
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """The stages of a backbone of timm's."""
+        return stages(self.backbone)
 
     def training_only(self) -> list[nn.Module]:
         """The identity head."""

@@ -15,6 +15,7 @@ def conflicts(checked: Any, logs: Sequence[str]) -> Iterator[Conflict]:
     """(key, message) pairs. checked: a validated config. logs: callbacks that its `trainer` switches on."""
     yield from _unwatched(checked)
     yield from _pieces(checked)
+    yield from _shares(checked)
     named: list[str] = [part.type for part in checked.callbacks]
     for index, name in enumerate(named):
         if name in (*logs, *named[:index]):
@@ -36,6 +37,17 @@ def _pieces(checked: Any) -> Iterator[Conflict]:
     size, pieces = getattr(checked.data_loader.args, "batch_size", None), checked.trainer.accumulate
     if size is not None and pieces > size:
         yield ("trainer", "accumulate"), f"found {pieces}; allowed: at most {size}, which is data_loader.args.batch_size"
+
+
+def _shares(checked: Any) -> Iterator[Conflict]:
+    """Samples that count in part, for a loss that would count them whole."""
+    if getattr(checked.data_loader.args, "mix", None) and not checked.loss.cls.takes_shares:
+        message = f"{checked.loss.type} does not heed the shares of mixed samples; leave mix out, or take a loss that does"
+        yield ("data_loader", "args", "mix"), message
+    weight = getattr(checked.trainer, "weight", 1)
+    if weight != 1 and not checked.loss.cls.takes_shares:
+        message = f"found {weight}; {checked.loss.type} counts every sample whole: allowed: 1, or a loss that heeds shares"
+        yield ("trainer", "weight"), message
 
 
 def same_scores(metrics: Sequence[BaseMetric]) -> Iterator[Conflict]:

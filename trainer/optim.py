@@ -17,6 +17,7 @@ from torch.optim.optimizer import Optimizer
 from base.base_loss import BaseLoss
 from base.base_model import BaseModel
 from base.registry import Registry
+from utils.errors import UserError
 from utils.validate import Settings
 
 # torch takes the first call after a resume, or after steps that were skipped, for a call in the wrong order.
@@ -35,6 +36,9 @@ class BaseOptimizer(Settings):
     weight_decay: NotNegative = Field(default=0.0, description="of weights; norms and biases have none")
     head_lr: Positive | None = Field(default=None, description="learning rate of the model's head and the loss's parameters")
     head_weight_decay: NotNegative | None = Field(default=None, description="weight decay of those")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="factor on the rate from each group of layers to the one before it, the head's being 1"
+    )
 
     @abstractmethod
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
@@ -53,21 +57,41 @@ OPTIMIZERS: Registry[BaseOptimizer] = Registry("optimizer", BaseOptimizer)
 
 
 def parameter_groups(settings: BaseOptimizer, model: BaseModel, loss: BaseLoss) -> list[dict[str, Any]]:
-    """Body and head, each with and without decay; one-dimensional parameters (norms, biases) are not decayed."""
+    """Body and head, each with and without decay; one-dimensional parameters (norms, biases) are not decayed.
+
+    With `layer_decay` the body's groups of layers have rates of their own (discriminative fine-tuning, Howard and Ruder 2018,
+    section 3.1). Raises UserError where the model does not know them.
+    """
+    depths = _depths(settings, model)
     head = {id(p) for module in (*model.head(), loss) for p in module.parameters()}
     groups: dict[str, dict[str, Any]] = {}
     for parameter in (*model.parameters(), *loss.parameters()):
         if not parameter.requires_grad:
             continue
         in_head, decayed = id(parameter) in head, parameter.ndim > 1
-        name = f"{'head' if in_head else 'body'}{'' if decayed else ', no decay'}"
-        group = groups.setdefault(name, {"name": name, "params": [], **_rates(settings, in_head, decayed)})
+        part, factor = ("head", 1.0) if in_head else depths.get(id(parameter), ("body", 1.0))
+        name = f"{part}{'' if decayed else ', no decay'}"
+        group = groups.setdefault(name, {"name": name, "params": [], **_rates(settings, in_head, decayed, factor)})
         group["params"].append(parameter)
     return list(groups.values())
 
 
-def _rates(settings: BaseOptimizer, in_head: bool, decayed: bool) -> dict[str, float]:
-    lr, decay = settings.lr, settings.weight_decay
+def _depths(settings: BaseOptimizer, model: BaseModel) -> dict[int, tuple[str, float]]:
+    """By id of a parameter, the name of its group of layers and the factor on its rate."""
+    if settings.layer_decay is None:
+        return {}
+    groups = model.layer_groups()
+    if not groups:
+        raise UserError(
+            f"optimizer.args.layer_decay: {type(model).__name__} does not say which of its layers are how deep (layer_groups); "
+            "leave it out"
+        )
+    named = [(f"layers {number}", settings.layer_decay ** (len(groups) + 1 - number)) for number in range(1, len(groups) + 1)]
+    return {id(p): place for place, group in zip(named, groups, strict=True) for p in group}
+
+
+def _rates(settings: BaseOptimizer, in_head: bool, decayed: bool, factor: float) -> dict[str, float]:
+    lr, decay = settings.lr * factor, settings.weight_decay
     if in_head:
         lr = lr if settings.head_lr is None else settings.head_lr
         decay = decay if settings.head_weight_decay is None else settings.head_weight_decay

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from base.base_loss import BaseLoss
@@ -60,7 +62,7 @@ class Objective(nn.Module):
 class SupervisedTrainer(BaseTrainer):
     """image -> model -> outputs -> loss terms -> gradient -> optimiser, and the metrics on complete predictions."""
 
-    Settings = SupervisedSettings
+    Settings: ClassVar[type[TrainerSettings]] = SupervisedSettings
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class SupervisedTrainer(BaseTrainer):
         self.ema = Ema(self.model, self.settings.ema) if self.settings.ema else None
         self.objective = self._objective()
         self.parameters = trainable([self.model, self.loss])
+        self.resting: list[nn.Module] = []  # batch norms in evaluation mode while all else is trained
         self.optimizer = optimizer.build(self.model, self.loss)
         self.schedule = Schedule(scheduler, self.optimizer, self.settings.epochs, len(self.batches), self.monitor.mode)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
@@ -96,6 +99,8 @@ class SupervisedTrainer(BaseTrainer):
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Forward and backward, a piece of the batch at a time; then one step of the optimiser."""
         self.objective.train()
+        for module in self.resting:
+            module.eval()
         buffers = [*self.model.buffers(), *self.loss.buffers()] if self.guard.at_once else []
         before = [buffer.clone() for buffer in buffers]
         totals: dict[str, Tensor] = {}
@@ -130,6 +135,24 @@ class SupervisedTrainer(BaseTrainer):
         if moved and self.ema is not None:
             self.ema.update(self.progress.step)
         return moved
+
+    def freeze(self, frozen: Collection[nn.Parameter], rest_norms: bool) -> None:
+        """From the next step on, train all parameters but these; those that the model itself does not train stay as they are.
+
+        rest_norms: whether batch norms whose parameters are all frozen keep their statistics. Every process must call it.
+        """
+        still = {id(parameter) for parameter in frozen}
+        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)] if rest_norms else []
+        own = [(module, list(module.parameters(recurse=False))) for module in norms]
+        self.resting = [module for module, parameters in own if parameters and all(id(p) in still for p in parameters)]
+        changed = [p for p in self.parameters if p.requires_grad == (id(p) in still)]
+        if not changed:
+            return
+        for parameter in changed:
+            parameter.requires_grad_(id(parameter) not in still)
+        del self.objective  # or two of them would exchange gradients: each waits for those that had one when it was made
+        gc.collect()
+        self.objective = self._objective()
 
     # Validation ---------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,17 @@ def normalisation(backbone: nn.Module) -> dict[str, tuple[float, float, float]]:
     return {key: tuple(config[key]) for key in ("mean", "std")}
 
 
+def stages(backbone: nn.Module) -> list[list[nn.Parameter]]:
+    """A backbone's parameters from the picture on: its stem, its stages, what follows them. None where timm has no order."""
+    if not hasattr(backbone, "group_matcher"):
+        return []
+    from timm.models import group_parameters
+
+    matcher: Any = backbone.group_matcher
+    found: dict[int, Any] = group_parameters(backbone, matcher(coarse=True), return_values=True)
+    return [found[number] for number in sorted(found)]
+
+
 def check_backbone_name(name: str) -> str | None:
     """What is wrong with a backbone's name, None if nothing. A weights tag behind a dot is not looked at."""
     known = _declared_names()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from base.base_loss import LOSSES, BaseLoss
-from base.contracts import DataSpec, Outputs, OutputSpec, Target, Term
+from base.contracts import PARTNER, SHARE, DataSpec, Outputs, OutputSpec, Target, Term
 from base.labels import unknown_label
 from model.loss import terms as _terms  # noqa: F401  registers the terms before a config can name them
 from model.loss.base_term import BaseTerm
@@ -20,11 +21,16 @@ from utils.errors import UserError
 class AttributeLoss(BaseLoss):
     """A weighted sum with one term for each label.
 
+    A mixed sample counts as two with the same logits: one of its own labels and one of its partner's, each by its share. What
+    is not known of either leaves the other's share as it is.
+
     Args:
         terms: label -> its term, such as {"mask": {"type": "Focal", "args": {"weight": 0.375}}}; every label that is learned
             needs one, and null takes one away that an extended config has
         margins: label -> what its true class must win by in training, for labels with a `CosineHead`
     """
+
+    takes_shares = True
 
     def __init__(
         self,
@@ -42,9 +48,17 @@ class AttributeLoss(BaseLoss):
         self.bound = nn.ModuleList(term.bind(spec, label) for label, term in given.items())
 
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
-        """Label -> its term. outputs: label -> logits (B, K) float32. target: label -> (B,) int64, -1 where not known."""
-        logits = {label: self._with_margin(label, outputs[label], target[label]) for label in self.labels}
-        return {label: term(logits[label], target[label]) for label, term in zip(self.labels, self.bound, strict=True)}
+        """Label -> its term.
+
+        outputs: label -> logits (B, K) float32. target: label -> (B,) int64, -1 where not known; with or without `share` and
+        `partner`.
+        """
+        shares = torch.cat([part[SHARE] for part in both(target)]) if SHARE in target else None
+        found = {}
+        for label, term in zip(self.labels, self.bound, strict=True):
+            logits, labels = _repeated(outputs[label], target, label)
+            found[label] = term(self._with_margin(label, logits, labels), labels, shares)
+        return found
 
     def _with_margin(self, label: str, logits: Tensor, labels: Tensor) -> Tensor:
         """In evaluation the loss is that of what is predicted."""
@@ -64,6 +78,17 @@ class AttributeLoss(BaseLoss):
             if label in spec.classes:
                 problems = part.cls.problems(part.args, spec, label)
                 yield from ((f"terms.{label}.args.{key}", message) for key, message in problems)
+
+
+def both(target: Target) -> list[Target]:
+    """A target, and that of the partners if the samples are mixed."""
+    return [target, target[PARTNER]] if PARTNER in target else [target]
+
+
+def _repeated(logits: Tensor, target: Target, label: str) -> tuple[Tensor, Tensor]:
+    """Logits and labels, once for each of `both`."""
+    labels = [part[label] for part in both(target)]
+    return (logits, labels[0]) if len(labels) == 1 else (logits.repeat(len(labels), 1), torch.cat(labels))
 
 
 def label_problems(terms: Mapping[str, object], spec: DataSpec) -> Iterator[tuple[str, str]]:

@@ -41,11 +41,11 @@ class BaseTerm(nn.Module, ABC):
         self.weight, self.class_weights, self.balance_power = weight, class_weights, balance_power
 
     @abstractmethod
-    def term(self, logits: Tensor, labels: Tensor, known: Tensor) -> Term:
+    def term(self, logits: Tensor, labels: Tensor, counted: Tensor) -> Term:
         """The weighted term over a batch.
 
-        logits: (N, K). labels: (N,) int64 in 0..K-1. known: (N,) bool; samples that are not have logits and labels of 0,
-        and must not count.
+        logits: (N, K). labels: (N,) int64 in 0..K-1. counted: (N,) float in 0..1, how much each sample does; those of 0 have
+        logits and labels of 0, and must not count at all.
         """
 
     def bind(self, spec: DataSpec, label: str) -> BaseTerm:
@@ -55,19 +55,23 @@ class BaseTerm(nn.Module, ABC):
         self.register_buffer("weights", self._weights(spec, label), persistent=False)
         return self
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Term:
+    def forward(self, logits: Tensor, labels: Tensor, shares: Tensor | None = None) -> Term:
         """The weighted term over a batch, in which labels of -1 (not known) do not count, whatever the logits beside them.
 
-        logits: (N, K) float. labels: (N,) int64. Raises ValueError for other shapes.
+        logits: (N, K) float. labels: (N,) int64. shares: (N,) float in 0..1, how much each counts; all 1 by default. Raises
+        ValueError for other shapes.
         """
         if labels.ndim != 1 or logits.shape != (len(labels), len(self.weights)):
             raise ValueError(
                 f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}; "
                 f"allowed: (N, {len(self.weights)}) and (N,), N samples"
             )
-        known = labels >= 0
+        counted = (labels >= 0).to(logits.dtype)
+        if shares is not None:
+            counted = counted * shares
         # Blanked before the loss and not after it: an infinite logit times a weight of 0 is NaN, and so is its gradient.
-        return self.term(logits.where(known[:, None], 0.0), labels.clamp_min(0), known)
+        seen = counted > 0
+        return self.term(logits.where(seen[:, None], 0.0), labels.where(seen, 0), counted)
 
     @classmethod
     def problems(cls, args: Any, spec: DataSpec, label: str) -> Iterator[tuple[str, str]]:
@@ -102,9 +106,9 @@ class MeanTerm(BaseTerm):
     def values(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of each sample, (N,). logits: (N, K). labels: (N,) int64 in 0..K-1."""
 
-    def term(self, logits: Tensor, labels: Tensor, known: Tensor) -> Term:
+    def term(self, logits: Tensor, labels: Tensor, counted: Tensor) -> Term:
         """The mean over the known samples."""
-        return mean_term(self.values(logits, labels), self.weights[labels] * known, self.weight)
+        return mean_term(self.values(logits, labels), self.weights[labels] * counted, self.weight)
 
 
 def balanced_weights(counts: list[int], power: float = 1.0) -> Tensor:

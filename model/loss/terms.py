@@ -45,13 +45,13 @@ def binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, one_hot(labels, logits), reduction="none").mean(1)
 
 
-def soft_counts(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor:
+def soft_counts(logits: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
     """True positives, predictions and labels of each class, (3, K), where a prediction is its softmax, not 0 or 1.
 
-    known: (N,) bool; other samples do not count.
+    counted: (N,) bool, or float in 0..1, how much each sample counts.
     """
-    predicted, actual = logits.softmax(1) * known[:, None], one_hot(labels, logits) * known[:, None]
-    return torch.stack([(predicted * actual).sum(0), predicted.sum(0), actual.sum(0)])
+    predicted, actual = logits.softmax(1), one_hot(labels, logits) * counted[:, None]
+    return torch.stack([(predicted * actual).sum(0), (predicted * counted[:, None]).sum(0), actual.sum(0)])
 
 
 def soft_f1_loss(counts: Tensor, weights: Tensor) -> Tensor:
@@ -164,8 +164,8 @@ class F1(BaseTerm):
         balance_power: between 0 (all classes alike) and 1 (fully balanced)
     """
 
-    def term(self, logits: Tensor, labels: Tensor, known: Tensor) -> Term:
+    def term(self, logits: Tensor, labels: Tensor, counted: Tensor) -> Term:
         """The loss of the global batch, counted as often as this process has known samples."""
-        counts = distributed.differentiable_sum(soft_counts(logits, labels, known))
-        samples = known.sum().to(logits.dtype)
+        counts = distributed.differentiable_sum(soft_counts(logits, labels, counted))
+        samples = counted.sum()
         return Term(self.weight * soft_f1_loss(counts, self.weights) * samples, samples)

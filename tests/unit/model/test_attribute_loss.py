@@ -9,9 +9,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from base.base_loss import LOSSES
-from base.contracts import DataSpec, OutputSpec
+from base.contracts import PARTNER, SHARE, DataSpec, OutputSpec
 from model.loss.attribute import AttributeLoss
-from model.loss.terms import F1, CrossEntropy, Focal
+from model.loss.terms import F1, BinaryCrossEntropy, CrossEntropy, Focal, soft_f1_loss
 from utils.errors import UserError
 
 SPEC = DataSpec(
@@ -187,3 +187,91 @@ def test_two_processes_minimise_what_one_would(tmp_path):
     for label, value in losses.items():
         assert float(first[label] + second[label]) / 2 == pytest.approx(float(value), rel=1e-5)
     assert torch.allclose((left + right) / 2, gradient, rtol=1e-4)
+
+
+# Mixed samples ------------------------------------------------------------------------------------------------------
+
+TERMS_OF_MIXED = [
+    CrossEntropy(label_smoothing=0.1, class_weights=[1.0, 2.0, 3.0]),
+    Focal(gamma=2.0),
+    BinaryCrossEntropy(0.5),
+    F1(class_weights="balanced"),
+]
+
+
+def mixed_batch(samples=9):
+    outputs, own = batch(samples)
+    generator = torch.Generator().manual_seed(4)
+    partner = {label: torch.randint(-1, 3, (samples,), generator=generator) for label in SPEC.classes}
+    share = torch.rand(samples, generator=generator)
+    return outputs, {**own, SHARE: share, PARTNER: {**partner, SHARE: 1 - share}}
+
+
+def of(term, outputs, target):
+    """The values of two labels under the same term."""
+    return part({label: term for label in SPEC.classes}).build(SPEC, OutputSpec()).terms(outputs, target)
+
+
+@pytest.mark.parametrize("term", ["CrossEntropy", "Focal", "BinaryCrossEntropy"])
+def test_a_mixed_sample_costs_the_weighted_mean_of_its_labels(term):
+    outputs, target = mixed_batch()
+    for label, found in of({"type": term}, outputs, target).items():
+        total, weight = 0.0, 0.0
+        for row in range(9):
+            for one, share in ((target, target[SHARE][row]), (target[PARTNER], target[PARTNER][SHARE][row])):
+                if one[label][row] >= 0:
+                    alone = of({"type": term}, {k: v[row : row + 1] for k, v in outputs.items()},
+                               {k: one[k][row : row + 1] for k in SPEC.classes})[label]  # fmt: skip
+                    total, weight = total + float(share * alone.total), weight + float(share)
+        assert float(found.total) == pytest.approx(total, rel=1e-5)
+        assert float(found.weight) == pytest.approx(weight, rel=1e-5)
+
+
+@pytest.mark.parametrize("term", TERMS_OF_MIXED, ids=lambda term: type(term).__name__)
+def test_a_share_of_1_is_no_mixture(term):
+    outputs, target = mixed_batch()
+    target[SHARE], target[PARTNER][SHARE] = torch.ones(9), torch.zeros(9)
+    target[PARTNER]["mask"][3] = 1
+    term = term.bind(SPEC, "mask")
+    loss = AttributeLoss(SPEC, OutputSpec(), {"mask": term, "age": CrossEntropy()})
+    mixed, plain = (loss.terms(outputs, t)["mask"] for t in (target, {label: target[label] for label in SPEC.classes}))
+
+    assert float(mixed.total) == pytest.approx(float(plain.total), rel=1e-5)
+    assert float(mixed.weight) == pytest.approx(float(plain.weight), rel=1e-5)
+
+
+def test_the_f1_of_mixed_samples_counts_each_label_by_its_share():
+    outputs, target = mixed_batch()
+    probabilities, expected = outputs["mask"].softmax(1), torch.zeros(3, 3)
+    for one in (target, target[PARTNER]):
+        for row in range(9):
+            label, share = int(one["mask"][row]), one[SHARE][row]
+            if label >= 0:
+                expected[0, label] += share * probabilities[row, label]
+                expected[1] += share * probabilities[row]
+                expected[2, label] += share
+    found = of({"type": "F1"}, outputs, target)["mask"]
+
+    assert float(found.total / found.weight) == pytest.approx(float(soft_f1_loss(expected, torch.ones(3))), rel=1e-5)
+
+
+def test_what_is_infinite_does_not_reach_a_label_that_does_not_count():
+    outputs, target = mixed_batch()
+    outputs["mask"][2] = torch.inf
+    target["mask"][2] = -1
+    target[SHARE][2], target[PARTNER][SHARE][2] = 1.0, 0.0
+    outputs["mask"].requires_grad_()
+    of({"type": "CrossEntropy"}, outputs, target)["mask"].total.backward()
+
+    assert torch.isfinite(outputs["mask"].grad).all()
+
+
+def test_a_mixed_sample_has_a_margin_for_each_of_its_labels():
+    outputs, target = mixed_batch()
+    outputs["mask"] = 30 * outputs["mask"].cos()
+    loss = margin_loss().train()
+    own, partner = (loss.terms(outputs, {k: one[k] for k in (*SPEC.classes, SHARE)})["mask"] for one in (target, target[PARTNER]))
+    found = loss.terms(outputs, target)["mask"]
+
+    assert float(found.total) == pytest.approx(float(own.total + partner.total), rel=1e-5)
+    assert float(found.weight) == pytest.approx(float(own.weight + partner.weight), rel=1e-5)

@@ -1,0 +1,113 @@
+"""Two training pictures in one, and the label of each counted by its share: MixUp and CutMix."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from pydantic import Field
+
+from base.contracts import PARTNER, SHARE, Target
+from base.registry import Registry
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, le=100)]
+
+
+class Mixed(NamedTuple):
+    """One sample of a batch."""
+
+    picture: np.ndarray  # (h, w, 3) uint8
+    share: float  # of the sample's own labels, in 0..1; the rest is the partner's
+    partner: int  # row of the table
+
+
+class BaseMix(ABC):
+    """A way to join two pictures."""
+
+    def __init__(self, p: Share = 1.0) -> None:
+        self.p = p
+
+    @abstractmethod
+    def join(self, picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+        """Both in one, and how much of it is the first. picture, other: (h, w, 3) uint8, of one size."""
+
+
+MIXES: Registry[BaseMix] = Registry("mix", BaseMix)
+
+
+@MIXES.register("attributes")
+class MixUp(BaseMix):
+    """The weighted mean of two pictures (Zhang et al. 2018), rounded to whole numbers; the weight is Beta(alpha, alpha).
+
+    Args:
+        p: share of the training samples that are mixed so
+        alpha: near 0 almost all is of one picture, at 1 every weight is as likely; the paper has 0.1 to 0.4 for photographs
+    """
+
+    def __init__(self, p: Share = 1.0, alpha: Positive = 0.2) -> None:
+        super().__init__(p)
+        self.alpha = alpha
+
+    def join(self, picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+        """share * picture + (1 - share) * other."""
+        share = float(rng.beta(self.alpha, self.alpha))
+        return np.asarray(cv2.addWeighted(picture, share, other, 1 - share, 0.0)), share
+
+
+@MIXES.register("attributes")
+class CutMix(BaseMix):
+    """A rectangle of the picture replaced by what the partner has there (Yun et al. 2019).
+
+    Its sides are sqrt(1 - weight) of the picture's, the weight Beta(alpha, alpha), its centre anywhere; the share is the area
+    that is left, after the rectangle is cut off at the edges.
+
+    Args:
+        p: share of the training samples that are mixed so
+        alpha: near 0 almost all is of one picture, at 1, as in the paper, every weight is as likely
+    """
+
+    def __init__(self, p: Share = 1.0, alpha: Positive = 1.0) -> None:
+        super().__init__(p)
+        self.alpha = alpha
+
+    def join(self, picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+        """The picture around a rectangle of the other."""
+        side, joined, spans = np.sqrt(1 - rng.beta(self.alpha, self.alpha)), picture.copy(), []
+        for length in picture.shape[:2]:
+            centre, half = rng.uniform(0, length), length * side / 2
+            spans.append(slice(max(0, round(centre - half)), min(length, round(centre + half))))
+        joined[spans[0], spans[1]] = other[spans[0], spans[1]]
+        replaced = (spans[0].stop - spans[0].start) * (spans[1].stop - spans[1].start)
+        return joined, 1 - replaced / (picture.shape[0] * picture.shape[1])
+
+
+def chosen(mixes: Sequence[BaseMix], rng: np.random.Generator) -> BaseMix | None:
+    """One of them, each with its probability; None for the rest of it."""
+    draw = rng.random()
+    for mix in mixes:
+        draw -= mix.p
+        if draw < 0:
+            return mix
+    return None
+
+
+def shared(own: Target, partners: Target, shares: Sequence[float]) -> Target:
+    """The target of mixed samples.
+
+    own, partners: leaves (B, …), `share` perhaps among them. shares: (B,) in 0..1, how much of each is its own.
+    """
+    share = torch.tensor(shares, dtype=torch.float32)
+    partner = {**partners, SHARE: (1 - share) * partners.get(SHARE, 1.0)}
+    return {**own, SHARE: share * own.get(SHARE, 1.0), PARTNER: partner}
+
+
+def wrong_shares(mixes: Sequence[Any]) -> Iterable[tuple[str, str]]:
+    """(key, message) where more than all samples would be mixed. mixes: parts of a config."""
+    total = sum(mix.args.p for mix in mixes)
+    if total > 1 + 1e-9:
+        yield "mix", f"found {total:g} as the sum of all p; allowed: at most 1, since each sample is mixed in one way"
