@@ -16,6 +16,8 @@ from base.base_reader import BaseReader
 from base.contracts import DataSpec, RunContext, Target
 from base.labels import unknown_label
 from base.table import SampleTable
+from data_loader.croppers import BaseCropper, unused
+from data_loader.crops import Crops
 from data_loader.image_loader import ImageLoader
 from data_loader.labels import Labels, add_labels, label_problems, label_spec, learned_labels, read_labels
 from data_loader.samplers import ShuffleSampler
@@ -49,6 +51,9 @@ class AttributeLoader(ImageLoader):
         num_workers: processes that make batches, 0 for none beside the trainer itself.
         worker_timeout: seconds after which a worker that gives no batch is given up.
         cache_mb: memory for decoded images; if the data need more, they are decoded anew each epoch.
+        crops: boxes that every picture is cut to before it is resized; default: pictures stay whole.
+        croppers: what finds a box, in the order in which they are asked: for `python -m data_loader.prepare crop`, and for
+            pictures that are not of the data, as in the app.
     """
 
     def __init__(
@@ -70,10 +75,12 @@ class AttributeLoader(ImageLoader):
         num_workers: Annotated[int, Field(ge=0, le=256)] = 2,
         worker_timeout: Annotated[float, Field(gt=0, le=86400)] = 45.0,
         cache_mb: Annotated[int, Field(ge=0)] = 2048,
+        crops: Crops | None = None,
+        croppers: list[BaseCropper] = [],  # noqa: B006
     ) -> None:
         super().__init__(
             context, data_dir, reader, split, image_size, batch_size, train_transforms, eval_transforms, sampler,
-            test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb,
+            test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb, crops, croppers,
         )  # fmt: skip
         self.labels, self.learn = labels, learn
 
@@ -87,6 +94,7 @@ class AttributeLoader(ImageLoader):
         """Random steps in the evaluation pipeline, and labels that others, the sampler or the split would not find."""
         yield from random_steps(args.eval_transforms)
         yield from label_problems(args.labels, args.learn)
+        yield from unused(args)
         yield from _unknown_columns(args, args.reader.cls.columns(args.reader.args))
         yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default is no part of the config
 

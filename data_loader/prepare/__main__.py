@@ -10,11 +10,11 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from data_loader.prepare import balance, check, convert, groups, identities
+from data_loader.prepare import balance, check, convert, crop, groups, identities
 from utils.errors import run
 
 COMMANDS: dict[str, ModuleType] = {
-    "balance": balance, "check": check, "convert": convert, "groups": groups, "identities": identities,
+    "balance": balance, "check": check, "convert": convert, "crop": crop, "groups": groups, "identities": identities,
 }  # fmt: skip
 
 
