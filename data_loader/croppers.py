@@ -49,8 +49,8 @@ class Look(NamedTuple):
 def look(image: np.ndarray, croppers: Sequence[BaseCropper], min_size: int) -> Look:
     """The surest box of the first cropper that finds one with both sides of at least `min_size` pixels."""
     outcomes: list[tuple[str, Outcome]] = []
-    for cropper in croppers:
-        name, (boxes, confidences) = type(cropper).__name__, cropper.find(image)
+    for name, cropper in zip(names(croppers), croppers, strict=True):
+        boxes, confidences = cropper.find(image)
         height, width = image.shape[:2]
         inside = np.clip(np.asarray(boxes, np.float64).reshape(-1, 4), 0, [width, height, width, height]).round().astype(int)
         large = np.flatnonzero((inside[:, 2:] - inside[:, :2]).min(axis=1, initial=max(height, width)) >= min_size)
@@ -61,6 +61,13 @@ def look(image: np.ndarray, croppers: Sequence[BaseCropper], min_size: int) -> L
             x1, y1, x2, y2 = inside[best].tolist()
             return Look((x1, y1, x2, y2), name, float(confidences[best]), outcomes)
     return Look(None, "", 0.0, outcomes)
+
+
+def names(croppers: Sequence[BaseCropper]) -> list[str]:
+    """The names of their classes, with a number behind those that an earlier one has too."""
+    kinds = [type(cropper).__name__ for cropper in croppers]
+    before = [kinds[:place].count(kind) for place, kind in enumerate(kinds)]
+    return [f"{kind}-{number + 1}" if number else kind for kind, number in zip(kinds, before, strict=True)]
 
 
 def unused(args: Any) -> Iterable[tuple[str, str]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from base.table import SampleTable
 from data_loader import crops
-from data_loader.croppers import BaseCropper, look
+from data_loader.croppers import BaseCropper, look, names
 from data_loader.crops import BoxFile, Crops
 from data_loader.decode import Box
 
@@ -71,5 +71,4 @@ class Cutting:
 
     def described(self) -> dict[str, Any]:
         """In plain values."""
-        names = [type(cropper).__name__ for cropper in self.croppers]
-        return {} if self.crops is None else {"crops": {**self.crops.model_dump(), "croppers": names}}
+        return {} if self.crops is None else {"crops": {**self.crops.model_dump(), "croppers": names(self.croppers)}}
