@@ -25,6 +25,11 @@ class Cutting:
         self.crops, self.croppers, self.data_dir = crops, list(croppers), data_dir
         self._boxes: dict[str, np.ndarray] = {}  # by split, (N, 4) int32: found faster than in a table's cells
 
+    @property
+    def blind(self) -> bool:
+        """Whether pictures of the data are cut, and nothing knows how to cut others."""
+        return self.crops is not None and not self.croppers
+
     @cached_property
     def file(self) -> BoxFile:
         """The boxes that are given. Raises UserError."""
@@ -58,7 +63,7 @@ class Cutting:
         height, width = image.shape[:2]
         if self.crops is None:
             return (0, 0, width, height), ""
-        if not self.croppers:
+        if self.blind:
             return (0, 0, width, height), NO_CROPPERS
         seen = look(image, self.croppers, self.crops.min_size)
         if seen.box is None:
