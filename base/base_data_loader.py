@@ -124,6 +124,10 @@ class BaseDataLoader(Checked, ABC):
     def picture(self, split: str, row: int) -> np.ndarray:
         """A sample's picture in the pixels of predictions, (h, w, 3) uint8 RGB: as evaluation sees it, or the original."""
 
+    def fingerprint(self) -> dict[str, str]:
+        """By config key, SHA-256 of what a file adds to the pictures that a run sees: it goes on with the same only."""
+        return {}
+
     def close(self) -> None:
         """Stop worker processes, if there are any."""
 

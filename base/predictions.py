@@ -114,6 +114,17 @@ class Predictions:
         return cls(table), manifest
 
 
+def not_finite(predictions: Predictions) -> list[str]:
+    """Ids of the samples that have a prediction which is not finite, though their pictures could be read."""
+    failed, ids, bad = predictions.failed(), predictions.ids(), np.zeros(len(predictions), dtype=bool)
+    for name in predictions.names:
+        if predictions.ragged(name):
+            bad |= np.array([not np.isfinite(row).all() for row in predictions.lists(name)], dtype=bool)
+        else:
+            bad |= ~np.isfinite(predictions.array(name)).reshape(len(bad), -1).all(axis=1)
+    return [ids[row] for row in np.flatnonzero(bad) if ids[row] not in failed]
+
+
 def average(several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
     """The weighted mean of every column over several predictions of the same samples; an error in one is an error in all.
 

@@ -18,6 +18,8 @@ from base.labels import unknown_label
 from base.predictions import Predictions
 from base.pseudo_labels import PseudoLabels
 from base.table import SampleTable
+from data_loader.croppers import BaseCropper, unused
+from data_loader.crops import Crops
 from data_loader.image_loader import ImageLoader, require_one_size
 from data_loader.labels import Labels, add_labels, label_problems, label_spec, learned_labels, read_labels
 from data_loader.mixing import BaseMix, Mixed, chosen, shared, wrong_shares
@@ -59,6 +61,9 @@ class AttributeLoader(ImageLoader):
         num_workers: processes that make batches, 0 for none beside the trainer itself.
         worker_timeout: seconds after which a worker that gives no batch is given up.
         cache_mb: memory for decoded images; if the data need more, they are decoded anew each epoch.
+        crops: boxes that every picture is cut to before it is resized; default: pictures stay whole.
+        croppers: what finds a box, in the order in which they are asked: for `python -m data_loader.prepare crop`, and for
+            pictures that are not of the data, as in the app.
     """
 
     def __init__(
@@ -82,10 +87,12 @@ class AttributeLoader(ImageLoader):
         num_workers: Annotated[int, Field(ge=0, le=256)] = 2,
         worker_timeout: Annotated[float, Field(gt=0, le=86400)] = 45.0,
         cache_mb: Annotated[int, Field(ge=0)] = 2048,
+        crops: Crops | None = None,
+        croppers: list[BaseCropper] = [],  # noqa: B006
     ) -> None:
         super().__init__(
             context, data_dir, reader, split, image_size, batch_size, train_transforms, eval_transforms, sampler,
-            test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb,
+            test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb, crops, croppers,
         )  # fmt: skip
         self.labels, self.learn, self.mix, self.unlabelled_reader = labels, learn, mix, unlabelled_reader
         self._adopted: Adopted | None = None
@@ -103,6 +110,7 @@ class AttributeLoader(ImageLoader):
         yield from wrong_shares(args.mix)
         yield from ((f"labels.{name}", "is a key of targets; call the label otherwise") for name in RESERVED & set(args.labels))
         yield from label_problems(args.labels, args.learn)
+        yield from unused(args)
         yield from _unknown_columns(args, args.reader.cls.columns(args.reader.args))
         yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default is no part of the config
 
@@ -179,7 +187,11 @@ class AttributeLoader(ImageLoader):
     @cached_property
     def _unlabelled(self) -> SampleTable:
         assert self.unlabelled_reader is not None
-        return self.read_table(self.unlabelled_reader).sorted()
+        return self.cutting.boxed(self.read_table(self.unlabelled_reader).sorted())[0][0]
+
+    def all_tables(self) -> list[SampleTable]:
+        """With that of the unlabelled reader."""
+        return [*super().all_tables(), *([self.read_table(self.unlabelled_reader)] if self.unlabelled_reader is not None else [])]
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """The rows of every global training batch of an epoch, adopted samples among them."""

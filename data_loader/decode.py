@@ -16,6 +16,7 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 8 * MAX_PIXELS  # four channels of 16 bits, not compressed
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 Size = tuple[int, int]  # (height, width) in pixels
+Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in absolute pixels of the upright picture, x2 and y2 one past the last
 
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame, of every kind (ITU-T T.81, table B.1)
 _COMMON_SOF = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
@@ -29,26 +30,28 @@ class ImageError(ValueError):
     row: int | None = None  # of the table, where it is known whose picture it is
 
 
-def read_image(path: Path, size: Size | None = None) -> np.ndarray:
-    """The picture in a file, resized to `size` if given. Raises ImageError."""
+def read_image(path: Path, size: Size | None = None, box: Box | None = None) -> np.ndarray:
+    """The picture in a file, cut to `box` and resized to `size` if given. Raises ImageError."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(f"has over {MAX_BYTES:,} bytes, which no picture of at most {MAX_PIXELS:,} pixels needs")
         content = path.read_bytes()
     except OSError as error:
         raise ImageError("is not there" if isinstance(error, FileNotFoundError) else error.strerror or str(error)) from None
-    return decode_image(content, size)
+    return decode_image(content, size, box)
 
 
-def decode_image(content: bytes, size: Size | None = None) -> np.ndarray:
+def decode_image(content: bytes, size: Size | None = None, box: Box | None = None) -> np.ndarray:
     """The picture in the bytes of a JPEG, PNG, WebP, BMP, GIF (its first) or TIFF: (H, W, 3) uint8 RGB, upright by its EXIF tag.
 
     Grey becomes three equal channels, 16 bits become their upper 8, transparency is ignored.
 
     size: (height, width) to resize to. A JPEG at least twice as large is decoded at a half, quarter or eighth, which is
     faster and differs by about a grey level on average.
-    Raises ImageError: empty, of unknown format, cut off, damaged, or of more than MAX_PIXELS pixels. Wrong bits within a
-    JPEG's compressed data cannot be told from right ones.
+    box: what to cut out before. A JPEG is then decoded reduced where the box is at least four times as large as `size`:
+    its borders fall on reduced pixels, at most a quarter of a pixel of the result away from where they belong.
+    Raises ImageError: empty, of unknown format, cut off, damaged, of more than MAX_PIXELS pixels, or smaller than its box.
+    Wrong bits within a JPEG's compressed data cannot be told from right ones.
     """
     if not content:
         raise ImageError("is an empty file")
@@ -56,10 +59,25 @@ def decode_image(content: bytes, size: Size | None = None) -> np.ndarray:
     ends = content.rfind(b"\xff\xd9") > header.scan if header else _png_ends(content)
     if not ends:
         raise ImageError("is cut off")  # decoders would fill the rest with grey, or leave out a checksum
-    image = _fast_jpeg(content, header, size) if header else None
+    divisor = _reduction(header, size, box) if header and size is not None else 1
+    image = _fast_jpeg(content, header, divisor) if header else None
     if image is None:
-        image = _careful(content)
+        image, divisor = _careful(content), 1
+    if box is not None:
+        image = cut(image, box, divisor)
     return image if size is None else resize(image, size)
+
+
+def cut(image: np.ndarray, box: Box, divisor: int = 1) -> np.ndarray:
+    """What is in a box. image: (H, W, 3), of which each pixel stands for `divisor` x `divisor` of those that the box counts.
+
+    Raises ImageError where the box is not within the picture.
+    """
+    x1, y1, x2, y2 = (round(side / divisor) for side in box)
+    if not (0 <= x1 < x2 <= image.shape[1] and 0 <= y1 < y2 <= image.shape[0]):
+        size = f"{image.shape[1] * divisor} x {image.shape[0] * divisor}"
+        raise ImageError(f"has {size} pixels, and its box ({', '.join(map(str, box))}) is not within them")
+    return np.ascontiguousarray(image[y1:y2, x1:x2])
 
 
 def resize(image: np.ndarray, size: Size) -> np.ndarray:
@@ -107,21 +125,22 @@ def jpeg_header(content: bytes) -> JpegHeader | None:
     return None
 
 
-def _fast_jpeg(content: bytes, header: JpegHeader, size: Size | None) -> np.ndarray | None:
+def _fast_jpeg(content: bytes, header: JpegHeader, divisor: int) -> np.ndarray | None:
     """OpenCV's decoder, None where it cannot; CMYK and the like are left to Pillow."""
     _refuse_bomb(header.size)
     if not header.common:
         return None
-    reduced = _REDUCED[_reduction(header, size)] if size is not None else 0
-    image: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | reduced)
+    image: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | _REDUCED[divisor])
     return image
 
 
-def _reduction(header: JpegHeader, size: Size) -> int:
-    """The largest of 8, 4, 2 and 1 by which both sides may be divided and still be at least `size`."""
+def _reduction(header: JpegHeader, size: Size, box: Box | None) -> int:
+    """The largest of 8, 4, 2 and 1 by which both sides may be divided and still be at least `size`; of a box, twice that."""
     (height, width), (wanted_height, wanted_width) = header.size, size
     ratio = min(height / wanted_height, width / wanted_width)
-    if header.turned:
+    if box is not None:  # counted upright, as `size` is, whatever the file's EXIF tag says
+        ratio = min((box[3] - box[1]) / wanted_height, (box[2] - box[0]) / wanted_width) / 2
+    elif header.turned:
         ratio = min(header.size) / max(size)
     return next(divisor for divisor in _REDUCED if ratio >= divisor or divisor == 1)
 

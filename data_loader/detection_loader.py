@@ -20,7 +20,7 @@ from base.base_reader import BaseReader
 from base.contracts import Batch, DataSpec, RunContext
 from base.table import SampleTable, some
 from data_loader import splits, subset
-from data_loader.decode import Size, decode_image, read_image
+from data_loader.decode import Box, Size, decode_image, read_image
 from data_loader.image_header import header_size, header_sizes
 from data_loader.image_loader import ImageLoader
 from data_loader.letterbox import Placement, blank, centred, common_frame, fitted, paste, rounded_up
@@ -259,7 +259,7 @@ class DetectionLoader(ImageLoader):
         rows = np.argsort(sizes[:, 0] / sizes[:, 1], kind="stable")
         return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
 
-    def read(self, path: Path) -> np.ndarray:
+    def read(self, path: Path, box: Box | None = None) -> np.ndarray:
         """The picture as large as it fits into `image_size`, in the upper left corner of a frame of that size."""
         size = fitted(header_size(str(path)), self.image_size)
         frame = blank(self.image_size)

@@ -16,6 +16,8 @@ from base.contracts import DataSpec, RunContext, Target
 from base.pairs import PAIRS, add_pairs, pairs_of
 from base.table import SampleTable, some
 from data_loader import duplicates, scan, splits
+from data_loader.croppers import BaseCropper, unused
+from data_loader.crops import Crops
 from data_loader.image_loader import ImageLoader
 from data_loader.pairs import make_pairs
 from data_loader.samplers import ShuffleSampler
@@ -55,6 +57,9 @@ class EmbeddingLoader(ImageLoader):
         num_workers: processes that make batches, 0 for none beside the trainer itself.
         worker_timeout: seconds after which a worker that gives no batch is given up.
         cache_mb: memory for decoded images; if the data need more, they are decoded anew each epoch.
+        crops: boxes that every picture is cut to before it is resized; default: pictures stay whole.
+        croppers: what finds a box, in the order in which they are asked: for `python -m data_loader.prepare crop`, and for
+            pictures that are not of the data, as in the app.
     """
 
     valid_targets = False
@@ -80,11 +85,13 @@ class EmbeddingLoader(ImageLoader):
         num_workers: Annotated[int, Field(ge=0, le=256)] = 2,
         worker_timeout: Annotated[float, Field(gt=0, le=86400)] = 45.0,
         cache_mb: Annotated[int, Field(ge=0)] = 2048,
+        crops: Crops | None = None,
+        croppers: list[BaseCropper] = [],  # noqa: B006
     ) -> None:
         by_person = split.model_copy(update={"group": identity}) if split is not None else None
         super().__init__(
             context, data_dir, reader, by_person, image_size, batch_size, train_transforms, eval_transforms, sampler,
-            test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb,
+            test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb, crops, croppers,
         )  # fmt: skip
         self.identity, self.valid_reader, self.valid_pairs, self.check_bytes = identity, valid_reader, valid_pairs, check_bytes
 
@@ -92,6 +99,7 @@ class EmbeddingLoader(ImageLoader):
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
         """No validation set or two, random steps in the evaluation pipeline, a sampler that does not suit."""
         yield from random_steps(args.eval_transforms)
+        yield from unused(args)
         if (args.valid_reader is None) == (args.split is None):
             found = "neither" if args.split is None else "both"
             yield "valid_reader", f"found {found} of valid_reader and split; allowed: one, which says who is validated on"
@@ -144,6 +152,10 @@ class EmbeddingLoader(ImageLoader):
         if not pairs_of(valid).known:
             raise UserError("data_loader.args.valid_reader: its pairs have no labels, without which nothing can be validated")
         return self._numbered(train), self._numbered(valid), notes
+
+    def all_tables(self) -> list[SampleTable]:
+        """The pictures to validate on too, where they have a reader of their own."""
+        return [*super().all_tables(), *([self.valid_reader.read(self.data_dir)] if self.valid_reader is not None else [])]
 
     def _validation(self, train: SampleTable) -> tuple[SampleTable, list[str]]:
         """What the reader of validation finds. Raises UserError for people or files that are trained on too."""

@@ -18,7 +18,10 @@ from base.base_reader import BaseReader
 from base.contracts import Batch, DataSpec, RunContext, Target
 from base.table import SampleTable, some
 from data_loader import duplicates, scan, splits
-from data_loader.decode import ImageError, Size, decode_image, read_image, resize
+from data_loader.croppers import BaseCropper
+from data_loader.crops import Crops
+from data_loader.cutting import Cutting
+from data_loader.decode import Box, ImageError, Size, cut, decode_image, read_image, resize
 from data_loader.labels import correct
 from data_loader.splits import Split
 from data_loader.stream import CAN_FORK, BatchKey, BatchStream, Failure, PictureCache
@@ -61,12 +64,15 @@ class ImageLoader(BaseDataLoader):
         num_workers: int,
         worker_timeout: float,
         cache_mb: int,
+        crops: Crops | None = None,
+        croppers: list[BaseCropper] = [],  # noqa: B006 - never changed
     ) -> None:
         self.context, self.data_dir, self.reader, self.split = context, Path(data_dir), reader, split
         self.image_size, self.batch_size, self.sampler = image_size, batch_size, sampler
         self.pipelines = {True: Pipeline(train_transforms), False: Pipeline(eval_transforms, "eval_transforms")}
         self.test_reader, self.corrections, self.unreadable = test_reader, corrections, unreadable
         self.num_workers, self.worker_timeout, self.cache_mb = num_workers, worker_timeout, cache_mb
+        self.cutting = Cutting(crops, croppers, self.data_dir)
 
     # What subclasses say ------------------------------------------------------------------------------------------
 
@@ -78,9 +84,12 @@ class ImageLoader(BaseDataLoader):
         """The targets of some rows, every leaf with len(rows) as its first dimension; for the default `collate`."""
         return {}
 
-    def read(self, path: Path) -> np.ndarray:
-        """The picture in a file as it is cached and transformed, (h, w, 3) uint8 of `image_size`. Raises ImageError."""
-        return read_image(path, self.image_size)
+    def read(self, path: Path, box: Box | None = None) -> np.ndarray:
+        """The picture in a file as it is cached and transformed, (h, w, 3) uint8 of `image_size`. Raises ImageError.
+
+        box: what it is cut to before.
+        """
+        return read_image(path, self.image_size, box)
 
     def sample(self, key: BatchKey, row: int, draw: int) -> Any:
         """One sample for `collate`: by default its transformed picture, (h, w, 3) uint8. Raises ImageError."""
@@ -147,13 +156,28 @@ class ImageLoader(BaseDataLoader):
             notes.append(f"warning: {len(skipped)} images cannot be read and are left out ({described})")
         table = self.label(table, str(self.data_dir), required=True)
         train, valid, warnings = self.divide(table)
-        return Sides(train, valid, [*notes, *warnings], skipped)
+        (train, valid), cuts = self.cutting.boxed(train, valid)
+        return Sides(train, valid, [*notes, *cuts, *warnings], skipped)
 
     @cached_property
     def _test(self) -> SampleTable:
         if self.test_reader is None:
             raise UserError("data_loader.args.test_reader: is not set, so there is no test split")
-        return self.label(self.read_table(self.test_reader).sorted(), str(self.data_dir), required=False)
+        table = self.label(self.read_table(self.test_reader).sorted(), str(self.data_dir), required=False)
+        return self.cutting.boxed(table)[0][0]
+
+    def all_tables(self) -> list[SampleTable]:
+        """What each reader finds, before anything is corrected, cut, labelled or split."""
+        readers = [self.reader, *([self.test_reader] if self.test_reader is not None else [])]
+        return [self.read_table(reader) for reader in readers]
+
+    def box(self, split: str, row: int) -> Box | None:
+        """What a sample's picture is cut to; None where it stays whole."""
+        return self.cutting.box(split, self.table(split), row)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Of the boxes that training and validation pictures are cut to."""
+        return self.cutting.fingerprint(lambda: (self._sides.train, self._sides.valid))
 
     def _without_unreadable(self, table: SampleTable) -> tuple[SampleTable, dict[str, str]]:
         if self.unreadable == "skip":
@@ -255,22 +279,18 @@ class ImageLoader(BaseDataLoader):
 
     def decoded(self, split: str, row: int) -> np.ndarray:
         """A sample's picture as `read` gives it, from the cache if there is one for this split. Raises ImageError."""
-        path, cache = self.table(split).path(row), self._cache
+        path, box, cache = self.table(split).path(row), self.box(split, row), self._cache
         try:
             place = self._place(split, row)
-            return self.read(path) if cache is None or place is None else cache.get(place, lambda: self.read(path))
+            return self.read(path, box) if cache is None or place is None else cache.get(place, lambda: self.read(path, box))
         except ImageError as error:
             error.row = row  # which need not be that of the sample that is being made
             raise
 
     def _place(self, split: str, row: int) -> int | None:
         """Of a sample's picture in the cache; None for what the cache does not hold."""
-        if split not in LABELLED:
-            return None
         own = len(self._sides.train)
-        if split == "valid":
-            return own + row
-        return row if row < own else None
+        return {"train": row if row < own else None, "valid": own + row}.get(split)
 
     @cached_property
     def _cache(self) -> PictureCache | None:
@@ -292,22 +312,24 @@ class ImageLoader(BaseDataLoader):
     # One picture --------------------------------------------------------------------------------------------------
 
     def decode(self, content: bytes) -> np.ndarray:
-        """The picture at the loader's own size, (h, w, 3) uint8 RGB. Raises ImageError."""
-        return decode_image(content, self.image_size)
+        """The picture at the loader's own size, (h, w, 3) uint8 RGB, or whole where it is to be cut. Raises ImageError."""
+        return decode_image(content, self.image_size if self.cutting.crops is None else None)
 
     def preprocess(self, image: np.ndarray) -> tuple[Tensor, Tensor]:
         """(H, W, 3) uint8 RGB -> (3, h, w) uint8, as every picture of an evaluation is treated, and the affine of the resizing.
 
         Crops of `eval_transforms` are not in the affine: where predictions have coordinates, a subclass has its own `preprocess`.
         """
-        picture = self.evaluated(resize(image, self.image_size))
-        (height, width), (h, w) = image.shape[:2], self.image_size
-        affine = torch.tensor([[width / w, 0.0, 0.0], [0.0, height / h, 0.0]])
+        (x1, y1, x2, y2), _ = self.cutting.found(image)
+        picture = self.evaluated(resize(cut(image, (x1, y1, x2, y2)), self.image_size))
+        h, w = self.image_size
+        affine = torch.tensor([[(x2 - x1) / w, 0.0, float(x1)], [0.0, (y2 - y1) / h, float(y1)]])
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))), affine
 
     def preprocessing(self) -> dict[str, Any]:
-        """The resizing, the order of the colours, and the transforms of evaluation."""
+        """What is cut out, the resizing, the order of the colours, and the transforms of evaluation."""
         return {
+            **self.cutting.described(),
             "resize": list(self.image_size),
             "interpolation": "by areas (OpenCV's INTER_AREA) to under two thirds of the size, else bilinear (INTER_LINEAR)",
             "colours": "RGB",
@@ -317,7 +339,7 @@ class ImageLoader(BaseDataLoader):
 
     def picture(self, split: str, row: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB, as evaluation sees the sample."""
-        return self.evaluated(self.read(self.table(split).path(row)))
+        return self.evaluated(self.read(self.table(split).path(row), self.box(split, row)))
 
     @cached_property
     def evaluated_size(self) -> Size:
@@ -344,6 +366,7 @@ class ImageLoader(BaseDataLoader):
             "train_transforms": self.pipelines[True].as_json(),
             "eval_transforms": self.pipelines[False].as_json(),
             "skipped": self._sides.skipped,
+            **self.fingerprint(),
         }
 
 

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from base.base_reader import SUBMISSIONS, BaseSubmission
+from base.base_reader import SUBMISSIONS, BaseSubmission, Verdict
 from base.pairs import PAIRS, Distance, median_threshold, pair_scores, pairs_of, require_vectors
 from base.predictions import Predictions
 from base.table import SampleTable
+from data_loader.lint import counted, key_problems, text_of
 from data_loader.submissions import FileName
 from utils import files
 from utils.errors import UserError
 
 METRIC = "PairScores"  # under which the metric keeps the threshold that it fits
+
+
+class Called(NamedTuple):
+    """What the pairs are called, and why."""
+
+    scores: np.ndarray  # (N,) float64
+    same: np.ndarray  # (N,) bool
+    threshold: float
+    distance: Distance
 
 
 @SUBMISSIONS.register("verification")
@@ -47,23 +57,46 @@ class PairSubmission(BaseSubmission):
         """The name of the file in the output folder."""
         return self.file if self.threshold == "validation" else f"transductive-{self.file}"
 
+    def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
+        """A line for each pair. Raises UserError where no threshold was fitted."""
+        listed, answers = table.related[PAIRS], np.where(self._called(predictions, table, fitted).same, self.same, self.different)
+        rows = zip(listed["image1"].to_pylist(), listed["image2"].to_pylist(), answers.tolist(), strict=True)
+        return "".join(f"{one} {other} {answer}\n" for one, other, answer in rows).encode()
+
+    def lint(self, content: bytes, table: SampleTable, data_dir: Path) -> Verdict:
+        """Whether it has the pairs of the list, each with one of the two answers."""
+        listed = table.related[PAIRS]
+        pairs = zip(listed["image1"].to_pylist(), listed["image2"].to_pylist(), strict=True)
+        text, problems = text_of(content)
+        lines = [line.rsplit(" ", 1) for line in text.splitlines()]
+        short = [f"line {number}" for number, words in enumerate(lines, 1) if len(words) < 2 or not words[0].strip()]
+        problems += counted("lines are not two images and an answer", short)
+        whole = [words for words in lines if len(words) == 2]
+        problems += key_problems([pair for pair, _ in whole], [f"{one} {other}" for one, other in pairs])
+        wrong = [f"{pair}: {answer or 'nothing'}" for pair, answer in whole if answer not in (self.same, self.different)]
+        return Verdict(len(lines), problems + counted(f"answers are neither {self.same} nor {self.different}", wrong))
+
     def write(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path, path: Path) -> int:
-        """Write both files. Raises UserError where a picture has no embedding, or no threshold was fitted."""
+        """Write both files."""
+        rows = super().write(predictions, table, fitted, data_dir, path)
+        called = self._called(predictions, table, fitted)
+        columns = (
+            table.related[PAIRS]
+            .append_column("score", pa.array(called.scores))
+            .append_column("called_same", pa.array(called.same))
+        )
+        metadata = {"threshold": repr(called.threshold), "threshold_from": self.threshold, "distance": called.distance}
+        table_of_scores = columns.replace_schema_metadata(metadata)
+        files.write_atomically(path.with_name("pairs.parquet"), lambda file: pq.write_table(table_of_scores, file))
+        return rows
+
+    def _called(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any]) -> Called:
         distance, threshold = _fitted(fitted)
         pairs = pairs_of(table)
         vectors = require_vectors(predictions, "embedding", distance)
         scores = pair_scores(vectors, pairs.first, pairs.second, distance)
         threshold = median_threshold(scores) if self.threshold == "transductive" else threshold
-        called = scores >= threshold
-        listed = table.related[PAIRS]
-        answers = np.where(called, self.same, self.different).tolist()
-        rows = zip(listed["image1"].to_pylist(), listed["image2"].to_pylist(), answers, strict=True)
-        files.write_bytes(path, "".join(f"{one} {other} {answer}\n" for one, other, answer in rows).encode())
-        columns = listed.append_column("score", pa.array(scores)).append_column("called_same", pa.array(called))
-        metadata = {"threshold": repr(threshold), "threshold_from": self.threshold, "distance": distance}
-        table_of_scores = columns.replace_schema_metadata(metadata)
-        files.write_atomically(path.with_name("pairs.parquet"), lambda file: pq.write_table(table_of_scores, file))
-        return len(answers)
+        return Called(scores, scores >= threshold, threshold, distance)
 
 
 def _fitted(fitted: Mapping[str, Any]) -> tuple[Distance, float]:

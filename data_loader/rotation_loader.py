@@ -14,6 +14,8 @@ from base.base_data_loader import LOADERS, BaseSampler
 from base.base_reader import BaseReader
 from base.contracts import Batch, DataSpec, RunContext, Target
 from base.table import SampleTable
+from data_loader.croppers import BaseCropper, unused
+from data_loader.crops import Crops
 from data_loader.image_loader import ImageLoader, stack
 from data_loader.samplers import ShuffleSampler
 from data_loader.splits import Split
@@ -47,6 +49,9 @@ class RotationLoader(ImageLoader):
         num_workers: processes that make batches, 0 for none beside the trainer itself.
         worker_timeout: seconds after which a worker that gives no batch is given up.
         cache_mb: memory for decoded images; if the data need more, they are decoded anew each epoch.
+        crops: boxes that every picture is cut to before it is resized; default: pictures stay whole.
+        croppers: what finds a box, in the order in which they are asked: for `python -m data_loader.prepare crop`, and for
+            pictures that are not of the data, as in the app.
     """
 
     def __init__(
@@ -64,10 +69,12 @@ class RotationLoader(ImageLoader):
         num_workers: Annotated[int, Field(ge=0, le=256)] = 2,
         worker_timeout: Annotated[float, Field(gt=0, le=86400)] = 45.0,
         cache_mb: Annotated[int, Field(ge=0)] = 2048,
+        crops: Crops | None = None,
+        croppers: list[BaseCropper] = [],  # noqa: B006
     ) -> None:
         super().__init__(
             context, data_dir, reader, split, image_size, batch_size, train_transforms, eval_transforms, sampler,
-            None, None, unreadable, num_workers, worker_timeout, cache_mb,
+            None, None, unreadable, num_workers, worker_timeout, cache_mb, crops, croppers,
         )  # fmt: skip
 
     @classmethod
@@ -79,6 +86,7 @@ class RotationLoader(ImageLoader):
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
         """Random steps in the evaluation pipeline, and pictures that a quarter turn would give another shape."""
         yield from random_steps(args.eval_transforms)
+        yield from unused(args)
         height, width = args.image_size
         if height != width:
             yield (

@@ -15,6 +15,7 @@ from base.predictions import Predictions
 from base.pseudo_labels import PseudoLabels
 from base.table import SampleTable
 from data_loader import duplicates
+from data_loader.crops import COLUMN
 from data_loader.labels import MISSING
 from utils.errors import UserError
 from utils.seed import generator
@@ -61,6 +62,8 @@ def adopted(
         values, mine = np.full(len(rows), MISSING, np.int64), proposed.labels == name
         values[np.searchsorted(rows, proposed.rows[mine])] = proposed.classes[mine]
         columns[name] = np.concatenate([train.numbers(name).astype(np.int64), values])
+    if COLUMN in train.names:
+        columns[COLUMN] = pa.chunked_array([*train.columns[COLUMN].chunks, *pool.take(rows).columns[COLUMN].chunks])
     return Adopted(SampleTable(Path("/"), pa.table(columns)), len(train), weight)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from base.base_data_loader import BaseDataLoader
+from data_loader.image_loader import ImageLoader
 from inspection.cache import by_file
 from trainer import build
 from trainer.build import Loaded
@@ -40,6 +41,7 @@ class Answer:
     seen: np.ndarray  # (h, w, 3) uint8 RGB, as the model saw it
     size: tuple[int, int]  # height and width of the picture as it was given to the loader
     prediction: dict[str, np.ndarray]  # columns of Predictions, of this sample
+    note: str = ""  # on what it was cut to, for the user
 
 
 @by_file(entries=KEPT)
@@ -58,14 +60,14 @@ def checkpoint(folder: Path) -> Path:
 def answer(model: Ready, content: bytes) -> Answer:
     """A picture's bytes through the loader's preprocessing and the config's inference. Raises ImageError."""
     with model.lock:
-        image, geometry, size = _prepared(model, content)
+        image, geometry, size, note = _prepared(model, content)
         inference = build.build_inference(model.loaded.experiment, model.loaded.spec)
         found = predict_pictures(model.loaded.model, [("picture", image[0], geometry[0])], image.device, inference)
     for metric in build.build_metrics(model.loaded.experiment, model.loaded.spec):
         metric.use(model.loaded.fitted.get(metric.state_key, {}))
         found = metric.adjust(found)
     prediction = {name: found.lists(name)[0] if found.ragged(name) else found.array(name)[0] for name in found.names}
-    return Answer(_picture(image), size, prediction)
+    return Answer(_picture(image), size, prediction, note)
 
 
 def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Tensor]) -> np.ndarray:
@@ -77,7 +79,7 @@ def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Ten
     """
     network = model.loaded.model
     with model.lock, evaluating(network), torch.inference_mode(False), torch.enable_grad():
-        image, _, _ = _prepared(model, content)
+        image, *_ = _prepared(model, content)
         pixels = image.clone().float().requires_grad_()
         with _Maps(network) as maps:
             value = score(_predicted(model, pixels))
@@ -132,11 +134,12 @@ class _Maps:
         return chosen[-1] if chosen else None
 
 
-def _prepared(model: Ready, content: bytes) -> tuple[Tensor, Tensor, tuple[int, int]]:
-    """(1, 3, h, w) uint8; (1, 2, 3) from its pixels to those of the decoded picture; the size of that."""
+def _prepared(model: Ready, content: bytes) -> tuple[Tensor, Tensor, tuple[int, int], str]:
+    """(1, 3, h, w) uint8; (1, 2, 3) from its pixels to those of the decoded picture; the size of that; what it was cut to."""
     decoded = model.loader.decode(content)
     image, affine = model.loader.preprocess(decoded)
-    return image[None], affine[None], (decoded.shape[0], decoded.shape[1])
+    note = model.loader.cutting.found(decoded)[1] if isinstance(model.loader, ImageLoader) else ""
+    return image[None], affine[None], (decoded.shape[0], decoded.shape[1]), note
 
 
 def _predicted(model: Ready, image: Tensor) -> dict[str, Any]:

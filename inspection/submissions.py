@@ -16,6 +16,8 @@ import pandas as pd
 
 from base.labels import combined_class
 from base.table import some
+from data_loader.lint import counted, key_problems
+from inspection.jail import below
 from inspection.results import FILE, Result
 from utils.errors import UserError
 
@@ -106,24 +108,39 @@ def lint(submission: Submission, wanted: Sequence[str] | None, expected: Mapping
     wanted: the keys that the competition asks for, in its order, where they are known. expected: key -> answer as the
     predictions give it, where they do.
     """
-    problems = [*submission.problems]
     keys = submission.keys
-    if not keys:
-        return [*problems, "there are no rows"]
-    twice = [key for key, count in Counter(keys).items() if count > 1]
     empty = [key for key, answer in zip(keys, submission.answers, strict=True) if not answer.strip()]
-    problems += [f"{len(twice)} rows stand more than once ({some(twice)})"] if twice else []
-    problems += [f"{len(empty)} rows have no answer ({some(empty)})"] if empty else []
-    if wanted is not None:
-        there, asked = set(keys), set(wanted)
-        missing, extra = [key for key in wanted if key not in there], sorted(there - asked)
-        problems += [f"{len(missing)} rows are missing ({some(missing)})"] if missing else []
-        problems += [f"{len(extra)} rows are not asked for ({some(extra)})"] if extra else []
-        if not (missing or extra or twice) and list(wanted) != keys:
-            problems.append("the rows are in another order than those that are asked for")
+    problems = [*submission.problems, *key_problems(keys, wanted), *counted("rows have no answer", empty)]
+    return problems + remarks(submission, expected)
+
+
+def verdict(section: Mapping[str, Any], result: Result, name: str, content: bytes) -> list[str] | None:
+    """What the config's own submission finds wrong with a file, a line a kind; None where the file is not of its name.
+
+    section: `submission` of the config. Raises UserError where it does not hold, or the sample file cannot be read.
+    """
+    from base.base_reader import SUBMISSIONS
+    from base.registry import import_all
+
+    import_all("data_loader")
+    try:
+        part = SUBMISSIONS.part(str(section["type"])).model_validate_json(json.dumps(section))
+        writer = part.build(result.spec)
+    except (KeyError, ValueError) as error:
+        raise UserError(f"submission: does not hold ({str(error).splitlines()[0]})") from None
+    data_dir = Path(str(result.manifest.get("data_dir", "")))
+    if sample := getattr(writer, "sample", None):
+        below(data_dir, sample)
+    found: list[str] | None = writer.lint(content, result.samples, data_dir).problems if writer.file_name == name else None
+    return found
+
+
+def remarks(submission: Submission, expected: Mapping[str, str] | None = None) -> list[str]:
+    """What no competition would refuse, but somebody should look at. expected: as for `lint`."""
+    problems, keys = list[str](), submission.keys
     if expected is not None:
         other = [key for key, answer in submission.by_key.items() if key in expected and expected[key] != answer]
-        problems += [f"{len(other)} answers are not those of the predictions beside it ({some(other)})"] if other else []
+        problems += counted("answers are not those of the predictions beside it", other)
     if len(keys) > 1 and len(set(submission.answers)) == 1:
         problems.append(f"all {len(keys):,} answers are the same ({some([submission.answers[0]])})")
     return problems

@@ -1,4 +1,4 @@
-"""The annotations of drawn drivers in the other formats."""
+"""Files that examples of other formats want beside the drawn data."""
 
 from __future__ import annotations
 
@@ -18,3 +18,16 @@ def add_formats(folder: Path) -> None:
     yolo.write(table, folder / "train" / "yolo", NAMES)
     voc.write(table, folder / "train" / "voc")
     coco.write(table, folder / "train" / "coco.json", NAMES)
+
+
+def add_boxes(folder: Path) -> None:
+    """`boxes.csv`, for every picture below `folder` the box of its middle."""
+    from data_loader.crops import HEADER
+    from data_loader.image_header import header_size
+
+    lines = []
+    for path in sorted(folder.rglob("*.jpg")):
+        height, width = header_size(str(path))
+        corners = (width // 8, height // 8, width - width // 8, height - height // 8)
+        lines.append(",".join(map(str, (path.relative_to(folder).as_posix(), *corners))))
+    (folder / "boxes.csv").write_text("\n".join([",".join(HEADER), *lines]) + "\n")

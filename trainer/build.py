@@ -213,6 +213,7 @@ def build_trainer(
         "config": experiment.raw.values,
         "config_hash": experiment.hash,
         "split_hash": loader.split_hash,
+        "fingerprint": loader.fingerprint(),
         "spec": spec.as_json(),
         "parents": [],  # what the run's first weights came from
     }

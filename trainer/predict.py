@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -141,17 +140,6 @@ def predict_pictures(
             looks = inference.look(model, image[None].to(device), geometry[None])
             rows.append(inference.fuse([Predictions.of([name], prediction) for _, prediction in looks]))
     return Predictions.joined(rows)
-
-
-def not_finite(predictions: Predictions) -> list[str]:
-    """Ids of the samples that have a prediction which is not finite, though their pictures could be read."""
-    failed, ids, bad = predictions.failed(), predictions.ids(), np.zeros(len(predictions), dtype=bool)
-    for name in predictions.names:
-        if predictions.ragged(name):
-            bad |= np.array([not np.isfinite(row).all() for row in predictions.lists(name)], dtype=bool)
-        else:
-            bad |= ~np.isfinite(predictions.array(name)).reshape(len(bad), -1).all(axis=1)
-    return [ids[row] for row in np.flatnonzero(bad) if ids[row] not in failed]
 
 
 def _losses(loss: BaseLoss, outputs: Outputs, batch: Batch, device: torch.device) -> dict[str, tuple[float, float]]:

@@ -65,7 +65,7 @@ def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable
     if start.state:
         stored = build.check(config.from_values(start.state["config"], raw.file))
         resuming.require_resumable(stored.config, experiment.config, raw.file)
-        _require_same_split(start.state, loader.split_hash, raw.file)
+        _require_same_data(start.state, loader, raw.file)
     settings = experiment.config.trainer
     lines = [*start.notes, *loader.report()]  # reads the data: what is wrong with them leaves no folder
     folder = start.folder.claim() if start.folder else RunFolder.create(Path(settings.save_dir), experiment.config.name)
@@ -117,9 +117,18 @@ def say(*lines: str) -> None:
             print(line, flush=True)
 
 
-def _require_same_split(state: dict[str, Any], split_hash: str, file: str) -> None:
-    if state["split_hash"] != split_hash:
+def _require_same_data(state: dict[str, Any], loader: BaseDataLoader, file: str) -> None:
+    stored, found = state["split_hash"], loader.split_hash
+    if stored != found:
         raise UserError(
-            f"{file}: data_loader: the samples or their split are not those of the checkpoint ({state['split_hash'][:8]}, now "
-            f"{split_hash[:8]}); the data have changed: bring them back, or start a new run without -r"
+            f"{file}: data_loader: the samples or their split are not those of the checkpoint ({stored[:8]}, now "
+            f"{found[:8]}); the data have changed: bring them back, or start a new run without -r"
         )
+    before, now = state.get("fingerprint", {}), loader.fingerprint()
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key, "nothing")[:8], now.get(key, "nothing")[:8]
+        if old != new:
+            raise UserError(
+                f"{file}: {key}: what its file says is not what the checkpoint was trained with ({old}, now {new}); "
+                "bring it back, or start a new run without -r"
+            )

@@ -65,10 +65,14 @@ class Embedder:
     """A checkpoint that turns files of pictures into vectors, as evaluation would."""
 
     def __init__(self, checkpoint: Path, device: torch.device, column: str | None) -> None:
+        from data_loader.cutting import NO_CROPPERS
+        from data_loader.image_loader import ImageLoader
         from trainer import build
 
         self.loaded, self.device = build.load_model(checkpoint, device), device
         self.loader = build.build_loader(self.loaded.experiment, device)
+        if isinstance(self.loader, ImageLoader) and self.loader.cutting.blind:
+            print(f"warning: pictures are {NO_CROPPERS}")
         self.inference, self.column = build.build_inference(self.loaded.experiment, self.loaded.spec), column
 
     def vectors(self, paths: Iterable[Path]) -> Iterator[np.ndarray]:

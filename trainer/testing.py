@@ -46,6 +46,7 @@ def run_test(args: argparse.Namespace) -> int:
         split = args.split or ("test" if "test" in loaders[0].splits else "valid")
         if split == "valid":
             require_same_split(models, loaders)
+            _say_other_data(models, loaders)
         evaluate(models, loaders, split, chosen, _output_folder(args, models, split), args.verbosity)
     finally:
         for loader in loaders:
@@ -256,6 +257,15 @@ def require_same_split(models: list[Loaded], loaders: list[BaseDataLoader]) -> N
                 f"{model.path}: was trained on another split ({model.state['split_hash'][:8]}) than the validation samples here "
                 f"({loader.split_hash[:8]}), so it may have been trained on some of them; use --split test, or the same data"
             )
+
+
+def _say_other_data(models: list[Loaded], loaders: list[BaseDataLoader]) -> None:
+    """Pictures may be cut or corrected anew on purpose; but then scores are not those of the checkpoint."""
+    for model, loader in zip(models, loaders, strict=True):
+        stored, found = model.state.get("fingerprint", {}), loader.fingerprint()
+        changed = sorted(key for key in stored.keys() | found.keys() if stored.get(key) != found.get(key))
+        if changed:
+            print(f"warning: {model.path}: was trained on other {some(changed)} than these; its scores were others")
 
 
 def _output_folder(args: argparse.Namespace, models: list[Loaded], split: str) -> Path:

@@ -10,11 +10,12 @@ import argparse
 from collections.abc import Sequence
 from types import ModuleType
 
-from data_loader.prepare import balance, check, convert, groups, identities
+from data_loader.prepare import balance, check, convert, crop, groups, identities, lint
 from utils.errors import run
 
 COMMANDS: dict[str, ModuleType] = {
-    "balance": balance, "check": check, "convert": convert, "groups": groups, "identities": identities,
+    "balance": balance, "check": check, "convert": convert, "crop": crop, "groups": groups, "identities": identities,
+    "lint": lint,
 }  # fmt: skip
 
 

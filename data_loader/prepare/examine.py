@@ -93,6 +93,7 @@ def examine(loader: ImageLoader) -> Report:
     table = _look_at_files(loader, table, report)
     labelled = report.attempt(lambda: loader.label(table, str(loader.data_dir), required=True))
     table = table if labelled is None else labelled
+    report.attempt(lambda: loader.cutting.boxed(table))
     groups = duplicates.identical_files(table)
     report.identical = [[table.id(row) for row in group] for group in groups]
     spec = loader.declared_spec() if labelled is not None else DataSpec()
@@ -140,6 +141,7 @@ def _look_at_division(loader: ImageLoader, table: SampleTable, report: Report) -
     divided = report.attempt(lambda: loader.divide(table))
     if divided is not None:
         train, valid, notes = divided
+        report.attempt(lambda: loader.cutting.boxed(valid))
         report.samples |= {"train": len(train), "valid": len(valid)}
         report.warnings += _plain(notes)
 

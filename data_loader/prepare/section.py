@@ -1,13 +1,17 @@
-"""The data loader that a config describes, without the rest of the config."""
+"""The data loader, or the submission, that a config describes, without the rest of the config."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from pydantic import create_model
 
 from base.base_data_loader import LOADERS, BaseDataLoader
-from base.contracts import RunContext
-from base.registry import import_all
+from base.base_reader import SUBMISSIONS, BaseSubmission
+from base.contracts import DataSpec, RunContext
+from base.registry import Registry, import_all
 from utils.config import ConfigError, Problem, RawConfig
+from utils.errors import UserError
 from utils.validate import Settings, validate
 
 KEY = "data_loader"
@@ -15,15 +19,34 @@ KEY = "data_loader"
 
 def build_loader(raw: RawConfig, context: RunContext) -> BaseDataLoader:
     """The loader of a config's `data_loader`; it reads no data yet. Raises ConfigError with all problems of that section."""
-    import_all(KEY)
-    model = create_model("DataConfig", __base__=Settings, **{KEY: (LOADERS.annotation(), ...)})  # type: ignore[call-overload]
-    section = {name: value for name, value in raw.values.items() if name == KEY}
-    part = getattr(validate(model, RawConfig(section, raw.file, raw.origins), {}), KEY)
-    problems = [
-        Problem(raw.origin((KEY, "args")), f"{KEY}.args.{below}", message)
-        for below, message in part.cls.check(part.args, part.cls.declared(part.args))
-    ]
-    if problems:
-        raise ConfigError(problems)
+    part = _part(raw, KEY, LOADERS)
+    _refuse(raw, KEY, part, part.cls.declared(part.args))
     loader: BaseDataLoader = part.build(context)
     return loader
+
+
+def build_submission(raw: RawConfig) -> BaseSubmission:
+    """The writer of a config's `submission`. Raises ConfigError with all problems of that section, or where there is none."""
+    if raw.values.get("submission") is None:
+        raise UserError(f"{raw.file}: submission: is not set; it says what a file must be like to be handed in")
+    data, part = _part(raw, KEY, LOADERS), _part(raw, "submission", SUBMISSIONS)
+    spec = data.cls.declared(data.args)
+    _refuse(raw, "submission", part, spec)
+    submission: BaseSubmission = part.build(spec)
+    return submission
+
+
+def _part(raw: RawConfig, key: str, registry: Registry[Any]) -> Any:
+    """One section of the config, checked."""
+    import_all("data_loader")
+    model = create_model("SectionConfig", __base__=Settings, **{key: (registry.annotation(), ...)})  # type: ignore[call-overload]
+    section = {name: value for name, value in raw.values.items() if name == key}
+    return getattr(validate(model, RawConfig(section, raw.file, raw.origins), {}), key)
+
+
+def _refuse(raw: RawConfig, key: str, part: Any, spec: DataSpec) -> None:
+    """Raise ConfigError with what the class itself finds wrong."""
+    found = part.cls.check(part.args, spec)
+    problems = [Problem(raw.origin((key, "args")), f"{key}.args.{below}", message) for below, message in found]
+    if problems:
+        raise ConfigError(problems)

@@ -193,6 +193,8 @@ def _embed(run: Run, name: str, content: bytes) -> np.ndarray | None:
     try:
         st.image(pictures.uploaded(content), width=180)
         said = models.answer(models.ready(models.checkpoint(run.folder)), content)
+        if said.note:
+            st.caption(said.note)
         return np.asarray(said.prediction[results.EMBEDDING])
     except (UserError, ImageError, OSError, KeyError) as error:
         problem(f"{name}: {error}")

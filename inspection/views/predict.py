@@ -100,6 +100,8 @@ def _said(model: Ready, content: bytes, picture: np.ndarray, key: str, why: bool
     except (UserError, ImageError) as error:
         problem(error)
         return
+    if said.note:
+        st.caption(said.note)
     spec = model.loaded.spec
     labels = [
         name for name, value in said.prediction.items() if name in spec.classes and value.shape == (len(spec.classes[name]),)

@@ -11,7 +11,6 @@ import pandas as pd
 import streamlit as st
 
 from inspection import results, submissions
-from inspection.jail import below
 from inspection.results import Result
 from inspection.runs import Run, all_runs
 from inspection.submissions import Submission
@@ -53,7 +52,7 @@ def show() -> None:
     except UserError as error:
         problem(error)
         return
-    _verdict(run, result, submission, args)
+    _verdict(run, result, submission, content, args)
     st.download_button("Download", content, path.name, icon=":material/download:", type="primary")
     _distribution(result, submission)
     _difference(run, result, submission, args)
@@ -78,19 +77,22 @@ def _columns(args: dict[str, Any]) -> tuple[str, str] | None:
     return (str(names[0]), str(names[1])) if all(names) else None
 
 
-def _verdict(run: Run, result: Result, submission: Submission, args: dict[str, Any]) -> None:
-    """What is wrong with the file; nothing, one hopes."""
-    wanted, expected = result.predictions.ids(), None
-    if sample := args.get("sample"):
-        try:
-            file = below(Path(str(result.manifest.get("data_dir", ""))), str(sample))
-            wanted = submissions.parse(file.name, file.read_bytes(), _columns(args)).keys
-        except (UserError, OSError) as error:
-            problem(f"the competition's sample file cannot be read: {error}")
+def _verdict(run: Run, result: Result, submission: Submission, content: bytes, args: dict[str, Any]) -> None:
+    """What is wrong with the file; nothing, one hopes. It is what `python -m data_loader.prepare lint` says, and some remarks."""
+    expected = None
     if args.get("type") == COMBINED:
         expected = submissions.expected_answers(result, [str(name) for name in args.get("labels") or result.labels])
-    by_sample = submission.keys and set(submission.keys) & set(wanted)
-    problems = submissions.lint(submission, wanted if by_sample or args.get("sample") else None, expected)
+    found = None
+    try:
+        found = submissions.verdict(run.config["submission"], result, submission.name, content) if args else None
+    except (UserError, OSError) as error:
+        problem(f"the competition's own rules cannot be applied: {error}")
+    if found is None:
+        wanted = result.predictions.ids()
+        by_sample = submission.keys and set(submission.keys) & set(wanted)
+        problems = submissions.lint(submission, wanted if by_sample else None, expected)
+    else:
+        problems = found + submissions.remarks(submission, expected)
     if problems:
         st.error(f"{len(problems)} problems: better not handed in.", icon=":material/error:")
         for line in problems:

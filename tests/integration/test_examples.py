@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.formats import add_formats
+from tests.formats import add_boxes, add_formats
 from tests.helpers import build_trainer
 from tests.shipped import CONFIGS
 from utils import config
@@ -48,6 +49,14 @@ def drivers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cropped_folder(masks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`masks_folder` with a box for each picture; not to be changed."""
+    folder = Path(shutil.copytree(masks_folder, tmp_path_factory.mktemp("data") / "masks"))
+    add_boxes(folder)
+    return folder
+
+
 def small(values: dict[str, Any]) -> dict[str, Any]:
     """What makes an example small enough, and leaves what it is an example of."""
     changes: dict[str, Any] = json.loads(json.dumps(SMALL[values["data_loader"]["type"]]))
@@ -60,6 +69,8 @@ def folder_of(values: dict[str, Any]) -> str:
     """The fixture with tiny data in the example's layout."""
     if values["data_loader"]["args"]["data_dir"].endswith("lfw"):
         return "lfw_folder"
+    if values["data_loader"]["args"].get("crops"):
+        return "cropped_folder"
     return FOLDERS[values["data_loader"]["type"]]
 
 

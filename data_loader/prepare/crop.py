@@ -1,0 +1,90 @@
+"""Find what every picture of a config's data is cut to, and write the boxes: a CSV file for data_loader.args.crops.
+
+Boxes that are given come first (--boxes, in the order in which the files are named), then the config's croppers in
+their order, or GrabCutCropper. Where nothing is found a picture stays whole, and its line says so. Sheets show pictures
+of each outcome of each cropper.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data_loader.image_loader import ImageLoader
+
+HELP = "find what every picture is cut to, and write the boxes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument("-c", "--config", required=True, help="JSON config, whose readers and croppers are used")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
+                        help="change one config value, e.g. data_loader.args.data_dir=data/masks")  # fmt: skip
+    parser.add_argument("--boxes", metavar="FILE", type=Path, action="append", default=[],
+                        help="CSV file (path,s_X,s_Y,e_X,e_Y) whose boxes are taken as they are; repeatable")  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="CSV file to write; default: the config's crops.file")
+    parser.add_argument("--sheets", metavar="DIR", type=Path, default=Path("saved/crops"),
+                        help="folder for sheets of pictures with their boxes (default: saved/crops)")  # fmt: skip
+    parser.add_argument("--write", metavar="DIR", type=Path, help="also write every picture as it is cut, to a new folder")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Look at every picture, write the file and the sheets, and print the report."""
+    from base.contracts import RunContext
+    from data_loader.croppers import GrabCutCropper
+    from data_loader.crops import Crops, read_boxes, refuse
+    from data_loader.image_loader import ImageLoader
+    from data_loader.prepare.crop_report import CropReport
+    from data_loader.prepare.cropping import Cropping, Line, new_folder, write_boxes, write_picture
+    from data_loader.prepare.section import build_loader
+    from utils import config
+    from utils.errors import UserError
+
+    raw = config.read(args.config, args.set)
+    loader = build_loader(raw, RunContext())
+    if not isinstance(loader, ImageLoader) or "crops" not in type(loader).__init__.__annotations__:
+        raise UserError(f"{raw.file}: data_loader.type: the pictures of a {type(loader).__name__} are not cut")
+    output = _output(args, loader)
+    crops = loader.cutting.crops or Crops(file=str(output))
+    given = [read_boxes(path) for path in args.boxes]
+    cropping = Cropping(loader.data_dir, given, loader.cutting.croppers or [GrabCutCropper()], crops)
+    report, lines = CropReport(), list[Line]()
+    with new_folder(args.write) as folder:
+        for seen in cropping.see_all(loader.all_tables()):
+            if isinstance(seen, str):
+                report.unreadable.append(seen)
+                continue
+            lines.append(seen.line)
+            report.add(seen)
+            if folder is not None and not cropping.problems:
+                write_picture(folder, seen.image, seen.line, crops)
+        refuse(cropping.problems)
+        write_boxes(output, lines)
+    sheets = report.write(args.sheets)
+    print("\n".join([f"{output}: {len(lines):,} boxes", *report.lines(), f"sheets: {', '.join(map(str, sheets)) or 'none'}"]))
+    if loader.cutting.crops is None:
+        print(f'for the config: "crops": {{"file": "{_below(output, loader.data_dir)}"}} in data_loader.args')
+    return 0
+
+
+def _output(args: argparse.Namespace, loader: ImageLoader) -> Path:
+    """Where the boxes go. Raises UserError for a file that would be lost, or a folder that is there."""
+    from utils.errors import UserError
+
+    crops = loader.cutting.crops
+    if args.output is None and crops is None:
+        raise UserError("-o FILE: is needed, since the config has no data_loader.args.crops that names a file")
+    output: Path = args.output or loader.data_dir / (crops.file if crops is not None else "")
+    if output.exists() and output.resolve() not in {path.resolve() for path in args.boxes}:
+        raise UserError(f"{output}: is there already; choose another -o, remove it, or keep its boxes with --boxes {output}")
+    if args.write is not None and args.write.exists():
+        raise UserError(f"--write {args.write}: exists already; choose a new folder, or remove it")
+    return output
+
+
+def _below(path: Path, folder: Path) -> str:
+    from data_loader.crops import relative
+
+    return relative(path.absolute(), folder.absolute())

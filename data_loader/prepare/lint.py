@@ -1,0 +1,39 @@
+"""Look at a finished submission file before it is handed in, whoever made it: form, ids, order, repeats, range of answers.
+
+Exit status: 0 if it is what the config's submission asks for, 2 with a line for each kind of problem.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "look at a submission file before it is handed in"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument("-c", "--config", required=True, help="JSON config, of which submission and data_loader are read")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
+                        help="change one config value, e.g. data_loader.args.data_dir=data/masks")  # fmt: skip
+    parser.add_argument("file", metavar="FILE", type=Path, help="the submission")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the verdict."""
+    from base.contracts import RunContext
+    from data_loader.prepare.section import build_loader, build_submission
+    from utils import config
+    from utils.errors import UserError
+
+    raw = config.read(args.config, args.set)
+    submission, loader = build_submission(raw), build_loader(raw, RunContext())
+    try:
+        content = args.file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{args.file}: cannot be read ({error.strerror})") from None
+    verdict = submission.lint(content, loader.table("test"), loader.data_dir)
+    if verdict.problems:
+        raise UserError("\n".join(f"{args.file}: {problem}" for problem in verdict.problems))
+    print(f"{args.file}: {verdict.rows:,} rows, complete, in order and in range for {type(submission).__name__}")
+    return 0
