@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -55,9 +54,9 @@ class Inference:
                 prediction = model.move(prediction, geometry.to(image.device))
             yield outputs, prediction
 
-    def fuse(self, by_view: Sequence[Predictions]) -> Predictions:
-        """One prediction of all views."""
-        return by_view[0] if len(by_view) == 1 else self.fusion.fuse(by_view)
+    def fuse(self, several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
+        """One prediction of all views, or of several models; these may count differently."""
+        return several[0] if len(several) == 1 else self.fusion.fuse(several, weights)
 
 
 @contextmanager
@@ -141,17 +140,6 @@ def predict_pictures(
             looks = inference.look(model, image[None].to(device), geometry[None])
             rows.append(inference.fuse([Predictions.of([name], prediction) for _, prediction in looks]))
     return Predictions.joined(rows)
-
-
-def not_finite(predictions: Predictions) -> list[str]:
-    """Ids of the samples that have a prediction which is not finite, though their pictures could be read."""
-    failed, ids, bad = predictions.failed(), predictions.ids(), np.zeros(len(predictions), dtype=bool)
-    for name in predictions.names:
-        if predictions.ragged(name):
-            bad |= np.array([not np.isfinite(row).all() for row in predictions.lists(name)], dtype=bool)
-        else:
-            bad |= ~np.isfinite(predictions.array(name)).reshape(len(bad), -1).all(axis=1)
-    return [ids[row] for row in np.flatnonzero(bad) if ids[row] not in failed]
 
 
 def _losses(loss: BaseLoss, outputs: Outputs, batch: Batch, device: torch.device) -> dict[str, tuple[float, float]]:

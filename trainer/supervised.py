@@ -16,13 +16,13 @@ from base.base_metric import BaseMetric
 from base.base_model import BaseModel
 from base.base_trainer import BaseTrainer, Stateful, register_trainer
 from base.contracts import Batch, Points, Target
-from base.predictions import Predictions
+from base.predictions import Predictions, not_finite
 from base.settings import TrainerSettings
 from base.table import some
 from trainer.ema import Ema
 from trainer.guard import FiniteGuard, NotFinite
 from trainer.optim import BaseOptimizer, BaseScheduler, Schedule, trainable
-from trainer.predict import Inference, evaluating, not_finite, predict, rehearse
+from trainer.predict import Inference, evaluating, predict, rehearse
 from utils import distributed
 from utils.batch import cut, pieces
 from utils.device import autocast, to_float32
