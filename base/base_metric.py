@@ -54,7 +54,7 @@ class BaseMetric(Checked, ABC):
         has its own; scores that cannot be had this way are left out.
         """
         found = {name: np.full(len(times), np.nan) for name in self.names}
-        for number, counts in enumerate(times):
+        for number, counts in enumerate(times if found else ()):
             rows: np.ndarray = np.repeat(np.arange(len(table)), counts)
             for name, value in self.compute(predictions.take(rows), table.take(rows)).items():
                 found[name][number] = value
