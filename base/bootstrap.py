@@ -9,7 +9,7 @@ import numpy as np
 
 ROUNDS, SEED = 1000, 0
 LEVEL = 0.95
-CELLS = 20_000_000  # numbers held at a time
+CELLS = 1_000_000  # numbers held at a time: as many as a processor keeps near
 
 
 class Interval(NamedTuple):
@@ -28,7 +28,9 @@ def draws(units: int, width: int, rounds: int = ROUNDS, seed: int = SEED) -> Ite
     """
     rng, step = np.random.default_rng(seed), max(1, CELLS // max(units, width))
     for start in range(0, rounds, step):
-        yield rng.multinomial(units, np.full(units, 1 / units), size=min(step, rounds - start))
+        number = min(step, rounds - start)
+        drawn = rng.integers(0, units, (number, units)) + units * np.arange(number)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=number * units).reshape(number, units)
 
 
 def middle(values: np.ndarray, level: float = LEVEL) -> Interval:

@@ -34,7 +34,8 @@ def pair_weights(times: np.ndarray, first: np.ndarray, second: np.ndarray, withi
     first, second: (N,) units, or samples of them. within: (N,) bool, of one unit.
     """
     side_by_side = np.ascontiguousarray(times.T, dtype=np.float32)  # what a pair reads is together in memory
-    weights, between = side_by_side[first], np.flatnonzero(~within)
+    between = np.flatnonzero(~within)
+    weights: np.ndarray = side_by_side[first]
     weights[between] *= side_by_side[second[between]]
     return weights
 

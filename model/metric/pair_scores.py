@@ -103,8 +103,8 @@ class PairScores(BaseMetric):
         found = {}
         if self.threshold is not None:
             found = weighted_scores(weights, compared.scores >= self.threshold, compared.same)
-        curves = {name: np.full(len(weights), np.nan) for name in self._curve(compared)}
-        for number, counts in enumerate(weights):
+        curves = {name: np.full(len(times), np.nan) for name in self._curve(compared)}
+        for number, counts in enumerate(weights.T.astype(np.int64)):
             rows: np.ndarray = np.repeat(np.arange(len(counts)), counts)
             same = compared.same[rows]
             if same.any() and not same.all():
