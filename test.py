@@ -11,7 +11,8 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Predict with one checkpoint, or with the average of several.")
     parser.add_argument("-r", "--resume", metavar="CKPT", action="append", required=True,
-                        help="checkpoint, or a run's folder for its best; `last`: the newest run; repeat to average")  # fmt: skip
+                        help="checkpoint, a run's folder for its best, or a group of folds or an ensemble as one; "
+                        "`last`: the newest run; repeat to average")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", help="where to write (default: a folder in the run's log)")
     parser.add_argument(
         "--split", choices=("valid", "test"), help="which samples (default: test where the config has a test_reader)"

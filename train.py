@@ -18,9 +18,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value")
     parser.add_argument("--lr", type=float, help="short for --set optimizer.args.lr=LR")
     parser.add_argument("--bs", type=int, help="short for --set data_loader.args.batch_size=BS")
+    parser.add_argument("--folds", metavar="all|0,2", help="train these folds of the config's split, each as a run of one group")
     parser.add_argument("--check", action="store_true", help="check the config, report all problems, and stop")
     args = parser.parse_args()
-    if not args.config and (args.check or args.resume in (None, "auto")):
+    if not args.config and (args.check or args.folds is not None or args.resume in (None, "auto")):
         parser.error("-c/--config is required")
     return args
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel
@@ -42,6 +42,14 @@ class OrderSampler(BaseSampler):
         """
         order = self.order(table, seed, epoch)
         return np.array_split(order, max(1, -(-len(order) // batch_size)))
+
+
+class Folds(NamedTuple):
+    """How a config divides its samples into folds."""
+
+    number: int
+    fold: int  # the one held out, from 0
+    key: str  # that says so, below the loader's `args`
 
 
 class BaseDataLoader(Checked, ABC):
@@ -135,6 +143,11 @@ class BaseDataLoader(Checked, ABC):
     def declared(cls, args: BaseModel) -> DataSpec:
         """What the config alone says of the data: classes, without counts. Touches no file."""
         return DataSpec()
+
+    @classmethod
+    def folds(cls, args: BaseModel) -> Folds | None:
+        """The folds of these arguments; None where they name no number of folds. Touches no file."""
+        return None
 
     # Samples without labels --------------------------------------------------------------------------------------
 

@@ -21,7 +21,6 @@ class BaseMetric(Checked, ABC):
     """Computed once over all samples, in order of id: exact, with no averages over batches."""
 
     needs_truth: ClassVar[bool] = True  # whether `figures` compares with labels; the others are drawn for unlabelled samples too
-    takes_twice: ClassVar[bool] = True  # whether `compute` may see a sample in several rows, as where samples are drawn anew
 
     @property
     def state_key(self) -> str:
@@ -47,6 +46,19 @@ class BaseMetric(Checked, ABC):
     def adjust(self, predictions: Predictions) -> Predictions:
         """The predictions as they are shown and submitted, at what `use` took; by default as they are."""
         return predictions
+
+    def resampled(self, predictions: Predictions, table: SampleTable, times: np.ndarray) -> dict[str, np.ndarray]:
+        """Name -> scores (B,) of B data sets in which each sample stands as often as `times` (B, N) says; NaN for none.
+
+        By default `compute` on such rows. A metric for which copies are no samples like others, or that has a faster way,
+        has its own; scores that cannot be had this way are left out.
+        """
+        found = {name: np.full(len(times), np.nan) for name in self.names}
+        for number, counts in enumerate(times if found else ()):
+            rows: np.ndarray = np.repeat(np.arange(len(table)), counts)
+            for name, value in self.compute(predictions.take(rows), table.take(rows)).items():
+                found[name][number] = value
+        return found
 
     def decisions(self, predictions: Predictions) -> np.ndarray:
         """What is decided from the predictions, at what `use` took: (M,) integers, by which two models can be compared.

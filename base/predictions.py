@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +53,6 @@ class Predictions:
             raise UserError(f"predictions: {some(twice)} predicted more than once")
         return merged
 
-    def take(self, rows: np.ndarray | list[int]) -> Predictions:
-        """The given rows, in the given order."""
-        return Predictions(self.columns.take(pa.array(rows, pa.int64())))
-
     def __len__(self) -> int:
         return int(self.columns.num_rows)
 
@@ -78,6 +74,14 @@ class Predictions:
         array = self.columns[name].combine_chunks()
         values, offsets = dense(array.values), array.offsets.to_numpy()
         return [values[start:stop] for start, stop in itertools.pairwise(offsets)]
+
+    def take(self, rows: np.ndarray | list[int]) -> Predictions:
+        """The given rows, in the given order."""
+        return Predictions(self.columns.take(pa.array(rows, pa.int64())))
+
+    def only(self, names: Sequence[str]) -> Predictions:
+        """These prediction columns alone, in this order."""
+        return Predictions(self.columns.select(["id", "error", *names]))
 
     def ragged(self, name: str) -> bool:
         """Whether the rows of a column differ in length."""
@@ -114,21 +118,18 @@ class Predictions:
         return cls(table), manifest
 
 
-def not_finite(predictions: Predictions) -> list[str]:
-    """Ids of the samples that have a prediction which is not finite, though their pictures could be read."""
-    failed, ids, bad = predictions.failed(), predictions.ids(), np.zeros(len(predictions), dtype=bool)
-    for name in predictions.names:
-        if predictions.ragged(name):
-            bad |= np.array([not np.isfinite(row).all() for row in predictions.lists(name)], dtype=bool)
-        else:
-            bad |= ~np.isfinite(predictions.array(name)).reshape(len(bad), -1).all(axis=1)
-    return [ids[row] for row in np.flatnonzero(bad) if ids[row] not in failed]
-
-
 def average(several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
-    """The weighted mean of every column over several predictions of the same samples; an error in one is an error in all.
+    """The weighted mean of every column over several predictions of the same samples, as `combined`.
 
-    For columns of equal shapes, as probabilities are. weights: one for each, equal by default. Raises UserError where
+    weights: one for each, equal by default.
+    """
+    return combined(several, lambda arrays: np.asarray(np.average(arrays, axis=0, weights=weights)))
+
+
+def combined(several: Sequence[Predictions], combine: Callable[[list[np.ndarray]], np.ndarray]) -> Predictions:
+    """Every column as one of those of several predictions of the same samples; an error in one is an error in all.
+
+    For columns of equal shapes, as probabilities are. combine: S arrays (N,) or (N, K) -> one. Raises UserError where
     samples or columns differ, or rows differ in length.
     """
     import torch
@@ -137,16 +138,37 @@ def average(several: Sequence[Predictions], weights: Sequence[float] | None = No
     ragged = [name for name in several[0].names if several[0].ragged(name)]
     if ragged:
         raise UserError(f'fusion: the rows of "{ragged[0]}" differ in length and have no mean; name a fusion made for them')
-    means = {n: np.average([p.array(n) for p in several], axis=0, weights=weights) for n in several[0].names}
-    columns = {name: torch.from_numpy(mean.astype(several[0].array(name).dtype)) for name, mean in means.items()}
+    columns = {}
+    for name in several[0].names:
+        arrays = [predictions.array(name) for predictions in several]
+        columns[name] = torch.from_numpy(combine(arrays).astype(arrays[0].dtype))
     return Predictions.of(several[0].ids(), columns, errors_of(several))
 
 
 def require_alike(several: Sequence[Predictions]) -> None:
-    """Raise UserError unless all have the same samples in the same order, and the same columns."""
+    """Raise UserError unless all have the same samples in the same order, and the same columns of the same widths."""
     first = several[0]
-    if any(other.ids() != first.ids() or other.names != first.names for other in several[1:]):
+    if any(other.ids() != first.ids() or _widths(other) != _widths(first) for other in several[1:]):
         raise UserError("these checkpoints predict different samples or different things; they cannot be averaged")
+
+
+def _widths(predictions: Predictions) -> list[tuple[str, int]]:
+    """Column and number of values in a row, 1 where these differ."""
+    types = [predictions.columns.schema.field(name).type for name in predictions.names]
+    widths = [found.list_size if pa.types.is_fixed_size_list(found) else 1 for found in types]
+    return list(zip(predictions.names, widths, strict=True))
+
+
+def not_finite(predictions: Predictions) -> list[str]:
+    """Ids of the samples that have a prediction which is not finite, though their pictures could be read."""
+    failed, ids = predictions.failed(), predictions.ids()
+    bad: np.ndarray = np.zeros(len(predictions), dtype=bool)
+    for name in predictions.names:
+        if predictions.ragged(name):
+            bad |= np.array([not np.isfinite(row).all() for row in predictions.lists(name)], dtype=bool)
+        else:
+            bad |= ~np.isfinite(predictions.array(name)).reshape(len(bad), -1).all(axis=1)
+    return [ids[row] for row in np.flatnonzero(bad) if ids[row] not in failed]
 
 
 def errors_of(several: Sequence[Predictions]) -> list[str]:

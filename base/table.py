@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from utils import files
 from utils.errors import UserError
 
+FOLD = "fold"  # column with the fold in which a sample, or a pair of them, was held out; in tables of several folds
+
 
 class SampleTable:
     """Columns over samples, in Arrow memory: a million rows are a few flat buffers that forked workers share.
@@ -83,6 +85,19 @@ class SampleTable:
         """The given rows, in the given order."""
         return SampleTable(self.root, self.columns.take(pa.array(rows, pa.int64())), self.related)
 
+    @classmethod
+    def of_folds(cls, tables: Mapping[int, SampleTable]) -> SampleTable:
+        """The samples of several folds in order of id, with related tables, each with the column `fold`.
+
+        Raises UserError naming the samples that are in two folds.
+        """
+        first = next(iter(tables.values()))
+        parts = {name: {fold: table.related[name] for fold, table in tables.items()} for name in first.related}
+        related = {name: _labelled_by_fold(part) for name, part in parts.items()}
+        joined = cls(first.root, _labelled_by_fold({fold: table.columns for fold, table in tables.items()}), related).sorted()
+        require_unique_ids(joined, "folds")
+        return joined
+
     def sorted(self) -> SampleTable:
         """The rows in order of id."""
         return SampleTable(self.root, self.columns.sort_by("id"), self.related)
@@ -112,6 +127,16 @@ class SampleTable:
             return cls(Path((table.schema.metadata or {})[b"root"].decode()), table, related)
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise UserError(f"{path}: is not a table of samples ({str(error).splitlines()[0]})") from None
+
+
+def _labelled_by_fold(tables: Mapping[int, pa.Table]) -> pa.Table:
+    """All rows, with the fold of each."""
+    numbered = []
+    for fold, table in tables.items():
+        place = table.schema.get_field_index(FOLD)
+        rest = table if place < 0 else table.remove_column(place)
+        numbered.append(rest.append_column(FOLD, pa.array([fold] * len(table), pa.int32())))
+    return pa.concat_tables(numbered)
 
 
 def require_unique_ids(table: SampleTable, source: str) -> None:

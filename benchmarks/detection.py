@@ -25,9 +25,10 @@ from benchmarks.pairs import seconds
 from model.box_fusion import BoxFusion
 from model.metric.detection import BoxScores
 from model.views import FlipView, ScaleView
-from trainer import build, testing
+from trainer import build
 from trainer.build import Loaded
 from trainer.predict import Inference, predict
+from trainer.shelf import Shelf
 from utils import device
 from utils.errors import run
 
@@ -73,11 +74,12 @@ def ways(models: Sequence[tuple[Loaded, Held]], chosen: torch.device) -> list[Wa
 
 def loaded_with_batches(options: argparse.Namespace, chosen: torch.device) -> list[tuple[Loaded, Held]]:
     """The models, each with its batches in memory. Raises UserError where one was trained on validation samples of another."""
-    models = [build.load_model(Path(path), chosen, tuple(options.set)) for path in options.runs]
-    loaders = testing.build_loaders(models, chosen)
-    testing.require_same_split(models, loaders)
-    held = {loader: Held(loader, "valid") for loader in dict.fromkeys(loaders)}
-    return [(model, held[loader]) for model, loader in zip(models, loaders, strict=True)]
+    shelf = Shelf(chosen, options.set)
+    models = [shelf.checkpoint(Path(path)) for path in options.runs]
+    for model in models:
+        model.require_held_out()
+    held = {loader: Held(loader, "valid") for loader in dict.fromkeys(model.loader for model in models)}
+    return [(model.loaded, held[model.loader]) for model in models]
 
 
 def scores_of(way: Way, table: SampleTable) -> list[tuple[str, list[float | None]]]:

@@ -3,6 +3,7 @@
     python -m benchmarks.kills                                  a little of everything
     python -m benchmarks.kills --kills 50 --workers 0,2         F1  kill -9 of the whole process group
     python -m benchmarks.kills --stages 10                      F1  the same, of two stages that run as one
+    python -m benchmarks.kills --folds 5                        F1  the same, of five folds and what they held out
     python -m benchmarks.kills --signals 50                     F5  SIGTERM and SIGINT, twice, to the whole group
     python -m benchmarks.kills --save-kills 300                 F2  kill -9 inside a save of 80 MB
     python -m benchmarks.kills --damages 500                    F3  damage to the newest checkpoint
@@ -78,14 +79,19 @@ def write_stages(folder: Path, epochs: int, workers: int) -> Path:
     return path
 
 
+def write_folds(folder: Path, epochs: int, workers: int) -> Path:
+    """Such a run for each of the config's five folds."""
+    return write_config(folder, math.ceil(epochs / 5) + 1, workers)
+
+
 class Run:
     """`train.py -r auto` in a process group of its own."""
 
-    def __init__(self, folder: Path, config: Path) -> None:
+    def __init__(self, folder: Path, config: Path, *more: str) -> None:
         self.folder = folder
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [sys.executable, "train.py", "-c", str(config), "-r", "auto", "-d", "cpu"],
+            [sys.executable, "train.py", "-c", str(config), "-r", "auto", "-d", "cpu", *more],
             cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True, stderr=self.errors,
         )  # fmt: skip
 
@@ -145,6 +151,7 @@ def outcome(folder: Path) -> dict[str, str]:
     names = {run.parent.name for run in runs}
     assert len(names) == len(runs), f"more than one run of a stage: {runs}"
     hashes = {f"{run.parent.name} {part}": value for run in runs for part, value in end_of(run).items()}
+    hashes |= {path.name: files.sha256(path) for path in (folder / "saved" / "log").glob("*/*/out-of-fold/*.*")}
     return {**hashes, "log": files.hash_lines([log_of(folder)])}
 
 
@@ -157,9 +164,9 @@ def end_of(models: Path) -> dict[str, str]:
     return {name: weights_hash(part) for name, part in {**parts, "best": best}.items()}
 
 
-def run_to_end(folder: Path, config: Path) -> float:
+def run_to_end(folder: Path, config: Path, *more: str) -> float:
     """The seconds to the first step."""
-    run, start = Run(folder, config), time.monotonic()
+    run, start = Run(folder, config, *more), time.monotonic()
     run.reaches(lambda: steps_in(log_of(folder)) > 0)
     startup = time.monotonic() - start
     status, errors = run.end()
@@ -168,18 +175,19 @@ def run_to_end(folder: Path, config: Path) -> float:
 
 
 def interrupt(
-    root: Path, number: int, workers: int, numbers: tuple[int, ...], seed: int, write: Callable[[Path, int, int], Path]
-) -> bool:
+    root: Path, number: int, workers: int, numbers: tuple[int, ...], seed: int, write: Callable[[Path, int, int], Path],
+    more: tuple[str, ...],
+) -> bool:  # fmt: skip
     """Strike a run `number` times, let it end, and compare it with one that was left alone."""
     chance, struck, wrong = random.Random(seed), Counter[str](), []
     epochs = math.ceil(number * 1.5) + 4  # a few more steps than there are between the strikes
     for name in ("alone", "struck"):
         (root / name).mkdir()
-    startup = run_to_end(root / "alone", write(root / "alone", epochs, workers))
+    startup = run_to_end(root / "alone", write(root / "alone", epochs, workers), *more)
     config = write(root / "struck", epochs, workers)
     for count in range(number):
         moment, kind = MOMENTS[count % len(MOMENTS)], numbers[count % len(numbers)]
-        run = Run(root / "struck", config)
+        run = Run(root / "struck", config, *more)
         if waits_for(run, moment, chance, startup):
             struck[moment] += 1
             for _ in range(1 if kind == signal.SIGKILL else 2):
@@ -192,7 +200,7 @@ def interrupt(
         if status == 0:  # it was faster; another start would be another run
             break
     else:
-        run_to_end(root / "struck", config)
+        run_to_end(root / "struck", config, *more)
     found, expected = outcome(root / "struck"), outcome(root / "alone")
     report(numbers, workers, struck, f"{number - len(wrong)}/{number} ended as they should", found, expected)
     print("\n".join(wrong), end="\n" if wrong else "")
@@ -212,15 +220,16 @@ def report(
 
 
 def whole_runs(
-    number: int, workers: list[int], numbers: tuple[int, ...], write: Callable[[Path, int, int], Path] = write_config
-) -> bool:
+    number: int, workers: list[int], numbers: tuple[int, ...], write: Callable[[Path, int, int], Path] = write_config,
+    more: tuple[str, ...] = (),
+) -> bool:  # fmt: skip
     from data_loader.synthetic import write_masks
 
     held = []
     for count in workers:
         with tempfile.TemporaryDirectory() as folder:
             write_masks(Path(folder) / "masks", people=16, eval_people=1, seed=1, size=(32, 32))
-            held.append(interrupt(Path(folder), number, count, numbers, count, write))
+            held.append(interrupt(Path(folder), number, count, numbers, count, write, more))
     return all(held)
 
 
@@ -341,12 +350,12 @@ def full_disks(number: int) -> bool:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("kills", "stages", "signals", "save-kills", "damages", "full"):
+    for name in ("kills", "stages", "folds", "signals", "save-kills", "damages", "full"):
         parser.add_argument(f"--{name}", type=int, default=0, metavar="N")
     parser.add_argument("--workers", default="0,2", help="numbers of worker processes, with commas between them")
     args = parser.parse_args()
-    if not any((args.kills, args.stages, args.signals, args.save_kills, args.damages, args.full)):
-        args.kills, args.stages, args.signals, args.save_kills, args.damages, args.full = 10, 4, 4, 50, 200, 20
+    if not any((args.kills, args.stages, args.folds, args.signals, args.save_kills, args.damages, args.full)):
+        args.kills, args.stages, args.folds, args.signals, args.save_kills, args.damages, args.full = 10, 4, 2, 4, 50, 200, 20
     return args
 
 
@@ -356,6 +365,8 @@ def held(args: argparse.Namespace) -> Iterator[bool]:
         yield whole_runs(args.kills, workers, (signal.SIGKILL,))
     if args.stages:
         yield whole_runs(args.stages, workers, (signal.SIGKILL,), write_stages)
+    if args.folds:
+        yield whole_runs(args.folds, workers, (signal.SIGKILL,), write_folds, ("--folds", "all"))
     if args.signals:
         yield whole_runs(args.signals, workers, (signal.SIGTERM, signal.SIGINT))
     if args.save_kills:

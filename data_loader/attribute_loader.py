@@ -145,11 +145,11 @@ class AttributeLoader(ImageLoader):
     def sample(self, key: BatchKey, row: int, draw: int) -> Any:
         """The transformed picture, (h, w, 3) uint8; in training with `mix` a `Mixed`. Raises ImageError."""
         picture = super().sample(key, row, draw)
-        return self._mixed(key, row, draw, picture) if key.split == "train" and self.mix else picture
+        return self._mixed(key, row, draw, picture) if key.augmented and self.mix else picture
 
     def collate(self, key: BatchKey, samples: list[Any]) -> Batch:
         """A batch; of mixed samples, its target has `share` and `partner`."""
-        if key.split != "train" or not self.mix:
+        if not (key.augmented and self.mix):
             return super().collate(key, samples)
         pictures, shares, partners = zip(*samples, strict=True)
         batch = super().collate(key, list(pictures))
@@ -158,6 +158,7 @@ class AttributeLoader(ImageLoader):
 
     def _mixed(self, key: BatchKey, row: int, draw: int, picture: np.ndarray) -> Mixed:
         """With a partner of all that the epoch shows, as often as the sampler does: a function of (seed, epoch, sample id)."""
+        assert key.epoch is not None, "only what an epoch shows is mixed"
         seed = self.draw_seed(key, row, draw)
         rng = generator(seed, "mix")
         mix = chosen(self.mix, rng)

@@ -143,7 +143,8 @@ class EmbeddingLoader(ImageLoader):
     def divide(self, table: SampleTable) -> tuple[SampleTable, SampleTable, list[str]]:
         """The people to train on, and the pictures to validate on with their pairs."""
         if self.split is not None:
-            train, valid, notes = super().divide(table)
+            # Of all people, so that those of several folds can be told apart.
+            train, valid, notes = super().divide(self._numbered(table))
         else:
             train, (valid, notes) = table, self._validation(table)
         if PAIRS not in valid.related:
@@ -151,7 +152,12 @@ class EmbeddingLoader(ImageLoader):
             valid = add_pairs(valid, make_pairs(people, self.valid_pairs, self.split.seed if self.split is not None else 0))
         if not pairs_of(valid).known:
             raise UserError("data_loader.args.valid_reader: its pairs have no labels, without which nothing can be validated")
-        return self._numbered(train), self._numbered(valid), notes
+        return self._numbered(train), valid if self.split is not None else self._numbered(valid), notes
+
+    @property
+    def group(self) -> str | None:
+        """The identity."""
+        return self.identity
 
     def all_tables(self) -> list[SampleTable]:
         """The pictures to validate on too, where they have a reader of their own."""

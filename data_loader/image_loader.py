@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from base.base_data_loader import BaseDataLoader, BaseSampler
+from base.base_data_loader import BaseDataLoader, BaseSampler, Folds
 from base.base_reader import BaseReader
 from base.contracts import Batch, DataSpec, RunContext, Target
 from base.table import SampleTable, some
@@ -119,9 +119,15 @@ class ImageLoader(BaseDataLoader):
         """The test split is there if a reader for it is."""
         return ("train", "valid", "test") if self.test_reader is not None else ("train", "valid")
 
+    @classmethod
+    def folds(cls, args: Any) -> Folds | None:
+        """Those of `split`."""
+        split: Split | None = args.split
+        return Folds(split.folds, split.fold, "split.fold") if split is not None and split.folds is not None else None
+
     @property
     def group(self) -> str | None:
-        """The column that the split keeps together."""
+        """Of the split: what is on one side only."""
         return self.split.group if self.split is not None else None
 
     # Samples ------------------------------------------------------------------------------------------------------
@@ -352,10 +358,9 @@ class ImageLoader(BaseDataLoader):
     def report(self) -> list[str]:
         """Numbers of samples and people, the split, and warnings."""
         train, valid = self.table("train"), self.table("valid")
-        of = ""
-        if self.group:
-            people = [f"{len(set(table.strings(self.group))):,}" for table in (train, valid)]
-            of = f" of {' and '.join(people)} different {self.group}"
+        of, group = "", self.group
+        if group and group in valid.names:
+            of = f" of {len(set(train.strings(group))):,} and {len(set(valid.strings(group))):,} different {group}"
         held = self.split.in_words() if self.split is not None else "a set of its own"
         line = f"{len(train):,} training and {len(valid):,} validation samples{of} ({held}, split {self.split_hash[:8]})"
         return [line, *self._sides.notes]

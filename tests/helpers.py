@@ -61,7 +61,7 @@ def write_config(folder: Path, data_dir: Path, changes: dict[str, Any] | None = 
 def arguments(config: Path | None = None, resume: str | Path | None = None, **others: Any) -> Namespace:
     """The command line of train.py, as `launch` takes it."""
     given = {"config": config and str(config), "resume": resume and str(resume)}
-    defaults = {"device": "cpu", "set": [], "lr": None, "bs": None, "check": False}
+    defaults = {"device": "cpu", "set": [], "lr": None, "bs": None, "folds": None, "check": False}
     return Namespace(**{**defaults, **given, **others})
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from base.base_callback import CALLBACKS, BaseCallback
-from base.base_data_loader import LOADERS, BaseDataLoader
+from base.base_data_loader import LOADERS, BaseDataLoader, Folds
 from base.base_fusion import FUSIONS, BaseFusion
 from base.base_loss import BaseLoss
-from base.base_metric import BaseMetric
+from base.base_metric import METRICS, BaseMetric
 from base.base_model import BaseModel
 from base.base_reader import BaseSubmission
 from base.base_trainer import TRAINERS, BaseTrainer
@@ -142,6 +143,12 @@ def declared_spec(checked: Any) -> DataSpec:
     return spec
 
 
+def declared_folds(checked: Any) -> Folds | None:
+    """The folds that a config has."""
+    folds: Folds | None = checked.data_loader.cls.folds(checked.data_loader.args)
+    return folds
+
+
 def score_names(metrics: list[BaseMetric], valid_targets: bool) -> list[str]:
     """Everything that may be monitored. valid_targets: whether the loss can be computed on validation samples."""
     losses = ["train/loss", "val/loss"] if valid_targets else ["train/loss"]
@@ -194,6 +201,15 @@ def build_inference(experiment: Experiment, spec: DataSpec) -> Inference:
 def build_metrics(experiment: Experiment, spec: DataSpec) -> list[BaseMetric]:
     """The metrics, in the config's order."""
     return [part.build(spec) for part in experiment.config.metrics]
+
+
+def metrics_of(values: Sequence[Any], spec: DataSpec) -> list[BaseMetric]:
+    """Metrics from a config's list of them, without the rest of it. Raises UserError where they are none of this project's."""
+    config_model()  # registers them
+    try:
+        return [METRICS.part(value["type"]).model_validate(value).build(spec) for value in values]
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"metrics: not known here ({' '.join(str(error).split())[:100]})") from None
 
 
 def build_submission(experiment: Experiment, spec: DataSpec) -> BaseSubmission | None:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from base.base_data_loader import BaseDataLoader
+from base.bootstrap import Interval
 from base.predictions import Predictions
 from base.run_folder import RunFolder
 from base.table import SampleTable
 from model.convert import Graph
-from model.metric.bootstrap import Interval
 from trainer import build, parity
 from trainer.budget import inference_size
 from trainer.build import Loaded

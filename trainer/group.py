@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,8 @@ from utils.config import RawConfig
 from utils.errors import UserError
 
 FILE, LOCK = "group.json", ".lock"
+STAGES, FOLDS = "stages", "folds"  # kinds of group
+DONE = FINISHED[0]
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,17 @@ class Group:
         begun = self.runs[name]
         return None if begun is None else Path(os.path.normpath(self.folder / begun))
 
+    def required_run(self, name: str) -> Path:
+        """The models folder of a member's run. Raises UserError where it has not begun."""
+        models = self.run(name)
+        if models is None:
+            raise UserError(f"{self.folder}: {name} has not begun; train the group first")
+        return models
+
+    def finals(self) -> list[str]:
+        """Of members that follow each other, as A/ONE and A/TWO do, the last; in order."""
+        return list({name.partition("/")[0]: name for name in self.members}.values())
+
     def record(self, name: str, models: Path) -> None:
         """A member's run has begun. The main process alone writes it."""
         self.runs[name] = self.members[name]["run"] = os.path.relpath(models.absolute(), self.folder)
@@ -79,6 +92,12 @@ class Group:
         """Whether a member's run has come to its end."""
         models = self.run(name)
         return models is not None and RunFolder.at(models).status in FINISHED
+
+    @property
+    def done(self) -> bool:
+        """Whether all of it has come to its end; groups of folds have a conclusion besides."""
+        concluded = self.kind != FOLDS or RunFolder.at(self.folder).status == DONE
+        return concluded and all(map(self.finished, self.members))
 
     def claim(self) -> IO[bytes]:
         """Make the group this process's own until the returned file is closed. Raises UserError where it is another's."""
@@ -107,8 +126,14 @@ def groups(save_dir: Path, name: str) -> list[Path]:
     return sorted((path.parent for path in (save_dir / "models" / name).glob(f"*/{FILE}")), key=lambda folder: folder.name)
 
 
-def train(args: argparse.Namespace, name: str, kind: str, members: Sequence[Member], chosen: torch.device) -> int:
-    """Train what is not finished, in order; the exit status of the first that was stopped, else 0."""
+def train(
+    args: argparse.Namespace, name: str, kind: str, members: Sequence[Member], chosen: torch.device,
+    conclude: Callable[[Group], None] = lambda group: None,
+) -> int:  # fmt: skip
+    """Train what is not finished, in order; the exit status of the first that was stopped, else 0.
+
+    conclude: what follows when all are finished, in the main process alone; without it the group is not done.
+    """
     save_dir = Path(str(build.check(members[0].raw).config.trainer.save_dir))
     held: list[IO[bytes]] = []  # the group's lock, which the main process has to the end
     group = Group(distributed.on_main(lambda: _find_or_create(args.resume, save_dir, name, kind, members, held)))
@@ -123,6 +148,9 @@ def train(args: argparse.Namespace, name: str, kind: str, members: Sequence[Memb
         ended = run.train(_with_weights(member, group), start, chosen, partial(group.record, member.name))
         if status := ended.status or _interrupted(ended, member is members[-1]):
             return status
+    if distributed.leave():
+        conclude(group)
+        RunFolder.at(group.folder).set_status(DONE)
     return 0
 
 
@@ -157,7 +185,7 @@ def _to_resume(resume: str | None, save_dir: Path, name: str, members: Sequence[
     for folder in reversed(groups(save_dir, name)):
         try:
             group = Group(folder)
-            if all(map(group.finished, group.members)):
+            if group.done:
                 continue
             group.claim().close()
             group.require_same(members)

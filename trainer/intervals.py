@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 
 from base.base_metric import BaseMetric
+from base.bootstrap import ROUNDS, SEED, Interval, draws, middle
 from base.predictions import Predictions
 from base.table import SampleTable
-from model.metric.bootstrap import DRAWS, Interval, middle
-from utils.seed import generator
+
+
+def units_of(table: SampleTable, group: str | None) -> np.ndarray:
+    """A number from 0 on for each sample, (N,) int64: the same for those that are drawn together.
+
+    These have the same value of `group`, a column of the table; a sample without a value, and every sample without a
+    `group`, is alone.
+    """
+    if group is None or group not in table.names:
+        return np.arange(len(table))
+    names = [name or f"\0{row}" for row, name in enumerate(table.strings(group))]
+    return np.unique(names, return_inverse=True)[1]
+
+
+def resampled(
+    metric: BaseMetric, predictions: Predictions, table: SampleTable, units: np.ndarray, rounds: int = ROUNDS, seed: int = SEED
+) -> dict[str, np.ndarray]:
+    """Name -> score of each round, (rounds,), NaN where a round has none. units: (N,), as `units_of` gives them.
+
+    Equal units give the same rounds, whatever is scored.
+    """
+    pieces: dict[str, list[np.ndarray]] = {}
+    for drawn in draws(int(units.max()) + 1, len(units), rounds, seed):
+        for name, values in metric.resampled(predictions, table, drawn[:, units]).items():
+            pieces.setdefault(name, []).append(values)
+    return {name: np.concatenate(values) for name, values in pieces.items()}
 
 
 def intervals(
-    metric: BaseMetric, predictions: Predictions, table: SampleTable, group: str | None = None, rounds: int = DRAWS, seed: int = 0
-) -> dict[str, Interval]:
-    """Score -> its 95 % interval, the middle of the scores over `rounds` drawings with replacement (Efron 1979).
+    metric: BaseMetric, predictions: Predictions, table: SampleTable, group: str | None = None, rounds: int = ROUNDS,
+    seed: int = SEED,
+) -> dict[str, Interval]:  # fmt: skip
+    """Score -> its 95 % interval, the middle of the scores over `rounds` drawings with replacement.
 
-    Samples with the same value of `group`, a column of `table`, are drawn together, as often as there are values: they are
-    not independent of each other, and drawing them one by one would give intervals that are too small (the cluster
-    bootstrap, Field and Welsh 2007). A sample without a value, and every sample without a `group`, is drawn alone. What
-    `metric` fitted stays as it is. A score that some drawings do not have is the middle of those that have it.
-
-    Nothing for a metric that does not take a sample twice. The same arguments give the same intervals.
+    Samples of one group are not independent of each other, and drawing them one by one would give intervals that are too
+    small. What `metric` fitted stays as it is. A score that some drawings do not have is the middle of those that have it.
+    The same arguments give the same intervals.
     """
-    if not metric.takes_twice:
-        return {}
-    members, rng = _members(table, group), generator(seed, "intervals")
-    drawn: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        rows = np.concatenate([members[unit] for unit in rng.integers(len(members), size=len(members))])
-        for name, value in metric.compute(predictions.take(rows), table.take(rows)).items():
-            drawn[name].append(value)
-    return {name: middle(np.array(values)) for name, values in drawn.items()}
-
-
-def _members(table: SampleTable, group: str | None) -> list[np.ndarray]:
-    """The rows of each group; a sample whose group is not known is one by itself."""
-    if group is None or group not in table.names:
-        return list(np.arange(len(table))[:, None])
-    names = table.strings(group)
-    _, codes = np.unique([name or f"\0{row}" for row, name in enumerate(names)], return_inverse=True)
-    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    scores = resampled(metric, predictions, table, units_of(table, group), rounds, seed)
+    return {name: middle(values) for name, values in scores.items() if np.isfinite(values).any()}

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from base.run_folder import FINISHED, RunFolder, runs
-from trainer import build, group, resuming, stages
+from trainer import build, folds, group, resuming, stages
+from trainer.group import Member
 from trainer.run import Start, load, run_of, train
 from utils import config, device, distributed
 from utils.config import RawConfig
@@ -23,10 +24,18 @@ def read_config(args: argparse.Namespace) -> RawConfig:
     return raw if stages.is_staged(raw) else config.read(args.config, args.set, args.lr, args.bs)
 
 
+def members_of(args: argparse.Namespace, raw: RawConfig) -> list[Member]:
+    """The runs of a config that has stages, or of which several folds are asked for; none for a single run."""
+    singles = stages.members(raw, args.set, args.lr, args.bs) if stages.is_staged(raw) else []
+    if args.folds is None:
+        return singles
+    return folds.members(singles or [Member("", raw)], args.folds)
+
+
 def check_only(args: argparse.Namespace) -> int:
     """Report what is wrong with the config, or that nothing is."""
     raw = read_config(args)
-    checked = [m.raw for m in stages.members(raw, args.set, args.lr, args.bs)] if stages.is_staged(raw) else [raw]
+    checked = [member.raw for member in members_of(args, raw)] or [raw]
     for experiment in map(build.check, checked):
         parts = f"{experiment.config.arch.type}, {experiment.config.data_loader.type}, {experiment.hash[:8]}"
         print(f"{experiment.raw.file}: ok ({parts})")
@@ -37,7 +46,7 @@ def check_only(args: argparse.Namespace) -> int:
 def launch(args: argparse.Namespace) -> int:
     """Train, or go on training. Returns the exit status."""
     raw = read_config(args) if args.config else None
-    members = stages.members(raw, args.set, args.lr, args.bs) if raw is not None and stages.is_staged(raw) else []
+    members = members_of(args, raw) if raw is not None else []
     if raw is not None and not members:
         build.check(raw)
     chosen = device.select(args.device)
@@ -45,10 +54,17 @@ def launch(args: argparse.Namespace) -> int:
     try:
         with distributed.explaining():
             if raw is not None and members:
-                return group.train(args, str(raw.values["name"]), "stages", members, chosen)
+                return _launch_group(args, str(raw.values["name"]), members, chosen)
             return _launch_one(args, raw, chosen)
     finally:
         distributed.finish()
+
+
+def _launch_group(args: argparse.Namespace, name: str, members: list[Member], chosen: torch.device) -> int:
+    if args.folds is None:
+        return group.train(args, name, group.STAGES, members, chosen)
+    verbosity = build.check(members[0].raw).config.trainer.verbosity
+    return group.train(args, name, group.FOLDS, members, chosen, lambda found: folds.conclude(found, chosen, verbosity))
 
 
 def _launch_one(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.device) -> int:

@@ -54,9 +54,9 @@ class Inference:
                 prediction = model.move(prediction, geometry.to(image.device))
             yield outputs, prediction
 
-    def fuse(self, by_view: Sequence[Predictions]) -> Predictions:
-        """One prediction of all views."""
-        return by_view[0] if len(by_view) == 1 else self.fusion.fuse(by_view)
+    def fuse(self, several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
+        """One prediction of all views, or of several models; these may count differently."""
+        return several[0] if len(several) == 1 else self.fusion.fuse(several, weights)
 
 
 @contextmanager

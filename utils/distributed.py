@@ -47,6 +47,13 @@ def finish() -> None:
         dist.destroy_process_group()
 
 
+def leave() -> bool:
+    """Leave the group for good, at the end of what was done together; whether this is the main process."""
+    main = is_main()
+    finish()
+    return main
+
+
 def explained(error: BaseException) -> BaseException:
     """The error itself, or in its place one line where it says that another process has gone."""
     words = ("gloo", "NCCL", "TCPStore", "Connection closed by peer", "Connection reset by peer")

@@ -47,6 +47,25 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
     return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
+def resampled_scores(truth: np.ndarray, predicted: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy and macro F1, (B,) each, where samples count `times` (B, N); NaN where none does.
+
+    The same as `accuracy` and `macro_f1` of samples that are there so often, from the confusion matrices of all B at once.
+
+    truth, predicted: (N,) integers from 0.
+    """
+    classes = int(max(truth.max(initial=0), predicted.max(initial=0))) + 1
+    cells, place = np.unique(truth * classes + predicted, return_inverse=True)  # of the confusion matrix, those that occur
+    counts = times @ np.eye(len(cells))[place]  # (B, cells)
+    rows, columns = np.eye(classes)[cells // classes], np.eye(classes)[cells % classes]
+    right = counts * (cells // classes == cells % classes)
+    total = counts.sum(1)
+    either = counts @ (rows + columns)  # (B, classes): 2 tp + fp + fn
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f1 = np.where(either > 0, 2 * (right @ rows) / either, 0).sum(1) / (either > 0).sum(1)
+        return right.sum(1) / total, f1
+
+
 def most_wrong(right: np.ndarray, confidence: np.ndarray, number: int) -> np.ndarray:
     """Rows to look at, (number,): up to half of them wrong, the surest first, then rows from end to end of the rest.
 
@@ -132,6 +151,16 @@ class AttributeScores(BaseMetric):
             if known.any():
                 scores[f"accuracy{suffix}"] = accuracy(truth[known], predicted[known])
                 scores[f"f1{suffix}"] = macro_f1(truth[known], predicted[known])
+        return scores
+
+    def resampled(self, predictions: Predictions, table: SampleTable, times: np.ndarray) -> dict[str, np.ndarray]:
+        """Every score, (B,)."""
+        scores: dict[str, np.ndarray] = {}
+        for suffix, (truth, predicted, _, _) in self._views(predictions, table).items():
+            known = truth >= 0
+            if known.any():
+                found = resampled_scores(truth[known], predicted[known], times[:, known])
+                scores |= dict(zip((f"accuracy{suffix}", f"f1{suffix}"), found, strict=True))
         return scores
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:

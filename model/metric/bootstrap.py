@@ -2,56 +2,52 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-DRAWS = 1000
-CELLS = 1_000_000  # weights held at a time: as many as a processor keeps near
-
-
-class Interval(NamedTuple):
-    """The middle `level` of the scores over all draws."""
-
-    low: float
-    high: float
+from base.bootstrap import LEVEL, ROUNDS, Interval, draws, middle
 
 
 def pair_intervals(
-    called: np.ndarray, same: np.ndarray, first: np.ndarray, second: np.ndarray, level: float = 0.95, draws: int = DRAWS
+    called: np.ndarray, same: np.ndarray, first: np.ndarray, second: np.ndarray, level: float = LEVEL, rounds: int = ROUNDS
 ) -> dict[str, Interval]:
     """Intervals of `accuracy` and of `f1` of "same" at a fixed threshold.
 
     Pairs that share a person are not independent: drawing pairs would give intervals that are too small. Instead the people
-    are drawn with replacement. A pair of two counts as often as the product of their numbers of draws, a pair within
-    one as often as that one was drawn (the vertex bootstrap of Snijders and Borgatti 1999; for faces the subset
-    bootstrap of Bolle et al. 2004). It errs on the safe side: for pairs of two people of whom nobody is in another pair the
+    are drawn, as `pair_weights` says. It errs on the safe side: for pairs of two people of whom nobody is in another pair the
     interval is up to sqrt(3) times as wide as it need be.
 
     called, same: (N,) bool. first, second: (N,) integers from 0, whom each pair compares: people where they are known,
     otherwise pictures. The same arguments give the same intervals.
     """
-    units = int(max(first.max(), second.max())) + 1
-    within, rng = first == second, np.random.default_rng(0)
+    units, within = int(max(first.max(), second.max())) + 1, first == second
+    pieces = [weighted_scores(pair_weights(times, first, second, within), called, same)
+              for times in draws(units, len(same), rounds)]  # fmt: skip
+    return {name: middle(np.concatenate([piece[name] for piece in pieces]), level) for name in pieces[0]}
+
+
+def pair_weights(times: np.ndarray, first: np.ndarray, second: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """How often each pair counts where what it compares was drawn `times` (B, units): (N, B) float32.
+
+    A pair of two counts as often as the product of their numbers of draws, a pair within one as often as that one was drawn
+    (the vertex bootstrap of Snijders and Borgatti 1999; for faces the subset bootstrap of Bolle et al. 2004).
+
+    first, second: (N,) units, or samples of them. within: (N,) bool, of one unit.
+    """
+    side_by_side = np.ascontiguousarray(times.T, dtype=np.float32)  # what a pair reads is together in memory
+    between = np.flatnonzero(~within)
+    weights: np.ndarray = side_by_side[first]
+    weights[between] *= side_by_side[second[between]]
+    return weights
+
+
+def weighted_scores(weights: np.ndarray, called: np.ndarray, same: np.ndarray) -> dict[str, np.ndarray]:
+    """`accuracy` and `f1` of "same", (B,) each, where pairs count `weights` (N, B); NaN where none does.
+
+    called, same: (N,) bool.
+    """
     # Sums of whole numbers, exact in single precision up to 2 ** 24, i.e. for several million pairs.
     kinds = np.stack([called == same, called & same, called, same, np.ones_like(same)]).astype(np.float32)  # (5, N)
-    between, other = np.flatnonzero(~within), second[~within]
-    totals = []
-    for start in range(0, draws, step := max(1, CELLS // max(units, len(same)))):
-        number = min(step, draws - start)
-        taken = rng.integers(0, units, (number, units)) * number + np.arange(number)[:, None]
-        # (units, b): what a pair reads lies side by side
-        times = np.bincount(taken.ravel(), minlength=units * number).reshape(units, number).astype(np.float32)
-        weights = times[first]  # (N, b)
-        weights[between] *= times[other]
-        totals.append(kinds @ weights)
-    right, both, called_, same_, counted = np.concatenate(totals, axis=1).astype(np.float64)
-    drawn = {"accuracy": right / np.maximum(counted, 1), "f1": 2 * both / np.maximum(called_ + same_, 1)}
-    # A draw may leave no pair at all where there are very few people; it says nothing.
-    return {name: middle(values[counted > 0], level) for name, values in drawn.items()}
-
-
-def middle(values: np.ndarray, level: float = 0.95) -> Interval:
-    """Between which ends the share `level` of the values lies. values: (N,); of none nothing is known, 0 to 1."""
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if len(values) else (0.0, 1.0)
-    return Interval(float(low), float(high))
+    right, both, called_, same_, counted = (kinds @ weights).astype(np.float64)
+    some = counted > 0  # a round may leave no pair at all where there are very few people; it says nothing
+    accuracy = np.divide(right, counted, out=np.full(len(counted), np.nan), where=some)
+    return {"accuracy": accuracy, "f1": np.where(some, 2 * both / np.maximum(called_ + same_, 1), np.nan)}

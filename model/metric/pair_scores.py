@@ -13,9 +13,9 @@ from base.base_metric import METRICS, BaseMetric
 from base.contracts import PictureOf, Points
 from base.pairs import PAIRS, Distance, Pairs, median_threshold, pair_scores, pairs_of, require_vectors
 from base.predictions import Predictions
-from base.table import SampleTable
+from base.table import FOLD, SampleTable
 from model.metric import pairs as exact
-from model.metric.bootstrap import pair_intervals
+from model.metric.bootstrap import pair_intervals, pair_weights, weighted_scores
 from model.metric.retrieval import retrieval
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ class PairScores(BaseMetric):
         rates: false accept rates at which the true accept rate is reported
         pictures: hardest pairs of each kind in the figure of them
     """
-
-    takes_twice = False  # a picture compared with itself is no pair
 
     def __init__(
         self,
@@ -92,6 +90,28 @@ class PairScores(BaseMetric):
             **self._gallery(predictions, table),
             **self._folds(compared, table),
         }
+
+    def resampled(self, predictions: Predictions, table: SampleTable, times: np.ndarray) -> dict[str, np.ndarray]:
+        """`accuracy` and `f1` at the threshold, and what follows from the ROC, (B,) each.
+
+        A search among copies of a picture would find them: retrieval is left out, and so are folds.
+        """
+        compared = self._compare(predictions, table)
+        who = self._people(table)
+        first, second, _ = compared.pairs
+        weights = pair_weights(times, first, second, who[first] == who[second])
+        found = {}
+        if self.threshold is not None:
+            found = weighted_scores(weights, compared.scores >= self.threshold, compared.same)
+        curves = {name: np.full(len(times), np.nan) for name in self._curve(compared)}
+        for number, counts in enumerate(weights.T.astype(np.int64)):
+            rows: np.ndarray = np.repeat(np.arange(len(counts)), counts)
+            same = compared.same[rows]
+            if same.any() and not same.all():
+                drawn = self._curve(Compared(compared.pairs, compared.scores[rows], same), warn=False)
+                for name in curves.keys() & drawn.keys():
+                    curves[name][number] = drawn[name]
+        return found | curves
 
     def decisions(self, predictions: Predictions) -> np.ndarray:
         """For every two samples whether they are called the same, at the threshold; none without one."""
@@ -137,7 +157,7 @@ class PairScores(BaseMetric):
         if self.threshold is not None:
             called = scores >= self.threshold
             found = {"accuracy": exact.accuracy(called, same), "f1": exact.f1(called, same), "threshold": self.threshold}
-            who = table.numbers(IDENTITY) if IDENTITY in table.names else np.arange(len(table))
+            who = self._people(table)
             first, second = who[compared.pairs.first], who[compared.pairs.second]
             for name, (low, high) in pair_intervals(called, same, first, second).items():
                 found |= {f"{name}/low": low, f"{name}/high": high}
@@ -146,11 +166,15 @@ class PairScores(BaseMetric):
             found |= {"accuracy/transductive": exact.accuracy(called, same), "f1/transductive": exact.f1(called, same)}
         return found
 
-    def _curve(self, compared: Compared) -> dict[str, float]:
+    def _people(self, table: SampleTable) -> np.ndarray:
+        """A number for each person from 0 on, (U,); for each picture where people are not known."""
+        return np.unique(table.numbers(IDENTITY), return_inverse=True)[1] if IDENTITY in table.names else np.arange(len(table))
+
+    def _curve(self, compared: Compared, warn: bool = True) -> dict[str, float]:
         curve, different = exact.roc(compared.scores, compared.same), int((~compared.same).sum())
         tars = {_tar(rate): exact.tar_at_far(curve, rate, different) for rate in self.rates}
         missing = [name for name, value in tars.items() if value is None]
-        if missing and not self._warned:
+        if missing and warn and not self._warned:
             self._warned = True
             print(
                 f"warning: {', '.join(missing)}: not given, {different:,} pairs of different people are too few", file=sys.stderr
@@ -163,15 +187,15 @@ class PairScores(BaseMetric):
         }
 
     def _gallery(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        if IDENTITY not in table.names or len(table) > LARGEST_GALLERY:
-            return {}
+        if IDENTITY not in table.names or len(table) > LARGEST_GALLERY or FOLD in table.names:
+            return {}  # vectors of several folds are of several models
         vectors = require_vectors(predictions, "embedding", self.distance)
         found = retrieval(vectors, table.numbers(IDENTITY), self.distance)
         return {"recall@1": found.recall_at_1, "map@r": found.map_at_r} if found is not None else {}
 
     def _folds(self, compared: Compared, table: SampleTable) -> dict[str, float]:
         columns = table.related[PAIRS]
-        folds = np.asarray(columns["fold"]) if "fold" in columns.column_names else np.zeros(1)
+        folds = np.asarray(columns[FOLD]) if FOLD in columns.column_names else np.zeros(1)
         if len(np.unique(folds)) < 2:
             return {}
         found = exact.cross_validated(compared.scores, compared.same, folds)

@@ -10,7 +10,9 @@ import pytest
 from tests.guards.sources import ROOT
 
 OPTIONS = {
-    "train": ["--bs", "--check", "--config", "--device", "--help", "--lr", "--resume", "--set", "-c", "-d", "-h", "-r"],
+    "train": [
+        "--bs", "--check", "--config", "--device", "--folds", "--help", "--lr", "--resume", "--set", "-c", "-d", "-h", "-r",
+    ],
     "test": [
         "--device", "--help", "--output", "--resume", "--save-dir", "--set", "--split", "--verbosity", "-d", "-h", "-o", "-r",
     ],

@@ -124,6 +124,14 @@ def test_validation_is_not_mixed(make_loader):
     assert digests(b for _, b in plain.evaluation("valid")) == digests(b for _, b in mixed.evaluation("valid"))
 
 
+def test_training_pictures_that_are_evaluated_are_not_mixed(make_loader):
+    """As those that an export calibrates its integers on."""
+    plain, mixed = make_loader(), make_loader(mix=[MixUp(p=1.0)])
+    for (_, one), (_, other) in zip(plain.evaluation("train"), mixed.evaluation("train"), strict=True):
+        assert torch.equal(one["image"], other["image"])
+        assert SHARE not in other["target"]
+
+
 def test_partners_are_drawn_as_the_sampler_draws(make_loader):
     sampler = {"type": "WeightedSampler", "args": {"label": "mask", "weights": [0.0, 0.0, 1.0]}}
     loader = make_loader(mix=BOTH, sampler=sampler)

@@ -64,6 +64,33 @@ def test_the_folds_hold_out_every_sample_exactly_once(found, folds, group):
     assert sorted(np.concatenate(held_out)) == list(range(len(found)))
 
 
+def rare_table(seed, samples, people, classes):
+    """Many classes, most of them of one or two people; some people have most of the samples."""
+    random = np.random.default_rng(seed)
+    who = np.concatenate([np.arange(people), random.integers(0, people, samples) * random.integers(0, 2, samples)])
+    of_person = np.minimum(random.geometric(0.5, people) - 1 + random.integers(0, classes, people), classes - 1)
+    return table(who, label=of_person[who].astype(np.int16), shot=random.integers(-1, classes, len(who)).astype(np.int16))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    found=st.builds(rare_table, st.integers(0, 10**6), st.integers(0, 60), st.integers(6, 30), st.integers(2, 20)),
+    folds=st.integers(2, 6),
+    stratify=st.sampled_from([[], ["label"], ["label", "shot"]]),
+)
+def test_over_all_folds_with_too_few_members_of_a_class_everybody_is_held_out_once_and_never_trained_on_meanwhile(
+    found, folds, stratify
+):
+    people = np.array(found.strings("person"))
+    held_out = []
+    for fold in range(folds):
+        train, valid = split_rows(found, Split(group="person", stratify=stratify, folds=folds, fold=fold))
+        assert sorted([*train, *valid]) == list(range(len(found)))
+        assert not set(people[train]) & set(people[valid])
+        held_out.append(valid)
+    assert sorted(np.concatenate(held_out)) == list(range(len(found)))
+
+
 @settings(max_examples=40, deadline=None)
 @given(found=tables, kind=kinds, group=st.sampled_from([None, "person"]), seed=st.integers(0, 99))
 def test_the_split_does_not_depend_on_the_order_of_rows(found, kind, group, seed):

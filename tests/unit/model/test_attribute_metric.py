@@ -344,3 +344,22 @@ def test_both_metrics_are_built_from_a_config():
         part = METRICS.parts[name].model_validate_json(f'{{"type": "{name}"}}')
         assert type(part.build(SPEC)).__name__ == name
         assert METRICS.tasks(name) == {"attributes"}
+
+
+def test_scores_of_samples_drawn_anew_are_those_of_the_same_rows_written_out():
+    random = np.random.default_rng(4)
+    truth, predicted = random_case(4, samples=40, missing=0.1)
+    found, there = certain(predicted, SIZES), table(truth)
+    times = random.multinomial(40, np.full(40, 1 / 40), size=30)
+    quick = AttributeScores(SPEC).resampled(found, there, times)
+    slow = super(AttributeScores, AttributeScores(SPEC)).resampled(found, there, times)
+    assert quick.keys() == slow.keys()
+    for name, values in slow.items():
+        np.testing.assert_allclose(quick[name], values, atol=1e-12, err_msg=name)
+
+
+def test_a_draw_without_a_known_sample_has_no_score():
+    truth = {**random_case(5, samples=3)[0], "age": np.array([-1, -1, 2])}
+    times = np.array([[1, 1, 0], [0, 0, 2]])
+    scores = AttributeScores(SPEC).resampled(certain(random_case(5, samples=3)[1], SIZES), table(truth), times)
+    assert np.isnan(scores["f1/age"]).tolist() == [True, False]

@@ -11,6 +11,7 @@ from base.predictions import Predictions
 from base.table import SampleTable
 from data_loader.pair_submission import PairSubmission
 from model.metric.pair_scores import PairScores
+from trainer.intervals import intervals
 from utils.errors import UserError
 
 
@@ -160,3 +161,22 @@ def test_without_a_threshold_nothing_is_written(tmp_path):
     with pytest.raises(UserError, match="holds no threshold; train with PairScores"):
         PairSubmission().write(*people(), {}, tmp_path, tmp_path / "prediction.txt")
     assert not list(tmp_path.iterdir())
+
+
+def test_drawing_people_anew_gives_the_intervals_that_the_metric_gives_itself():
+    predictions, table = people()
+    metric = PairScores()
+    scores = fitted_scores(metric, predictions, table)
+    named = table.with_column("person", [f"{who:03}" for who in table.numbers("identity")])
+    found = intervals(metric, predictions, named, "person")
+    assert found["accuracy"] == (scores["accuracy/low"], scores["accuracy/high"])
+    assert found["f1"] == (scores["f1/low"], scores["f1/high"])
+    assert found["auc"].low < scores["auc"] < found["auc"].high
+    assert "recall@1" not in found
+
+
+def test_vectors_of_several_folds_are_compared_in_their_pairs_alone():
+    predictions, table = people(number=6)
+    folds = SampleTable.of_folds({0: table})
+    found = fitted_scores(PairScores(), predictions, folds)
+    assert "recall@1" not in found and "accuracy" in found

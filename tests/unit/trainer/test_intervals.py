@@ -69,6 +69,7 @@ def test_the_same_seed_gives_the_same_intervals_and_another_one_others() -> None
 
 def test_a_metric_that_takes_no_sample_twice_has_none() -> None:
     class Alone(Mean):
-        takes_twice = False
+        def resampled(self, predictions: Predictions, table: SampleTable, times: np.ndarray) -> dict[str, np.ndarray]:
+            return {}
 
     assert intervals(Alone(), *case(np.zeros(3))) == {}
