@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 
 from base.contracts import Prediction
+from base.run_folder import RunFolder
 from model import convert, exported
 from model.convert import Graph
-from trainer import build, card, parity
+from trainer import build, card, group, parity
 from trainer.build import Loaded
 from trainer.parity import Golden, Limits, Run
 from utils import checkpoint, files
 from utils.errors import UserError
 
-SUFFIXES = {"onnx": exported.SUFFIX, "torch": ".pth", "exported-program": ".pt2"}
+SUFFIXES = {"onnx": exported.SUFFIX, "torch": ".pth", "exported-program": exported.PROGRAM}
 KINDS = {"onnx": ("fp32", "fp16", "int8"), "torch": ("fp32", "fp16"), "exported-program": ("fp32",)}
 CPU = torch.device("cpu")
 
@@ -40,7 +41,7 @@ def run_export(args: argparse.Namespace) -> int:
         raise UserError(f"--format {args.format}: cannot be written in {kind}; allowed: {', '.join(KINDS[args.format])}")
     if args.samples < 1 or not 0 <= (args.allow or 0) <= 1:
         raise UserError("--samples must be at least 1, and --allow a share from 0 to 1")
-    loaded = build.load_model(Path(args.resume), CPU, tuple(args.set))
+    loaded = build.load_model(group.final_run(Path(args.resume)), CPU, tuple(args.set))
     if loaded.exported:
         raise UserError(f"{loaded.path}: is an exported model; export the checkpoint that it was made from")
     size = _size(loaded)
@@ -53,7 +54,7 @@ def run_export(args: argparse.Namespace) -> int:
     if calibration is not None:
         about["calibration"] = f"{len(calibration.pictures)} pictures ({calibration.source})"
     candidate = _candidate(args.format, kind, loaded, graph, calibration, about)
-    path = _path(Path(args.output), loaded, args.format, kind)
+    path = _path(Path(args.output) if args.output else RunFolder.at(loaded.path.parent).exported, loaded, args.format, kind)
     found = _compare(loaded, graph, shown, candidate.run)
     limits = parity.LIMITS[kind]
     found.require(limits if args.allow is None else Limits(limits.numbers, args.allow), str(path))

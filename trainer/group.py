@@ -107,6 +107,24 @@ def groups(save_dir: Path, name: str) -> list[Path]:
     return sorted((path.parent for path in (save_dir / "models" / name).glob(f"*/{FILE}")), key=lambda folder: folder.name)
 
 
+def final_run(path: Path) -> Path:
+    """The run of a finished group's last member, which holds what all of them came to; any other path as it is.
+
+    Raises UserError where a member is not finished, or where none is the last because they are the folds of a split.
+    """
+    if not (path / FILE).exists():
+        return path
+    group = Group(path)
+    if group.kind == "folds":
+        raise UserError(f"{path}: is a group of folds, each with a model of its own; name one fold's run")
+    for name in group.members:
+        if not group.finished(name):
+            raise UserError(f"{path}: {name} is not finished; go on with train.py -c CONFIG -r {path}, or name one run")
+    models = group.run(list(group.members)[-1])
+    assert models is not None, "what is finished has begun"
+    return models
+
+
 def train(args: argparse.Namespace, name: str, kind: str, members: Sequence[Member], chosen: torch.device) -> int:
     """Train what is not finished, in order; the exit status of the first that was stopped, else 0."""
     save_dir = Path(str(build.check(members[0].raw).config.trainer.save_dir))

@@ -29,9 +29,9 @@ def best(masks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def options(best: Path, output: Path, **others: object) -> Namespace:
+def options(best: Path, output: Path | None, **others: object) -> Namespace:
     given = {"format": "onnx", "half": False, "int8": False, "samples": 16, "allow": None, "set": []}
-    return Namespace(resume=str(best), output=str(output), **{**given, **others})
+    return Namespace(resume=str(best), output=output and str(output), **{**given, **others})
 
 
 def scores(checkpoint: Path, output: Path | None) -> dict[str, float]:
@@ -98,6 +98,14 @@ def test_an_exported_program_is_written(best: Path, tmp_path: Path) -> None:
     program = torch.export.load(tmp_path / "tiny.pt2", extra_files=extra)
     assert json.loads(extra["laurel.json"])["classes"]["mask"] == ["worn", "incorrect", "not worn"]
     assert len(program.module()(torch.zeros(3, 3, 32, 32, dtype=torch.uint8))) == 3
+
+
+def test_an_exported_program_is_not_loaded_since_that_may_execute_anything(tmp_path: Path) -> None:
+    (tmp_path / "tiny.pt2").write_bytes(b"whatever")
+    with pytest.raises(
+        UserError, match=r"tiny.pt2: is an exported program, .* give the checkpoint, or an export as onnx or torch"
+    ):
+        scores(tmp_path / "tiny.pt2", tmp_path)
 
 
 def test_a_model_that_disagrees_is_not_written(best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
