@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from base.predictions import Predictions
+from benchmarks import export as benchmark
 from tests.helpers import arguments, run, write_config
 from trainer import build, card, export, parity
 from trainer.export import run_export
@@ -98,6 +99,16 @@ def test_an_exported_program_is_written(best: Path, tmp_path: Path) -> None:
     program = torch.export.load(tmp_path / "tiny.pt2", extra_files=extra)
     assert json.loads(extra["laurel.json"])["classes"]["mask"] == ["worn", "incorrect", "not worn"]
     assert len(program.module()(torch.zeros(3, 3, 32, 32, dtype=torch.uint8))) == 3
+
+
+def test_the_table_of_all_kinds_has_size_agreement_and_time_of_each(best: Path) -> None:
+    head, columns, *lines = benchmark.rows(best, [], 8)
+    assert "pictures compared (validation)" in head and columns.split()[:2] == ["MB", "p50"]
+    found = {line[:24].strip(): line[24:].split() for line in lines}
+    assert list(found) == ["torch", *(f"{form} {kind}" for form, kinds in export.KINDS.items() for kind in kinds)]
+    assert float(found["onnx int8"][0]) < float(found["onnx fp16"][0]) < float(found["onnx fp32"][0])
+    assert all(float(row[1]) <= float(row[2]) for row in found.values())
+    assert found["onnx fp32"][5:] == ["0", "of", "24"]
 
 
 def test_an_exported_program_is_not_loaded_since_that_may_execute_anything(tmp_path: Path) -> None:
