@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +63,16 @@ class Run:
         """What is broken; empty if nothing is."""
         if not self.config:
             return f"{self.folder / 'config.json'}: cannot be read"
-        return "" if self.models else f"{self.folder}: holds no checkpoint yet"
+        return "" if list(self.folder.glob("*.pth")) else f"{self.folder}: holds no checkpoint yet"
 
     @property
-    def models(self) -> dict[str, Path]:
-        """Its checkpoints by name, the best and the last one first, and then the files that were exported from it."""
-        found = {path.name: path for path in sorted(self.folder.glob("*.pth"))}
-        own = {name: found[name] for name in (*FIRST, *reversed(found)) if name in found}
-        places = (self.folder, RunFolder.at(self.folder).exported)
-        exported = [path for place, pattern in product(places, EXPORTED) for path in sorted(place.glob(pattern))]
-        return own | {str(path.relative_to(path.parents[1])): path for path in exported if path not in own.values()}
+    def model_files(self) -> dict[str, Path]:
+        """Its checkpoints by name, the best and the last one first, and then what was exported from it."""
+        own = {path.name: path for path in sorted(self.folder.glob("*.pth"), key=lambda path: (len(path.name), path.name))}
+        place = RunFolder.at(self.folder).exported
+        exported = sorted(path for pattern in EXPORTED for path in place.glob(pattern))
+        first = {name: own[name] for name in FIRST if name in own}
+        return first | own | {f"{place.name}/{path.name}": path for path in exported}
 
     @property
     def monitor(self) -> Monitor:
@@ -104,8 +103,8 @@ class Run:
 
 
 def all_runs(saved: Path = SAVED) -> list[Run]:
-    """Every run that has written its config or a checkpoint, or that has an exported model, the newest first."""
-    found = {path.parent for name in ("config.json", *EXPORTED) for path in (saved / "models").glob(f"*/*/{name}")}
+    """Every run that has written its config or a checkpoint, the newest first."""
+    found = {path.parent for name in ("config.json", "*.pth") for path in (saved / "models").glob(f"*/*/{name}")}
     return [Run(folder) for folder in sorted(found, key=lambda folder: (folder.name, folder.parent.name), reverse=True)]
 
 

@@ -124,13 +124,18 @@ def write(
 ) -> Path:
     """The card beside the exported file, as `.card.json` and `.card.md`; the path of the second."""
     size, budget = inference_size(loaded.model), loaded.experiment.config.budget
+    data = about["config"]["data_loader"]
     values = {
         "file": path.name,
         "sha256": files.sha256(path),
         "megabytes": path.stat().st_size / 1e6,
         "parameters": size.params,
         "budget": budget.model_dump() if budget is not None else None,
-        "data": {"folder": str(about["config"]["data_loader"]["args"].get("data_dir", "")), "samples": loaded.spec.counts},
+        "data": {
+            "folder": str(data["args"].get("data_dir", "")),
+            "hash": files.hash_json(data),
+            "samples": loaded.spec.counts,
+        },
         **{key: value for key, value in about.items() if key not in ("config", "spec")},
         "parity": asdict(agreed),
         "latency": {"machine": _machine(), "threads": torch.get_num_threads(), "size": list(shown.size), **timed},

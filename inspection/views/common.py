@@ -77,7 +77,7 @@ def other_run(label: str, key: str, but: Run | None = None) -> Run | None:
 
 def model_box(run: Run, label: str, key: str) -> Path | None:
     """The checkpoint or exported file of a run that the user chooses, where there are several; a message where there is none."""
-    files = run.models
+    files = run.model_files
     if not files:
         problem(f"{run.folder}: holds no checkpoint yet")
         return None

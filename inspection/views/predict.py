@@ -49,7 +49,7 @@ def _models(run: Run) -> list[tuple[str, Ready]]:
     with left:
         chosen = [(run, model_box(run, "Model", "model"))]
     with right:
-        other = other_run("Compare with", "against", None if len(run.models) > 1 else run)
+        other = other_run("Compare with", "against", None if len(run.model_files) > 1 else run)
         if other is not None:
             chosen.append((other, model_box(other, "Its model", "against-model")))
     ready = [(f"{one.label}/{path.name}", _model(path)) for one, path in chosen if path is not None]

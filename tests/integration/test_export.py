@@ -16,6 +16,7 @@ from trainer import build, card, export, parity
 from trainer.export import run_export
 from trainer.launch import launch
 from trainer.testing import run_test
+from utils import files
 from utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -59,6 +60,7 @@ def test_the_card_says_where_the_model_is_from(best: Path, onnx: Path) -> None:
     shown = json.loads(onnx.with_name("tiny.onnx.card.json").read_text())
     state = build.load_model(best, torch.device("cpu")).state
     assert shown["config_hash"] == state["config_hash"] and shown["split_hash"] == state["split_hash"]
+    assert shown["data"]["hash"] == files.hash_json(state["config"]["data_loader"])
     assert shown["parity"]["changed"] == 0 and shown["parity"]["decisions"] == 3 * shown["parity"]["samples"]
     assert shown["budget"] == {"max_params": 1e6, "max_model_mb": None}
     assert 0 < shown["latency"]["torch"]["p50_ms"] <= shown["latency"]["torch"]["p95_ms"]
