@@ -33,8 +33,9 @@ def portrait(world: Path) -> Path:
 def upload(person: Person, *paths: Path) -> None:
     """One file to each field in turn."""
     for field, path in enumerate(paths):
-        person.page.locator("input[type=file]").nth(field).set_input_files(str(path))
-        person.page.get_by_text(path.name).first.wait_for()
+        uploader = person.page.get_by_test_id("stFileUploader").nth(field)
+        uploader.locator("input[type=file]").set_input_files(str(path))
+        uploader.get_by_test_id("stFileChip").wait_for()
         person.ready()
 
 
