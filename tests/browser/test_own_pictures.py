@@ -97,9 +97,10 @@ def test_models_of_two_tasks_answer_for_one_picture(person: Person, world: Path,
     assert int(person.metric("Numbers in the embedding")) == 512
 
 
-def test_a_photo_from_the_camera_is_answered(person: Person, trained: str) -> None:
-    person.open("Predict", trained)
+def test_a_photo_from_the_camera_is_answered(visitor: Callable[..., Person], trained: str) -> None:
+    person = visitor(permissions=["camera"]).open("Predict", trained)
     person.page.get_by_text("Camera", exact=True).click()
+    person.page.wait_for_function("document.querySelector('[data-testid=stCameraInput] video')?.videoWidth > 0")
     person.page.get_by_role("button", name="Take Photo").click()
     person.page.get_by_text("as the model sees it").wait_for()
     person.ready()
@@ -135,6 +136,7 @@ def test_on_a_phone_every_part_of_data_fits(phone: Person, part: str) -> None:
 def test_on_a_phone_the_menu_chooses_another_view(phone: Person) -> None:
     phone.open("Data", MASKS)
     phone.page.get_by_test_id("stExpandSidebarButton").click()
-    phone.page.get_by_test_id("stSidebar").get_by_text("Runs", exact=True).click()
-    phone.page.get_by_role("heading", name="Runs", level=1).wait_for()
-    assert "view=Runs" in phone.page.url
+    phone.page.get_by_test_id("stSidebar").get_by_text("Mistakes", exact=True).click()
+    phone.page.get_by_role("heading", name="Mistakes", level=1).wait_for()
+    phone.ready()
+    assert "view=Mistakes" in phone.page.url
