@@ -44,6 +44,11 @@ class RunFolder:
             return cls(models, parents[2] / "log" / parents[0].name / models.name)
         return cls(models, models / "log")
 
+    @property
+    def exported(self) -> Path:
+        """Where models go that are exported from it, unless another place is named."""
+        return self.log / "export"
+
     def claim(self) -> RunFolder:
         """Make the run this process's own, and remove what a kill left. Every process must call it.
 

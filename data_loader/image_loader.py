@@ -17,7 +17,7 @@ from base.base_data_loader import BaseDataLoader, BaseSampler, Folds
 from base.base_reader import BaseReader
 from base.contracts import Batch, DataSpec, RunContext, Target
 from base.table import SampleTable, some
-from data_loader import duplicates, scan, splits
+from data_loader import duplicates, samplers, scan, splits
 from data_loader.croppers import BaseCropper
 from data_loader.crops import Crops
 from data_loader.cutting import Cutting
@@ -227,7 +227,7 @@ class ImageLoader(BaseDataLoader):
         """This process's share of each global batch from `start_batch` on."""
         rank, processes = distributed.rank(), distributed.world_size()
         batches = self.order(epoch)
-        draws = np.split(repeats(np.concatenate(batches)), np.cumsum([len(rows) for rows in batches])[:-1])
+        draws = np.split(samplers.repeats(np.concatenate(batches)), np.cumsum([len(rows) for rows in batches])[:-1])
         shares = [[np.array_split(values, processes)[rank] for values in both] for both in zip(batches, draws, strict=True)]
         keys = [BatchKey("train", epoch, rows, before, number) for number, (rows, before) in enumerate(shares)]
         yield from self._batches(keys[start_batch:])
@@ -373,16 +373,6 @@ class ImageLoader(BaseDataLoader):
             "skipped": self._sides.skipped,
             **self.fingerprint(),
         }
-
-
-def repeats(rows: np.ndarray) -> np.ndarray:
-    """For each row of an order, (N,), how often it stands before that place: all 0 where nothing is drawn twice."""
-    by_row = np.argsort(rows, kind="stable")
-    starts = np.flatnonzero(np.diff(rows[by_row], prepend=-1))  # where in `by_row` each row's places begin
-    before = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
-    counts = np.empty_like(before)
-    counts[by_row] = before
-    return counts
 
 
 def require_one_size(pictures: list[np.ndarray]) -> tuple[int, ...] | None:

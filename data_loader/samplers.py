@@ -100,3 +100,13 @@ def label_numbers(table: SampleTable, name: str, sampler: str) -> np.ndarray:
         labels = [n for n in table.names if table.columns[n].type != "string"]
         raise UserError(f"{sampler}: no label {name}{did_you_mean(name, labels)}; there are: {', '.join(labels)}")
     return table.numbers(name)
+
+
+def repeats(rows: np.ndarray) -> np.ndarray:
+    """For each row of an order, (N,), how often it stands before that place: all 0 where nothing is drawn twice."""
+    by_row = np.argsort(rows, kind="stable")
+    starts = np.flatnonzero(np.diff(rows[by_row], prepend=-1))  # where in `by_row` each row's places begin
+    before = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+    counts = np.empty_like(before)
+    counts[by_row] = before
+    return counts

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from base.base_data_loader import BaseDataLoader
 from data_loader.image_loader import ImageLoader
 from inspection.cache import by_file
+from model.exported import ExportedModel
 from trainer import build
 from trainer.build import Loaded
 from trainer.predict import evaluating, predict_pictures
@@ -46,15 +47,10 @@ class Answer:
 
 @by_file(entries=KEPT)
 def ready(path: Path) -> Ready:
-    """The model of a checkpoint, one copy for all sessions. Raises UserError."""
+    """The model of a checkpoint or of an exported file, one copy for all sessions. Raises UserError."""
     device = torch.device("cpu")
     loaded = build.load_model(path, device)
     return Ready(loaded, build.build_loader(loaded.experiment, device))
-
-
-def checkpoint(folder: Path) -> Path:
-    """The best, else the last, checkpoint of a run. Raises UserError."""
-    return build.find_checkpoint(folder)
 
 
 def answer(model: Ready, content: bytes) -> Answer:
@@ -78,6 +74,8 @@ def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Ten
     Raises UserError where the score does not depend on the picture.
     """
     network = model.loaded.model
+    if isinstance(network, ExportedModel):
+        raise UserError("an ONNX file does not say where its answer comes from; choose the checkpoint it was made from")
     with model.lock, evaluating(network), torch.inference_mode(False), torch.enable_grad():
         image, *_ = _prepared(model, content)
         pixels = image.clone().float().requires_grad_()

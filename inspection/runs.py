@@ -21,6 +21,8 @@ from utils import files
 from utils.config import differences, key_text, show
 
 SAVED = Path("saved")
+FIRST = ("best.pth", "last.pth")
+EXPORTED = ("*.onnx", "*.pth")  # of what `python -m model.export` writes: what test.py takes
 SHORT = 8  # letters of a hash that people compare
 
 
@@ -62,6 +64,15 @@ class Run:
         if not self.config:
             return f"{self.folder / 'config.json'}: cannot be read"
         return "" if list(self.folder.glob("*.pth")) else f"{self.folder}: holds no checkpoint yet"
+
+    @property
+    def model_files(self) -> dict[str, Path]:
+        """Its checkpoints by name, the best and the last one first, and then what was exported from it."""
+        own = {path.name: path for path in sorted(self.folder.glob("*.pth"), key=lambda path: (len(path.name), path.name))}
+        place = RunFolder.at(self.folder).exported
+        exported = sorted(path for pattern in EXPORTED for path in place.glob(pattern))
+        first = {name: own[name] for name in FIRST if name in own}
+        return first | own | {f"{place.name}/{path.name}": path for path in exported}
 
     @property
     def monitor(self) -> Monitor:

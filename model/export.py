@@ -1,4 +1,4 @@
-"""Write a trained model as one file for others to run: `python -m model.export -r CKPT -o DIR`.
+"""Write a trained model as one file for others to run: `python -m model.export -r CKPT`.
 
 A script that is kept beside what it writes: like those at the top of the project it may import everything, and nothing
 imports it.
@@ -16,8 +16,12 @@ FORMATS = ("onnx", "torch", "exported-program")
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m model.export", description=__doc__.splitlines()[0])
-    parser.add_argument("-r", "--resume", metavar="CKPT", required=True, help="checkpoint, or a run's folder for its best")
-    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the file and its model card")
+    parser.add_argument(
+        "-r", "--resume", metavar="CKPT", required=True, help="checkpoint, or the folder of a run or of a group of stages"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", help="for the file and its model card; default: `export` in the run's log"
+    )
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="torch: a checkpoint without what training needs")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--half", action="store_true", help="weights in float16 (onnx, torch)")

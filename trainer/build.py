@@ -329,6 +329,11 @@ def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()
 
 def _read(path: Path) -> dict[str, Any]:
     """A checkpoint's state, checked against its folder's manifest where that knows it."""
+    if path.suffix == exported.PROGRAM:
+        raise UserError(
+            f"{path}: is an exported program, which torch unpickles, so that loading it may execute anything; it is for programs "
+            "of your own: give the checkpoint, or an export as onnx or torch"
+        )
     return checkpoint.load(path, checkpoint.CheckpointFolder(path.parent).digests(path.name))
 
 

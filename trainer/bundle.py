@@ -33,7 +33,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m trainer.bundle", description=__doc__.splitlines()[0])
     parser.add_argument("-r", "--resume", metavar="CKPT", action="append", required=True,
-                        help="checkpoint, exported model, or a run's folder for its best; repeat to average")  # fmt: skip
+                        help="checkpoint, exported model, or the folder of a run or of stages; repeat to average")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="FILE.zip", help="default: bundle.zip in the run's log")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value, as for test.py")
     return parser.parse_args()
@@ -49,8 +49,10 @@ def run_bundle(args: argparse.Namespace) -> int:
 
     from base.run_folder import RunFolder
     from trainer import build
+    from trainer.group import final_run
 
-    models = [build.load_model(Path(path), torch.device("cpu"), tuple(args.set)) for path in args.resume]
+    paths = [final_run(Path(path)) for path in args.resume]
+    models = [build.load_model(path, torch.device("cpu"), tuple(args.set)) for path in paths]
     path = Path(args.output) if args.output else RunFolder.at(models[0].path.parent).log / "bundle.zip"
     contents = code()
     checkpoints = {f"{FOLDER}/checkpoint-{number}{one.path.suffix}": one for number, one in enumerate(models, 1)}
@@ -58,7 +60,7 @@ def run_bundle(args: argparse.Namespace) -> int:
     contents |= {f"{FOLDER}/config-{number}.json": _json(one.experiment.raw.values) for number, one in enumerate(models, 1)}
     contents[f"{FOLDER}/requirements.lock"] = "".join(f"{line}\n" for line in packages()).encode()
     contents["rebuild.py"] = Path(rebuild.__file__).read_bytes()
-    submission = _submission(models, args)
+    submission = _submission(models, paths, args.set)
     if submission is not None:
         contents[f"{FOLDER}/{submission[0]}"] = submission[1]
     contents[rebuild.ABOUT] = _json(_about(checkpoints, submission))
@@ -98,7 +100,7 @@ def packed(contents: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _submission(models: list[Loaded], args: argparse.Namespace) -> tuple[str, bytes] | None:
+def _submission(models: list[Loaded], paths: list[Path], overrides: list[str]) -> tuple[str, bytes] | None:
     """The submission's file name and content, as test.py makes it; None where the config has none, or the data are not there."""
     from trainer.testing import run_test
 
@@ -108,7 +110,7 @@ def _submission(models: list[Loaded], args: argparse.Namespace) -> tuple[str, by
         return None
     name = part.build(models[0].spec).file_name
     with tempfile.TemporaryDirectory() as folder:
-        given = {"resume": args.resume, "set": args.set, "output": folder, "split": "test", "device": "cpu"}
+        given = {"resume": paths, "set": overrides, "output": folder, "split": "test", "device": "cpu"}
         try:
             run_test(argparse.Namespace(**given, save_dir="saved", verbosity=0))
         except UserError as error:

@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 
 from base.contracts import Prediction
+from base.run_folder import RunFolder
 from model import convert, exported
 from model.convert import Graph
-from trainer import build, card, parity
+from trainer import build, card, group, parity
 from trainer.build import Loaded
 from trainer.parity import Golden, Limits, Run
 from utils import checkpoint, files
 from utils.errors import UserError
 
-SUFFIXES = {"onnx": exported.SUFFIX, "torch": ".pth", "exported-program": ".pt2"}
+SUFFIXES = {"onnx": exported.SUFFIX, "torch": ".pth", "exported-program": exported.PROGRAM}
 KINDS = {"onnx": ("fp32", "fp16", "int8"), "torch": ("fp32", "fp16"), "exported-program": ("fp32",)}
 CPU = torch.device("cpu")
 
@@ -40,10 +41,10 @@ def run_export(args: argparse.Namespace) -> int:
         raise UserError(f"--format {args.format}: cannot be written in {kind}; allowed: {', '.join(KINDS[args.format])}")
     if args.samples < 1 or not 0 <= (args.allow or 0) <= 1:
         raise UserError("--samples must be at least 1, and --allow a share from 0 to 1")
-    loaded = build.load_model(Path(args.resume), CPU, tuple(args.set))
+    loaded = build.load_model(group.final_run(Path(args.resume)), CPU, tuple(args.set))
     if loaded.exported:
         raise UserError(f"{loaded.path}: is an exported model; export the checkpoint that it was made from")
-    size = _size(loaded)
+    size = input_size(loaded)
     loader = build.build_loader(loaded.experiment, CPU)
     shown = parity.golden(loader, size, args.samples)
     graph = Graph(loaded.model.to(memory_format=torch.contiguous_format), size)
@@ -52,13 +53,13 @@ def run_export(args: argparse.Namespace) -> int:
     calibration = parity.golden(loader, size, args.samples, "train") if kind == "int8" else None
     if calibration is not None:
         about["calibration"] = f"{len(calibration.pictures)} pictures ({calibration.source})"
-    candidate = _candidate(args.format, kind, loaded, graph, calibration, about)
-    path = _path(Path(args.output), loaded, args.format, kind)
-    found = _compare(loaded, graph, shown, candidate.run)
+    made = candidate(args.format, kind, loaded, graph, calibration, about)
+    path = _path(Path(args.output) if args.output else RunFolder.at(loaded.path.parent).exported, loaded, args.format, kind)
+    found = compare(loaded, graph, shown, made.run)
     limits = parity.LIMITS[kind]
     found.require(limits if args.allow is None else Limits(limits.numbers, args.allow), str(path))
-    candidate.write(path)
-    timed = {"torch": card.latency(graph, shown.pictures), path.name: card.latency(candidate.run, shown.pictures)}
+    made.write(path)
+    timed = card.latency({"torch": graph, path.name: made.run}, shown.pictures)
     about["scores"] = card.scores(loaded, loader)
     written = card.write(path, loaded, about, found, timed, shown)
     print(f"{path}: {path.stat().st_size / 1e6:,.2f} MB; {found.line()}")
@@ -67,7 +68,8 @@ def run_export(args: argparse.Namespace) -> int:
     return 0
 
 
-def _size(loaded: Loaded) -> tuple[int, int]:
+def input_size(loaded: Loaded) -> tuple[int, int]:
+    """Height and width of the pictures that the model takes. Raises UserError where they differ."""
     size = build.declared_spec(loaded.experiment.config).image_size or loaded.spec.image_size
     if size is None:
         raise UserError(
@@ -87,7 +89,8 @@ def _path(folder: Path, loaded: Loaded, form: str, kind: str) -> Path:
     return folder / f"{loaded.experiment.config.name}{suffix}{SUFFIXES[form]}"
 
 
-def _compare(loaded: Loaded, graph: Graph, shown: Golden, run: Run) -> parity.Parity:
+def compare(loaded: Loaded, graph: Graph, shown: Golden, run: Run) -> parity.Parity:
+    """How far an exported model is from the graph of its checkpoint, on the golden pictures."""
     expected, found = parity.outputs(graph, shown.pictures), parity.outputs(run, shown.pictures)
     metrics = build.build_metrics(loaded.experiment, loaded.spec)
 
@@ -101,9 +104,11 @@ def _compare(loaded: Loaded, graph: Graph, shown: Golden, run: Run) -> parity.Pa
 # The formats ----------------------------------------------------------------------------------------------------------
 
 
-def _candidate(
-    form: str, kind: str, loaded: Loaded, graph: Graph, calibration: Golden | None, about: dict[str, Any]
-) -> Candidate:
+def candidate(form: str, kind: str, loaded: Loaded, graph: Graph, calibration: Golden | None, about: dict[str, Any]) -> Candidate:
+    """The checkpoint in a format and a kind of numbers (KINDS), not written yet.
+
+    calibration: what the ranges of int8 are measured on, None for other kinds. about: what the file says of itself.
+    """
     if form == "onnx":
         return _onnx(kind, graph, calibration, about)
     return _checkpoint(kind, loaded, graph.size, about) if form == "torch" else _program(graph, about)

@@ -126,6 +126,22 @@ def groups(save_dir: Path, name: str) -> list[Path]:
     return sorted((path.parent for path in (save_dir / "models" / name).glob(f"*/{FILE}")), key=lambda folder: folder.name)
 
 
+def final_run(path: Path) -> Path:
+    """The run of a finished group's last member, which holds what all of them came to; any other path as it is.
+
+    Raises UserError where a member is not finished, or where none is the last because they are the folds of a split.
+    """
+    if not (path / FILE).exists():
+        return path
+    group = Group(path)
+    if group.kind == FOLDS:
+        raise UserError(f"{path}: is a group of folds, each with a model of its own; name one fold's run")
+    for name in group.members:
+        if not group.finished(name):
+            raise UserError(f"{path}: {name} is not finished; go on with train.py -c CONFIG -r {path}, or name one run")
+    return group.required_run(list(group.members)[-1])
+
+
 def train(
     args: argparse.Namespace, name: str, kind: str, members: Sequence[Member], chosen: torch.device,
     conclude: Callable[[Group], None] = lambda group: None,

@@ -68,11 +68,20 @@ def run_box() -> None:
         st.selectbox("Run", labels, key="run", bind=QUERY)
 
 
-def other_run(label: str, key: str, but: Run) -> Run | None:
+def other_run(label: str, key: str, but: Run | None = None) -> Run | None:
     """A box to choose a second run to compare with."""
-    runs = {run.label: run for run in all_runs() if run.label != but.label}
+    runs = {run.label: run for run in all_runs() if run != but}
     name = st.selectbox(label, [*runs], index=None, key=key, bind=QUERY, placeholder="none")
     return runs.get(name or "")
+
+
+def model_box(run: Run, label: str, key: str) -> Path | None:
+    """The checkpoint or exported file of a run that the user chooses, where there are several; a message where there is none."""
+    files = run.model_files
+    if not files:
+        problem(f"{run.folder}: holds no checkpoint yet")
+        return None
+    return files[st.selectbox(label, [*files], key=key, bind=QUERY)] if len(files) > 1 else next(iter(files.values()))
 
 
 def chosen_result(run: Run, kinds: Collection[str], split: str = "valid") -> Result | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import altair as alt
 import numpy as np
@@ -15,7 +16,7 @@ from inspection.results import Result
 from inspection.runs import Run
 from inspection.text import number, share
 from inspection.views import common
-from inspection.views.common import QUERY, View, chosen_result, chosen_run, gallery, no_runs, pages, plain, problem
+from inspection.views.common import QUERY, View, chosen_result, chosen_run, gallery, model_box, no_runs, pages, plain, problem
 from utils.errors import UserError
 
 PARTS = ("Threshold", "Hardest pairs", "Your faces", "Map")
@@ -158,6 +159,9 @@ def _pair(result: Result, ids: Sequence[str], score: float) -> None:
 
 def _faces(run: Run, result: Result) -> None:
     """Two uploads compared, and the first looked for among the samples."""
+    path = model_box(run, "Model", "model")
+    if path is None:
+        return
     left, right = st.columns(2)
     uploads = [
         column.file_uploader(title, type=["jpg", "jpeg", "png", "webp"], key=key)
@@ -166,7 +170,7 @@ def _faces(run: Run, result: Result) -> None:
     embeddings = []
     for column, upload in zip((left, right), uploads, strict=True):
         with column:
-            embeddings.append(None if upload is None else _embed(run, upload.name, upload.getvalue()))
+            embeddings.append(None if upload is None else _embed(path, upload.name, upload.getvalue()))
     first, second = embeddings
     if first is None and second is None:
         st.info("Upload one face to find the samples most like it, a second to compare the two.")
@@ -187,12 +191,12 @@ def _faces(run: Run, result: Result) -> None:
     gallery(result, nearest, lambda row: [result.samples.id(row), f"{alike_all[row]:.4f}"])
 
 
-def _embed(run: Run, name: str, content: bytes) -> np.ndarray | None:
+def _embed(path: Path, name: str, content: bytes) -> np.ndarray | None:
     from inspection import models
 
     try:
         st.image(pictures.uploaded(content), width=180)
-        said = models.answer(models.ready(models.checkpoint(run.folder)), content)
+        said = models.answer(models.ready(path), content)
         if said.note:
             st.caption(said.note)
         return np.asarray(said.prediction[results.EMBEDDING])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -15,7 +16,7 @@ from inspection import pictures, results
 from inspection.drawing import drawn
 from inspection.runs import Run
 from inspection.text import literal
-from inspection.views.common import QUERY, View, chosen_run, no_runs, other_run, plain, problem
+from inspection.views.common import QUERY, View, chosen_run, model_box, no_runs, other_run, plain, problem
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def show() -> None:
     if run is None:
         no_runs()
         return
-    other = other_run("Compare with", "against", run)
-    models = [(chosen, model) for chosen in (run, other) if chosen is not None and (model := _model(chosen)) is not None]
+    models = _models(run)
     if not models:
         return
     contents = _contents()
@@ -43,13 +43,26 @@ def show() -> None:
         _one(name, content, models, why)
 
 
-def _model(run: Run) -> Ready | None:
-    """A run's model, in memory once for all; a message where it cannot be loaded."""
+def _models(run: Run) -> list[tuple[str, Ready]]:
+    """The run's model, and a second one to compare with, each with the name of its run and file."""
+    left, right = st.columns(2)
+    with left:
+        chosen = [(run, model_box(run, "Model", "model"))]
+    with right:
+        other = other_run("Compare with", "against", None if len(run.model_files) > 1 else run)
+        if other is not None:
+            chosen.append((other, model_box(other, "Its model", "against-model")))
+    ready = [(f"{one.label}/{path.name}", _model(path)) for one, path in chosen if path is not None]
+    return [(name, model) for name, model in ready if model is not None]
+
+
+def _model(path: Path) -> Ready | None:
+    """A model, in memory once for all; a message where it cannot be loaded."""
     with st.spinner("loading the model"):
         from inspection import models
 
         try:
-            return models.ready(models.checkpoint(run.folder))
+            return models.ready(path)
         except (UserError, OSError) as error:
             st.error("This run's model cannot be loaded.", icon=":material/error:")
             problem(error)
@@ -73,7 +86,7 @@ def _contents() -> list[tuple[str, bytes]]:
     return [(name, upload.getvalue()) for name, upload in given]
 
 
-def _one(name: str, content: bytes, models: list[tuple[Run, Ready]], why: bool) -> None:
+def _one(name: str, content: bytes, models: list[tuple[str, Ready]], why: bool) -> None:
     """A picture as it is, and a column for each model."""
     try:
         picture = pictures.uploaded(content)
@@ -84,10 +97,10 @@ def _one(name: str, content: bytes, models: list[tuple[Run, Ready]], why: bool) 
     with columns[0]:
         plain(name)
         st.image(picture, width=260)
-    for column, (run, model) in zip(columns[1:], models, strict=True):
+    for number, (column, (label, model)) in enumerate(zip(columns[1:], models, strict=True)):
         with column:
-            plain(run.label)
-            _said(model, content, picture, f"{run.label}-{name}", why)
+            plain(label)
+            _said(model, content, picture, f"{number}-{label}-{name}", why)
 
 
 def _said(model: Ready, content: bytes, picture: np.ndarray, key: str, why: bool) -> None:

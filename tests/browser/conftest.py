@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from tests.helpers import ENVIRONMENT, ROOT, run, write_config
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 SCREENSHOTS = ROOT / "docs" / "app" if os.environ.get("SCREENSHOTS") else None
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")  # a green picture with a clock, and no question
 PATIENCE = 60_000  # milliseconds, for a machine with other things to do
 LOADED = """() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
     && !document.querySelector('[data-testid=stSkeleton], [data-testid=stSpinner], [data-stale=true]')
@@ -31,20 +33,46 @@ LOADED = """() => document.querySelector('[data-testid=stApp]').dataset.testScri
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with runs of each kind, one of which has a model; not to be changed but for marks."""
+    """A folder with runs of each kind, two of which have a model; not to be changed but for marks."""
     folder = write_world(tmp_path_factory.mktemp("world"))
     changes = {"data_loader.args.image_size": [64, 48], "trainer.save_dir": str(folder / "saved"), "trainer.epochs": 3}
     train = folder / "train"
     train.mkdir()
-    result = run(train, "train.py", "-c", write_config(train, folder / "data" / "masks", changes), "-d", "cpu")
-    assert result.status == 0, result.errors
+    _run(train, "train.py", "-c", write_config(train, folder / "data" / "masks", changes))
+    (train / "alike.json").write_text(json.dumps(alike(folder)))
+    _run(train, "train.py", "-c", train / "alike.json")
+    _run(train, "test.py", "-r", next((folder / "saved/models/alike").glob("*")), "--split", "valid")
     return folder
+
+
+def alike(folder: Path) -> dict[str, Any]:
+    """The config of a small run of verification on the synthetic faces."""
+    args = {
+        "data_dir": str(folder / "data/faces"), "image_size": [32, 32], "batch_size": 32, "num_workers": 0,
+        "train_transforms": [], "eval_transforms": [], "sampler": {"args": {"identities": 8, "images": 4}},
+    }  # fmt: skip
+    trainer = {"epochs": 1, "precision": "fp32", "save_dir": str(folder / "saved"), "tensorboard": False, "verbosity": 0}
+    return {
+        "extends": str(ROOT / "configs/verify_timm.json"), "name": "alike", "arch": {"args": {"backbone": "test_efficientnet"}},
+        "data_loader": {"args": args}, "trainer": trainer,
+    }  # fmt: skip
+
+
+def _run(folder: Path, *words: str | Path) -> None:
+    result = run(folder, *map(str, words), "-d", "cpu")
+    assert result.status == 0, result.errors
 
 
 @pytest.fixture(scope="session")
 def trained(world: Path) -> str:
     """`name/id` of the run that has a model."""
     return f"tiny/{next((world / 'saved/models/tiny').glob('*')).name}"
+
+
+@pytest.fixture(scope="session")
+def embedding(world: Path) -> str:
+    """`name/id` of the run that compares faces, whose validation predictions are there."""
+    return f"alike/{next((world / 'saved/models/alike').glob('*')).name}"
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +116,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA])
         yield chromium
         chromium.close()
 

@@ -37,7 +37,7 @@ def portrait(world: Path, number: int = 0) -> Path:
 
 def test_runs_overlays_two_runs_and_names_the_key_in_which_their_configs_differ(person: Person) -> None:
     person.open("Runs", MASKS, **{"with": EARLIER})
-    assert person.metric("Runs") == "5"
+    assert person.metric("Runs") == "6"
     assert person.metric("In progress") == "0"
     assert person.page.get_by_test_id("stVegaLiteChart").count() == 3
     assert person.page.get_by_role("heading", name="Config difference").is_visible()

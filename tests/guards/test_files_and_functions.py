@@ -12,7 +12,7 @@ from tests.guards.sources import relative, scripts, sources, tree
 FILE_LINES, FUNCTION_LINES = 400, 60
 
 
-@pytest.mark.parametrize("path", [*sources(), *scripts()], ids=relative)
+@pytest.mark.parametrize("path", [*sources(), *sources("tests", "benchmarks"), *scripts()], ids=relative)
 def test_a_file_has_at_most_400_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES
 

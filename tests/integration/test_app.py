@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from base.run_folder import RunFolder
 from base.table import SampleTable
 from inspection import jobs
 from inspection.runs import Run
 from tests.app_world import write_result, write_run
 from tests.helpers import ROOT, arguments, run_folders
 from tests.unit.inspection.test_jail import TRAVERSALS
+from trainer.export import run_export
 from trainer.launch import launch
 from utils import checkpoint
 
@@ -169,6 +172,30 @@ def test_predict_answers_for_uploads_and_shows_where_the_answer_comes_from(run_f
     said = [text.value.split(":")[0] for text in page.text]
     assert [label for label in ("mask", "gender", "age") if label in said] == ["mask", "gender", "age"]
     assert "warm: what speaks for it" in [text.value for text in page.caption]
+
+
+def test_predict_answers_with_an_exported_file_as_with_its_checkpoint(run_folder: Path, app: Callable[..., AppTest]) -> None:
+    given = {"format": "onnx", "half": False, "int8": False, "samples": 4, "allow": None, "set": []}
+    run_export(Namespace(resume=str(run_folder), output=None, **given))
+    label = f"{run_folder.parent.name}/{run_folder.name}"
+    page = app("Predict", against=label, why="true", **{"against-model": "export/tiny.onnx"})
+    page.file_uploader[0].upload("me.png", picture(), "image/png").run()
+    assert not page.exception and not page.error
+    said = [text.value for text in page.text]
+    assert [f"{label}/best.pth" in said, f"{label}/tiny.onnx" in said] == [True, True]
+    for name in ("mask", "gender", "age"):
+        first, second = (text for text in said if text.startswith(f"{name}: "))
+        assert first == second
+    assert ["an ONNX file does not say where its answer comes from" in note.value for note in page.info] == [True]
+
+
+def test_a_chosen_file_that_is_no_model_is_a_message_in_its_place(run_folder: Path, app: Callable[..., AppTest]) -> None:
+    exported = RunFolder.at(run_folder).exported
+    exported.mkdir()
+    (exported / "tiny.onnx").touch()
+    page = app("Predict", model="export/tiny.onnx")
+    assert not page.exception
+    assert "tiny.onnx: is no exported model of this project" in page.error[1].value
 
 
 def test_predict_says_what_is_wrong_with_a_file_and_goes_on(run_folder: Path, app: Callable[..., AppTest]) -> None:

@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from base.predictions import Predictions
+from benchmarks import export as benchmark
 from tests.helpers import arguments, run, write_config
 from trainer import build, card, export, parity
 from trainer.export import run_export
 from trainer.launch import launch
 from trainer.testing import run_test
+from utils import files
 from utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,9 +31,9 @@ def best(masks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def options(best: Path, output: Path, **others: object) -> Namespace:
+def options(best: Path, output: Path | None, **others: object) -> Namespace:
     given = {"format": "onnx", "half": False, "int8": False, "samples": 16, "allow": None, "set": []}
-    return Namespace(resume=str(best), output=str(output), **{**given, **others})
+    return Namespace(resume=str(best), output=output and str(output), **{**given, **others})
 
 
 def scores(checkpoint: Path, output: Path | None) -> dict[str, float]:
@@ -58,6 +60,7 @@ def test_the_card_says_where_the_model_is_from(best: Path, onnx: Path) -> None:
     shown = json.loads(onnx.with_name("tiny.onnx.card.json").read_text())
     state = build.load_model(best, torch.device("cpu")).state
     assert shown["config_hash"] == state["config_hash"] and shown["split_hash"] == state["split_hash"]
+    assert shown["data"]["hash"] == files.hash_json(state["config"]["data_loader"])
     assert shown["parity"]["changed"] == 0 and shown["parity"]["decisions"] == 3 * shown["parity"]["samples"]
     assert shown["budget"] == {"max_params": 1e6, "max_model_mb": None}
     assert 0 < shown["latency"]["torch"]["p50_ms"] <= shown["latency"]["torch"]["p95_ms"]
@@ -98,6 +101,24 @@ def test_an_exported_program_is_written(best: Path, tmp_path: Path) -> None:
     program = torch.export.load(tmp_path / "tiny.pt2", extra_files=extra)
     assert json.loads(extra["laurel.json"])["classes"]["mask"] == ["worn", "incorrect", "not worn"]
     assert len(program.module()(torch.zeros(3, 3, 32, 32, dtype=torch.uint8))) == 3
+
+
+def test_the_table_of_all_kinds_has_size_agreement_and_time_of_each(best: Path) -> None:
+    head, columns, *lines = benchmark.rows(best, [], 8)
+    assert "pictures compared (validation)" in head and columns.split()[:2] == ["MB", "p50"]
+    found = {line[:24].strip(): line[24:].split() for line in lines}
+    assert list(found) == ["torch", *(f"{form} {kind}" for form, kinds in export.KINDS.items() for kind in kinds)]
+    assert float(found["onnx int8"][0]) < float(found["onnx fp16"][0]) < float(found["onnx fp32"][0])
+    assert all(float(row[1]) <= float(row[2]) for row in found.values())
+    assert found["onnx fp32"][5:] == ["0", "of", "24"]
+
+
+def test_an_exported_program_is_not_loaded_since_that_may_execute_anything(tmp_path: Path) -> None:
+    (tmp_path / "tiny.pt2").write_bytes(b"whatever")
+    with pytest.raises(
+        UserError, match=r"tiny.pt2: is an exported program, .* give the checkpoint, or an export as onnx or torch"
+    ):
+        scores(tmp_path / "tiny.pt2", tmp_path)
 
 
 def test_a_model_that_disagrees_is_not_written(best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,17 @@
 import json
 import os
 import signal
+from argparse import Namespace
 
 import pytest
 import torch
 
 from base.base_callback import BaseCallback
+from base.run_folder import RunFolder
 from tests.helpers import Script, arguments, run, write_config
 from tests.shipped import STAGED, name
 from trainer import build, stages
+from trainer.export import run_export
 from trainer.group import Group, groups
 from trainer.launch import launch
 from utils import config
@@ -235,3 +238,24 @@ def test_testing_a_group_is_testing_its_last_stage(staged, tmp_path):
     assert (result.status, result.errors) == (0, "")
     manifest = json.loads((tmp_path / "out" / "predictions.manifest.json").read_text())
     assert manifest["checkpoints"][0]["run"] == group.run("two").name
+
+
+def test_a_group_is_exported_as_its_last_stage(staged, tmp_path):
+    train(staged(), set=["trainer.epochs=1"])
+    group = only_group(tmp_path)
+    given = {"format": "torch", "half": False, "int8": False, "samples": 4, "allow": None}
+    run_export(Namespace(resume=str(group.folder), output=None, set=[], **given))
+    written = RunFolder.at(group.run("two")).exported / "group-two.pth"
+    about = CheckpointFolder(written.parent).load(written.name)
+    assert about["checkpoint"]["run"] == group.run("two").name
+
+
+def test_a_group_that_is_not_finished_is_not_exported(staged, tmp_path):
+    ended = run(tmp_path, "train.py", "-c", staged(changes={"trainer.epochs": 1}), "-d", "cpu")
+    assert ended.status == 0, ended.errors
+    folder = only_group(tmp_path).folder
+    RunFolder.at(only_group(tmp_path).run("two")).set_status("running")
+    for words in (("model.export",), ("trainer.bundle",)):
+        ended = run(tmp_path, "-m", *words, "-r", folder)
+        assert (ended.status, len(ended.lines)) == (2, 1)
+        assert "two is not finished; go on with train.py" in ended.errors

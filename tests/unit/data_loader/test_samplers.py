@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from base.base_data_loader import SAMPLERS
 from base.table import SampleTable
-from data_loader.image_loader import repeats
-from data_loader.samplers import BalancedSampler, ShuffleSampler, WeightedSampler
+from data_loader.samplers import BalancedSampler, ShuffleSampler, WeightedSampler, repeats
 from utils.errors import UserError
 
 

@@ -49,7 +49,9 @@ class Corner(BaseModel):
 def ready(model: BaseModel) -> Ready:
     """With a loader that gives a picture with a red corner whatever the bytes."""
     fusion = SimpleNamespace(build=lambda spec: MeanFusion())
-    settings = SimpleNamespace(config=SimpleNamespace(trainer=SimpleNamespace(precision="fp32"), views=[], fusion=fusion))
+    settings = SimpleNamespace(
+        config=SimpleNamespace(trainer=SimpleNamespace(precision="fp32"), views=[], fusion=fusion, metrics=[])
+    )
     picture = np.zeros((SIZE, SIZE, 3), np.uint8)
     picture[: SIZE // 2, : SIZE // 2, 0] = 200
     affine = torch.eye(2, 3)

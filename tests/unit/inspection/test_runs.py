@@ -26,6 +26,19 @@ def test_the_newest_run_comes_first_whatever_its_name(tmp_path: Path) -> None:
     assert [run.folder.parent.name for run in all_runs(tmp_path)] == ["c", "b", "a"]
 
 
+def test_models_to_choose_are_the_best_the_last_those_of_epochs_and_what_was_exported(tmp_path: Path) -> None:
+    folders = write_run(tmp_path, "a/20260101-000000-0000", {"name": "x"}, learning(1))
+    for name in ("checkpoint-epoch10.pth", "checkpoint-epoch9.pth", "best.pth"):
+        (folders.models / name).touch()
+    folders.exported.mkdir()
+    for name in ("x.onnx", "x.onnx.card.json", "x.pt2", "x.pth"):
+        (folders.exported / name).touch()
+    wanted = ["best.pth", "last.pth", "checkpoint-epoch9.pth", "checkpoint-epoch10.pth", "export/x.onnx", "export/x.pth"]
+    found = Run(folders.models).model_files
+    assert list(found) == wanted
+    assert all(path.exists() for path in found.values())
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"trainer": 3}', "\x00", '{"trainer": {"monitor": 7}}', "[" * 5000])
 def test_a_broken_config_is_said_and_the_rest_goes_on(tmp_path: Path, text: str) -> None:
     write_run(tmp_path, "good/20260102-000000-0000", {"name": "good"}, learning(2))

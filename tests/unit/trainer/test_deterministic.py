@@ -28,6 +28,20 @@ def test_the_operation_is_named_in_one_line(tiny_config: Callable[..., Path], mo
     assert "\n" not in str(raised.value)
 
 
+def test_an_operation_of_a_gpu_is_named_from_what_torch_says_there(
+    tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(*_: object) -> dict[str, torch.Tensor]:
+        raise RuntimeError(
+            "adaptive_max_pool2d_backward_cuda does not have a deterministic implementation, but you set "
+            "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this operation, …"
+        )
+
+    monkeypatch.setattr(SupervisedTrainer, "train_step", step)
+    with pytest.raises(RunError, match="the operation adaptive_max_pool2d_backward_cuda is not reproducible on"):
+        launch(arguments(tiny_config()))
+
+
 def test_other_errors_stay_as_they_are(tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def step(*_: object) -> dict[str, torch.Tensor]:
         raise RuntimeError("out of memory")
