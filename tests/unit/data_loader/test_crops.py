@@ -14,6 +14,7 @@ import PIL.Image
 import pytest
 import torch
 
+from base.pseudo_labels import PseudoLabels
 from data_loader import crops
 from data_loader.crops import Crops, read_boxes
 from data_loader.cutting import NO_CROPPERS
@@ -128,6 +129,17 @@ def test_training_and_evaluation_see_only_what_is_in_the_box(cropped: Any, worke
     for split in ("valid", "test"):
         assert all(all_red(batch["image"]) for _, batch in loader.evaluation(split))
         assert all_red(loader.picture(split, 3))
+
+
+@pytest.mark.parametrize("cache_mb", [0, 64])
+def test_adopted_pictures_are_cut_to_their_boxes(cropped: Any, cache_mb: int) -> None:
+    loader = cropped({"cache_mb": cache_mb})
+    assert all(all_red(batch["image"]) for batch in loader.train(0))  # boxes of the table of before are known
+    rows = np.array([0, 2])
+    loader.adopt("test", PseudoLabels.joined([("mask", rows, np.array([1, 2]), np.array([0.9, 0.8]))]), 1.0)
+    seen = list(loader.train(1))
+    assert sum(len(batch["index"]) for batch in seen) == len(loader.table("train"))
+    assert all(all_red(batch["image"]) for batch in seen)
 
 
 def test_without_crops_the_green_is_seen_too(cropped: Any) -> None:

@@ -126,7 +126,7 @@ def test_validation_is_not_mixed(make_loader):
 
 def test_training_pictures_that_are_evaluated_are_not_mixed(make_loader):
     """As those that an export calibrates its integers on."""
-    plain, mixed = make_loader(), make_loader(mix=[MixUp(p=1.0)])
+    plain, mixed = make_loader(), make_loader(mix=[{"type": "MixUp"}])
     for (_, one), (_, other) in zip(plain.evaluation("train"), mixed.evaluation("train"), strict=True):
         assert torch.equal(one["image"], other["image"])
         assert SHARE not in other["target"]
@@ -144,8 +144,8 @@ def test_a_partner_that_cannot_be_read_is_named_and_not_the_sample(make_loader):
     partner = loader.sample(key, 0, 0).partner
     path, real = loader.table("train").path(partner), loader.read
 
-    def read(wanted):
-        return real(wanted.with_suffix(".gone") if wanted == path else wanted)
+    def read(wanted, box=None):
+        return real(wanted.with_suffix(".gone") if wanted == path else wanted, box)
 
     loader.read = read
     assert list(loader.make(key).reasons) == [partner]
