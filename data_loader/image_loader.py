@@ -295,8 +295,10 @@ class ImageLoader(BaseDataLoader):
 
     def _place(self, split: str, row: int) -> int | None:
         """Of a sample's picture in the cache; None for what the cache does not hold."""
+        if split not in LABELLED:
+            return None  # nor is any other split read for its sake
         own = len(self._sides.train)
-        return {"train": row if row < own else None, "valid": own + row}.get(split)
+        return own + row if split == "valid" else row if row < own else None
 
     @cached_property
     def _cache(self) -> PictureCache | None:
