@@ -65,7 +65,7 @@ class BaseModel(nn.Module, Checked, ABC):
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters before the head in groups, from the picture on: what may be trained apart, or more slowly.
 
-        None where nothing is known of their order; what is in no group is trained as the head is.
+        An empty list where nothing is known of their order; what is in no group is trained as the head is.
         """
         return []
 
