@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 STATUS = "status.json"
 LOCK = ".lock"
+GROUP, ENSEMBLE = "group.json", "ensemble.json"  # what says that a folder holds several runs
+STAGES, FOLDS = "stages", "folds"  # kinds of group
+OUT_OF_FOLD = "out-of-fold"  # folder of predictions for all training samples, each by the model that did not see it
 FINISHED = ("finished", "early stop")
 
 

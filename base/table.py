@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,16 @@ class SampleTable:
         gone = pc.is_in(self.columns["id"], value_set=pa.array(list(ids), pa.string()))
         return SampleTable(self.root, self.columns.filter(pc.invert(gone)), self.related)
 
+    def digest(self, but: Collection[str] = ()) -> str:
+        """SHA-256 over names and cells, related tables included; not over where the pictures are, nor the columns in `but`."""
+        found = hashlib.sha256()
+        for table in (self.columns.drop_columns(["path"]), *(self.related[name] for name in sorted(self.related))):
+            for name in sorted(set(table.column_names) - set(but)):
+                found.update(f"\n{name}\n".encode())
+                for piece in _pieces(table[name].combine_chunks()):
+                    found.update(piece)
+        return found.hexdigest()
+
     def write(self, path: Path) -> None:
         """Write columns and `root` as Parquet, for who has the predictions and not the data; related tables as `<stem>-<name>`.
 
@@ -127,6 +138,18 @@ class SampleTable:
             return cls(Path((table.schema.metadata or {})[b"root"].decode()), table, related)
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise UserError(f"{path}: is not a table of samples ({str(error).splitlines()[0]})") from None
+
+
+def _pieces(cells: pa.Array) -> Iterator[bytes]:
+    """All values as bytes, which do not depend on how Arrow keeps them."""
+    kind = cells.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        yield from _pieces(pc.list_value_length(cells))
+        yield from _pieces(pc.list_flatten(cells))
+    elif (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not cells.null_count:
+        yield np.asarray(cells.to_numpy()).astype("<i8" if pa.types.is_integer(kind) else "<f8").tobytes()
+    else:
+        yield "\0".join(map(repr, cells.to_pylist())).encode()
 
 
 def _labelled_by_fold(tables: Mapping[int, pa.Table]) -> pa.Table:

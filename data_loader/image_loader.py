@@ -19,6 +19,7 @@ from base.contracts import Batch, DataSpec, RunContext, Target
 from base.table import SampleTable, some
 from data_loader import duplicates, samplers, scan, splits
 from data_loader.croppers import BaseCropper
+from data_loader.crops import COLUMN as CROP
 from data_loader.crops import Crops
 from data_loader.cutting import Cutting
 from data_loader.decode import Box, ImageError, Size, cut, decode_image, read_image, resize
@@ -26,7 +27,7 @@ from data_loader.labels import correct
 from data_loader.splits import Split
 from data_loader.stream import CAN_FORK, BatchKey, BatchStream, Failure, PictureCache
 from data_loader.transforms import BaseTransform, Pipeline
-from utils import distributed
+from utils import distributed, files
 from utils.errors import UserError
 from utils.seed import derive
 
@@ -182,8 +183,11 @@ class ImageLoader(BaseDataLoader):
         return self.cutting.box(split, self.table(split), row)
 
     def fingerprint(self) -> dict[str, str]:
-        """Of the boxes that training and validation pictures are cut to."""
-        return self.cutting.fingerprint(lambda: (self._sides.train, self._sides.valid))
+        """Of labels and all else that is read of training and validation samples, and of the boxes that they are cut to."""
+        sides = (self._sides.train, self._sides.valid)
+        corrected = {} if self.corrections is None else {"data_loader.args.corrections": files.sha256(Path(self.corrections))}
+        read = files.hash_lines(side.digest(but=[CROP]) for side in sides)
+        return {**corrected, "data_loader.args.reader": read, **self.cutting.fingerprint(lambda: sides)}
 
     def _without_unreadable(self, table: SampleTable) -> tuple[SampleTable, dict[str, str]]:
         if self.unreadable == "skip":

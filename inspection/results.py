@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from base.contracts import DataSpec
 from base.labels import combined_class, combined_names, reported
 from base.predictions import Predictions
+from base.run_folder import OUT_OF_FOLD
 from base.table import SampleTable
 from inspection.cache import by_file
 from inspection.jail import below
@@ -141,7 +142,12 @@ class Result:
 def found(run: Run) -> list[str]:
     """The folders with predictions of a run, by name, those of validation first."""
     folders = [path.parent for path in run.log.glob(f"*/{FILE}")]
-    return sorted((path.name for path in folders), key=lambda name: (not name.startswith("valid"), name))
+    return sorted((path.name for path in folders), key=lambda name: (not of_split(name, "valid"), name))
+
+
+def of_split(name: str, split: str) -> bool:
+    """Whether the predictions in a folder of that name are of a split; what folds held out is validation."""
+    return name.startswith(split) or (split == "valid" and name == OUT_OF_FOLD)
 
 
 def read(run: Run, name: str) -> Result:

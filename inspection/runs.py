@@ -1,4 +1,4 @@
-"""The runs below a folder such as `saved/`: how far each is, how good it became, what it takes of the disk."""
+"""The runs below a folder such as `saved/`, alone and joined: how far each is, how good it became, what it takes of the disk."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from base.monitor import Monitor
-from base.run_folder import RunFolder
+from base.run_folder import ENSEMBLE, FINISHED, FOLDS, GROUP, OUT_OF_FOLD, RunFolder
 from inspection.cache import by_file
 from utils import files
 from utils.config import differences, key_text, show
@@ -49,9 +49,19 @@ class Run:
         return "stopped" if run.status == "running" and not run.busy else run.status
 
     @property
+    def config_file(self) -> Path:
+        """The config as it was written."""
+        return self.folder / "config.json"
+
+    @property
     def config(self) -> dict[str, Any]:
-        """The config as it was written; empty where it cannot be read."""
-        return _json(self.folder / "config.json")
+        """What is in that; empty where it cannot be read."""
+        return _json(self.config_file)
+
+    @property
+    def parts(self) -> list[Run]:
+        """The runs that have epochs: itself, or what is joined in it."""
+        return [self]
 
     @property
     def epochs(self) -> pd.DataFrame:
@@ -62,7 +72,7 @@ class Run:
     def problem(self) -> str:
         """What is broken; empty if nothing is."""
         if not self.config:
-            return f"{self.folder / 'config.json'}: cannot be read"
+            return f"{self.config_file}: cannot be read"
         return "" if list(self.folder.glob("*.pth")) else f"{self.folder}: holds no checkpoint yet"
 
     @property
@@ -102,21 +112,143 @@ class Run:
         return {**hashed, "split": str(_json(self.folder / "source.json").get("split_hash", ""))[:SHORT]}
 
 
+@dataclass(frozen=True)
+class Joined(Run):
+    """Several runs as one, with predictions and a score of its own, and no epochs."""
+
+    file: ClassVar[str]  # says which runs these are
+
+    @property
+    def config_file(self) -> Path:
+        return (self.parts or [Run(self.folder)])[0].config_file
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        return pd.DataFrame()
+
+    @cached_property
+    def problem(self) -> str:
+        if not self.parts:
+            return f"{self.folder / self.file}: cannot be read, or names no run that has begun"
+        return "; ".join(filter(None, (run.problem for run in self.parts)))
+
+
+@dataclass(frozen=True)
+class Folds(Joined):
+    """A group of folds. Its predictions of validation are those of all training samples."""
+
+    file = GROUP
+
+    @property
+    def status(self) -> str:
+        run = RunFolder.at(self.folder)
+        return run.status if run.status in FINISHED else "running" if run.busy else "stopped"
+
+    @cached_property
+    def members(self) -> dict[str, Run]:
+        """The last run of each fold that has begun, by the fold's name."""
+        entries = _json(self.folder / GROUP).get("members")
+        found: dict[str, Run] = {}
+        for name, entry in entries.items() if isinstance(entries, dict) else ():
+            begun = entry.get("run") if isinstance(entry, dict) else None
+            if isinstance(begun, str):
+                found[str(name).partition("/")[0]] = Run(_below(self.folder, begun))
+        return found
+
+    @property
+    def parts(self) -> list[Run]:
+        return [*self.members.values()]
+
+    @property
+    def model_files(self) -> dict[str, Path]:
+        return {f"{fold} {name}": path for fold, run in self.members.items() for name, path in run.model_files.items()}
+
+    @property
+    def best(self) -> float | None:
+        """The watched score of what the folds held out."""
+        return _number(_json(self.log / OUT_OF_FOLD / "metrics.json").get(self.monitor.name.removeprefix("val/")))
+
+
+@dataclass(frozen=True)
+class Ensemble(Joined):
+    """Several runs or groups with the weights that were fitted for them."""
+
+    file = ENSEMBLE
+
+    @property
+    def log(self) -> Path:
+        return self.folder
+
+    @property
+    def status(self) -> str:
+        return FINISHED[0]
+
+    @cached_property
+    def members(self) -> list[Path]:
+        """The folders, or checkpoints, of those that take part."""
+        entries = _json(self.folder / ENSEMBLE).get("members")
+        paths = [entry.get("path") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+        return [_below(self.folder, path) for path in paths if isinstance(path, str)]
+
+    @cached_property
+    def parts(self) -> list[Run]:
+        """The runs of all members; those of an ensemble that takes part in this one are among them."""
+        found, to_open, opened = dict[Path, Run](), self.members[::-1], {self.folder}
+        while to_open:
+            path = to_open.pop()
+            run = run_at(path)
+            if isinstance(run, Ensemble):
+                to_open += [] if path in opened else run.members[::-1]
+                opened.add(path)
+            else:
+                found |= {part.folder: part for part in run.parts}
+        return [*found.values()]
+
+    @property
+    def model_files(self) -> dict[str, Path]:
+        return {f"{run.label} {name}": path for run in self.parts for name, path in run.model_files.items()}
+
+    @property
+    def best(self) -> float | None:
+        """What its weights were fitted for."""
+        return _number(_json(self.folder / ENSEMBLE).get("score"))
+
+    @property
+    def bytes(self) -> int:
+        return sum(_sizes(self.folder))
+
+
+def run_at(path: Path) -> Run:
+    """What is kept in a folder; the run of a checkpoint."""
+    folder = path.parent if path.is_file() else path
+    if (folder / ENSEMBLE).exists():
+        return Ensemble(folder)
+    return Folds(folder) if (folder / GROUP).exists() else Run(folder)
+
+
 def all_runs(saved: Path = SAVED) -> list[Run]:
-    """Every run that has written its config or a checkpoint, the newest first."""
-    found = {path.parent for name in ("config.json", "*.pth") for path in (saved / "models").glob(f"*/*/{name}")}
-    return [Run(folder) for folder in sorted(found, key=lambda folder: (folder.name, folder.parent.name), reverse=True)]
+    """Every run that has written its config or a checkpoint, groups of folds and ensembles among them, the newest first."""
+    names = ("config.json", "*.pth", GROUP, ENSEMBLE)
+    found = {path.parent for name in names for path in (saved / "models").glob(f"*/*/{name}")}
+    found |= {path.parent for path in saved.glob(f"*/{ENSEMBLE}")}
+    runs = [run_at(folder) for folder in found if _json(folder / GROUP).get("kind", FOLDS) == FOLDS]
+    return sorted(runs, key=lambda run: (run.folder.name, run.folder.parent.name), reverse=True)
 
 
 def overview(runs: Iterable[Run]) -> pd.DataFrame:
     """A row per run, as people compare them."""
     rows = []
     for run in runs:
-        epochs = run.epochs
-        last = int(epochs["epoch"].max()) if "epoch" in epochs and len(epochs) else 0
-        row = {"run": run.label, "status": run.status, "epochs": last, "monitored": run.monitor.name, "best": run.best}
-        rows.append({**row, **run.hashes(), "MB": run.bytes / 1e6, "problem": run.problem})
+        stands = {"run": run.label, "status": run.status, "epochs": _last_epoch(run)}
+        reached = {"monitored": run.monitor.name, "best": run.best}
+        rows.append({**stands, **reached, **run.hashes(), "MB": run.bytes / 1e6, "problem": run.problem})
     return pd.DataFrame(rows)
+
+
+def _last_epoch(run: Run) -> int:
+    """How many epochs there are, of all parts together."""
+    each = [part.epochs for part in run.parts]
+    return sum(int(epochs["epoch"].max()) for epochs in each if "epoch" in epochs and len(epochs))
 
 
 def scores(runs: Iterable[Run]) -> list[str]:
@@ -200,6 +332,15 @@ def _parsed(line: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _below(folder: Path, path: str) -> Path:
+    """A path that a file in the folder gives; it may lead out of it."""
+    return Path(os.path.normpath(folder / path))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if _is_number(value) else None
 
 
 def _is_number(value: Any) -> bool:

@@ -52,11 +52,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    shelf = Shelf(device.select(args.device), verbosity=2)
-    try:
+    with Shelf(device.select(args.device), verbosity=2) as shelf:
         a, b = ([evaluation(path, shelf) for path in paths] for paths in ([args.a, *args.more_a], [args.b, *args.more_b]))
-    finally:
-        shelf.close()
     differences = compare(a, b)
     width = max(len(one.name) for one in differences)
     print(f"{'':{width}}  {'A':>9}  {'B':>9}  {'B - A':>9}  {'95 % interval':^22}  B higher in")

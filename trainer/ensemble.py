@@ -14,11 +14,12 @@ from pathlib import Path
 from base.base_metric import BaseMetric
 from base.monitor import Monitor, unknown_score
 from base.predictions import Predictions
+from base.run_folder import ENSEMBLE, OUT_OF_FOLD
 from base.table import SampleTable
 from trainer import build
 from trainer.held_out import held_out
-from trainer.predictor import OUT_OF_FOLD, Predictor, Several, fused
-from trainer.shelf import ENSEMBLE, Shelf, hashes
+from trainer.predictor import Predictor, Several, fused
+from trainer.shelf import Shelf, hashes
 from trainer.testing import evaluate
 from utils import device, files
 from utils.errors import UserError, run
@@ -40,11 +41,8 @@ def main() -> int:
     args = parse()
     if len(args.members) < 2:
         raise UserError("an ensemble has at least two members; name more runs or groups")
-    shelf = Shelf(device.select(args.device), verbosity=2)
-    try:
+    with Shelf(device.select(args.device), verbosity=2) as shelf:
         fit(args.members, args.output, args.monitor, shelf)
-    finally:
-        shelf.close()
     return 0
 
 

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 
 from base.base_data_loader import Folds
-from base.run_folder import FINISHED, RunFolder
+from base.run_folder import FINISHED, FOLDS, GROUP, RunFolder
 from base.table import SampleTable
 from trainer import build, resuming
 from trainer.build import Experiment
-from trainer.group import DONE, FILE, FOLDS, Group, Member
+from trainer.group import DONE, Group, Member
 from trainer.predictor import FoldModels
 from trainer.run import CONFIG
 from trainer.shelf import Shelf
@@ -47,11 +47,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    shelf = Shelf(device.select(args.device), verbosity=2)
-    try:
+    with Shelf(device.select(args.device), verbosity=2) as shelf:
         join(args.runs, shelf)
-    finally:
-        shelf.close()
     return 0
 
 
@@ -108,19 +105,16 @@ def _set_fold(values: dict[str, Any], key: str, fold: int) -> None:
 
 def conclude(group: Group, chosen: torch.device, verbosity: int) -> None:
     """Where all folds are there, predict what each held out, with scores and their intervals; else say what is missing."""
-    shelf = Shelf(chosen, verbosity=verbosity)
-    try:
+    with Shelf(chosen, verbosity=verbosity) as shelf:
         models = shelf.open([group.folder])
         assert isinstance(models, FoldModels)
         if models.missing:
             rest = ",".join(map(str, models.missing))
             print(f"still to train: --folds {rest}; then join them: python -m trainer.folds {group.folder} …")
-        else:
-            for line in _seen_before(group, models, chosen):
-                print(line)
-            _write(models)
-    finally:
-        shelf.close()
+            return
+        for line in _seen_before(group, models, chosen):
+            print(line)
+        _write(models)
 
 
 def _write(models: FoldModels) -> None:
@@ -192,7 +186,7 @@ def _number(experiment: Experiment) -> int:
 
 def _runs(path: Path) -> list[Path]:
     """The last run of each fold of a group; any other folder as it is."""
-    if not (path / FILE).exists():
+    if not (path / GROUP).exists():
         return [path]
     group = Group(path)
     if group.kind != FOLDS:

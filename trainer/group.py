@@ -13,15 +13,14 @@ from typing import IO, Any
 
 import torch
 
-from base.run_folder import FINISHED, RunFolder
+from base.run_folder import FINISHED, FOLDS, GROUP, RunFolder
 from trainer import build, resuming, run
 from trainer.init_from import Selection
 from utils import checkpoint, config, distributed, files
 from utils.config import RawConfig
 from utils.errors import UserError
 
-FILE, LOCK = "group.json", ".lock"
-STAGES, FOLDS = "stages", "folds"  # kinds of group
+LOCK = ".lock"
 DONE = FINISHED[0]
 
 
@@ -49,13 +48,13 @@ class Group:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         try:
-            content = json.loads((self.folder / FILE).read_text(encoding="utf-8"))
+            content = json.loads((self.folder / GROUP).read_text(encoding="utf-8"))
             self.kind, self.members = str(content["kind"]), dict(content["members"])
             self.runs: dict[str, str | None] = {name: member["run"] for name, member in self.members.items()}
         except OSError as error:
-            raise UserError(f"{folder}: is no group of runs ({FILE}: {error.strerror}); give one, or leave -r out") from None
+            raise UserError(f"{folder}: is no group of runs ({GROUP}: {error.strerror}); give one, or leave -r out") from None
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{folder / FILE}: is damaged; start a new group without -r") from None
+            raise UserError(f"{folder / GROUP}: is damaged; start a new group without -r") from None
 
     @classmethod
     def create(cls, save_dir: Path, name: str, kind: str, members: Sequence[Member]) -> Group:
@@ -63,7 +62,7 @@ class Group:
         parent = save_dir / "models" / name
         folder = parent / files.make_run_id(parent)
         entries = {member.name: {"config": member.raw.values, "start": member.start(), "run": None} for member in members}
-        files.write_json(folder / FILE, {"kind": kind, "members": entries})
+        files.write_json(folder / GROUP, {"kind": kind, "members": entries})
         return cls(folder)
 
     def run(self, name: str) -> Path | None:
@@ -86,7 +85,7 @@ class Group:
         """A member's run has begun. The main process alone writes it."""
         self.runs[name] = self.members[name]["run"] = os.path.relpath(models.absolute(), self.folder)
         if distributed.is_main():
-            files.write_json(self.folder / FILE, {"kind": self.kind, "members": self.members})
+            files.write_json(self.folder / GROUP, {"kind": self.kind, "members": self.members})
 
     def finished(self, name: str) -> bool:
         """Whether a member's run has come to its end."""
@@ -117,13 +116,13 @@ class Group:
             entry = self.members[member.name]
             if entry.get("start") != member.start():
                 raise UserError(f"{member.name} begins with other weights than in {self.folder}")
-            stored = build.check(config.from_values(entry["config"], str(self.folder / FILE)))
+            stored = build.check(config.from_values(entry["config"], str(self.folder / GROUP)))
             resuming.require_resumable(stored.config, build.check(member.raw).config, member.raw.file, resuming.WITH_ITS_START)
 
 
 def groups(save_dir: Path, name: str) -> list[Path]:
     """The folders of all groups of one name, the newest last."""
-    return sorted((path.parent for path in (save_dir / "models" / name).glob(f"*/{FILE}")), key=lambda folder: folder.name)
+    return sorted((path.parent for path in (save_dir / "models" / name).glob(f"*/{GROUP}")), key=lambda folder: folder.name)
 
 
 def final_run(path: Path) -> Path:
@@ -131,7 +130,7 @@ def final_run(path: Path) -> Path:
 
     Raises UserError where a member is not finished, or where none is the last because they are the folds of a split.
     """
-    if not (path / FILE).exists():
+    if not (path / GROUP).exists():
         return path
     group = Group(path)
     if group.kind == FOLDS:

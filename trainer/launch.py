@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from base.run_folder import FINISHED, RunFolder, runs
+from base.run_folder import FINISHED, FOLDS, STAGES, RunFolder, runs
 from trainer import build, folds, group, resuming, stages
 from trainer.group import Member
 from trainer.run import Start, load, run_of, train
@@ -62,9 +62,9 @@ def launch(args: argparse.Namespace) -> int:
 
 def _launch_group(args: argparse.Namespace, name: str, members: list[Member], chosen: torch.device) -> int:
     if args.folds is None:
-        return group.train(args, name, group.STAGES, members, chosen)
+        return group.train(args, name, STAGES, members, chosen)
     verbosity = build.check(members[0].raw).config.trainer.verbosity
-    return group.train(args, name, group.FOLDS, members, chosen, lambda found: folds.conclude(found, chosen, verbosity))
+    return group.train(args, name, FOLDS, members, chosen, lambda found: folds.conclude(found, chosen, verbosity))
 
 
 def _launch_one(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.device) -> int:

@@ -15,7 +15,7 @@ import torch
 from base.base_data_loader import BaseDataLoader, Folds
 from base.base_loss import BaseLoss
 from base.predictions import Predictions, not_finite
-from base.run_folder import RunFolder
+from base.run_folder import OUT_OF_FOLD, RunFolder
 from base.table import SampleTable, some
 from trainer import build
 from trainer.build import Loaded
@@ -23,8 +23,6 @@ from trainer.predict import Inference, predict
 from utils import files
 from utils.checkpoint import weights_hash
 from utils.errors import UserError
-
-OUT_OF_FOLD = "out-of-fold"  # folder of predictions for all training samples, each by the model that did not see it
 
 
 class Predictor(ABC):

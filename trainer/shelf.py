@@ -10,13 +10,12 @@ from typing import Any
 import torch
 
 from base.base_data_loader import BaseDataLoader
+from base.run_folder import ENSEMBLE, FOLDS, GROUP
 from trainer import build
-from trainer.group import FILE, FOLDS, Group
+from trainer.group import Group
 from trainer.predictor import Checkpoint, FoldModels, Place, Predictor, Several
 from utils import files
 from utils.errors import UserError
-
-ENSEMBLE = "ensemble.json"
 
 
 class Shelf:
@@ -36,7 +35,10 @@ class Shelf:
         _require_compatible(found.checkpoints)
         return found
 
-    def close(self) -> None:
+    def __enter__(self) -> Shelf:
+        return self
+
+    def __exit__(self, *details: object) -> None:
         """Stop what the loaders started."""
         for loader in self._loaders.values():
             loader.close()
@@ -44,7 +46,7 @@ class Shelf:
     def _open(self, path: Path) -> Predictor:
         if (path / ENSEMBLE).exists():
             return self._ensemble(path)
-        if not (path / FILE).exists():
+        if not (path / GROUP).exists():
             return self.checkpoint(path)
         group = Group(path)
         return self._folds(group) if group.kind == FOLDS else self.checkpoint(group.required_run(list(group.members)[-1]))

@@ -35,8 +35,7 @@ class Fitted:
 
 def run_test(args: argparse.Namespace) -> int:
     """Predict, write, score; say where everything is."""
-    shelf = Shelf(device.select(args.device), args.set, args.verbosity)
-    try:
+    with Shelf(device.select(args.device), args.set, args.verbosity) as shelf:
         predictor = shelf.open(_paths(args))
         split = args.split or ("test" if "test" in predictor.first.loader.splits else "valid")
         if split == "valid":
@@ -44,8 +43,6 @@ def run_test(args: argparse.Namespace) -> int:
             predictor.require_whole()
             _say_other_data(predictor)
         evaluate(predictor, split, Path(args.output) if args.output else predictor.folder(split))
-    finally:
-        shelf.close()
     return 0
 
 

@@ -96,7 +96,7 @@ def chosen_result(run: Run, kinds: Collection[str], split: str = "valid") -> Res
         else:
             offer(run, split)
         return None
-    fitting.sort(key=lambda name: not name.startswith(split))
+    fitting.sort(key=lambda name: not results.of_split(name, split))
     name = st.selectbox("Predictions", fitting, key="of", bind=QUERY)
     try:
         return results.read(run, name)

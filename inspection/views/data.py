@@ -34,11 +34,11 @@ def show() -> None:
 
     try:
         with st.spinner("reading the data"):
-            data = open_data(run.folder / "config.json")
+            data = open_data(run.config_file)
     except UserError as error:
         st.error("The data of this run cannot be read.", icon=":material/error:")
         problem(error)
-        commands(f"python -m data_loader.prepare check -c {run.folder / 'config.json'}")
+        commands(f"python -m data_loader.prepare check -c {run.config_file}")
         return
     part = st.segmented_control(
         "Show", PARTS, default=PARTS[0], key="part", bind=QUERY, required=True, label_visibility="collapsed"

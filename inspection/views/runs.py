@@ -28,7 +28,8 @@ def show() -> None:
     chosen = [run, *(other for other in runs if other.label in others)]
     if run.problem:
         problem(run.problem)
-    st.fragment(_curves, run_every=REFRESH if any(other.status == "running" for other in chosen) else None)(chosen)
+    parts = list({part.folder: part for other in chosen for part in other.parts}.values())
+    st.fragment(_curves, run_every=REFRESH if any(part.status == "running" for part in parts) else None)(parts)
     for other in chosen[1:]:
         _difference(other, run)
     with st.expander("Config of this run"):

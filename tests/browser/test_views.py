@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from base.predictions import Predictions
+from base.run_folder import OUT_OF_FOLD
 from base.table import SampleTable
 from data_loader.labels import correct
-from tests.app_world import DRIVERS, EARLIER, FACES, LABELS, MASKS, learning, write_run
+from tests.app_world import DRIVERS, EARLIER, FACES, JOINED, LABELS, MASKS, learning, write_run
 from tests.browser.conftest import Person
 from utils import files
 
@@ -37,7 +38,7 @@ def portrait(world: Path, number: int = 0) -> Path:
 
 def test_runs_overlays_two_runs_and_names_the_key_in_which_their_configs_differ(person: Person) -> None:
     person.open("Runs", MASKS, **{"with": EARLIER})
-    assert person.metric("Runs") == "6"
+    assert person.metric("Runs") == "7"
     assert person.metric("In progress") == "0"
     assert person.page.get_by_test_id("stVegaLiteChart").count() == 3
     assert person.page.get_by_role("heading", name="Config difference").is_visible()
@@ -97,6 +98,15 @@ def test_a_deep_link_opens_the_filtered_samples_and_a_search_narrows_them(person
     answer = predictions.array("gender").argmax(axis=1)
     wanted = (answer != samples.numbers("gender")) & np.array(["mask1" in name for name in samples.ids()])
     person.open("Mistakes", MASKS, label="gender", wrong="true", query="mask1")
+    assert f"{wanted.sum()} of {len(samples)} samples" in person.text()
+
+
+def test_of_a_group_the_samples_that_a_fold_held_out_are_looked_at(person: Person, world: Path) -> None:
+    predictions, samples = result(world, JOINED, OUT_OF_FOLD)
+    wrong = predictions.array("mask").argmax(axis=1) != samples.numbers("mask")
+    person.open("Mistakes", JOINED, wrong="true", column="fold", value="1")
+    wanted = wrong & (samples.numbers("fold") == 1)
+    assert 0 < wanted.sum() < wrong.sum()
     assert f"{wanted.sum()} of {len(samples)} samples" in person.text()
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from base.base_callback import BaseCallback
 from base.predictions import Predictions
 from base.table import SampleTable
 from tests.helpers import Script, arguments, run, start_job, write_config
+from tests.interrupt import interrupting
 from trainer import build, folds
 from trainer.folds import join
 from trainer.group import Group, groups
@@ -62,18 +62,6 @@ def shelf():
     return Shelf(CPU)
 
 
-class Interrupt(BaseCallback):
-    """Asks for a stop after so many steps of all folds together."""
-
-    steps = 0
-    at = 0
-
-    def on_step(self, trainer, losses):
-        Interrupt.steps += 1
-        if Interrupt.steps == Interrupt.at:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 # Training -----------------------------------------------------------------------------------------------------------
 
 
@@ -111,15 +99,12 @@ def test_stopped_twice_it_goes_on_to_the_same_bytes_and_trains_nothing_twice(
     trained, tmp_path, masks_folder, monkeypatch, one_thread
 ):
     path = write_config(tmp_path, masks_folder, QUICK)
-    real = build.build_callbacks
-    monkeypatch.setattr(build, "build_callbacks", lambda *given: [*real(*given), Interrupt()])
-    monkeypatch.setattr(Interrupt, "steps", 0)
-    for at in (3, 9):
-        monkeypatch.setattr(Interrupt, "at", at)
+    interrupt = interrupting(monkeypatch)
+    for interrupt.at in (3, 9):
         assert train(path, "auto") == 75
     assert train(path, "auto") == 0
     assert bytes_of(group_in(tmp_path)) == bytes_of(group_in(trained))
-    assert Interrupt.steps == 15
+    assert interrupt.steps == 15
 
 
 def test_killed_at_two_random_moments_it_ends_with_the_same_bytes(trained, tmp_path, masks_folder):

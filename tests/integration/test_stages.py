@@ -11,6 +11,7 @@ import torch
 from base.base_callback import BaseCallback
 from base.run_folder import RunFolder
 from tests.helpers import Script, arguments, run, write_config
+from tests.interrupt import interrupting
 from tests.shipped import STAGED, name
 from trainer import build, stages
 from trainer.export import run_export
@@ -51,18 +52,6 @@ def only_group(folder):
 def end_of(folder, stage):
     """Bits of a stage's last weights."""
     return weights_hash(CheckpointFolder(only_group(folder).run(stage)).load(LAST)["model"])
-
-
-class Interrupt(BaseCallback):
-    """Asks for a stop after so many steps of all stages together."""
-
-    steps = 0
-    at = 0
-
-    def on_step(self, trainer, losses):
-        Interrupt.steps += 1
-        if Interrupt.steps == Interrupt.at:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.parametrize("path", STAGED, ids=name)
@@ -109,14 +98,12 @@ def test_stopped_in_any_stage_it_goes_on_to_the_same_end(staged, tmp_path, monke
     assert train(path) == 0
     expected = {stage: end_of(tmp_path, stage) for stage in ("one", "two")}
     (tmp_path / "saved").rename(tmp_path / "before")
-    real = build.build_callbacks
-    monkeypatch.setattr(build, "build_callbacks", lambda *given: [*real(*given), Interrupt()])
-    monkeypatch.setattr(Interrupt, "steps", 0)
-    monkeypatch.setattr(Interrupt, "at", at)
+    interrupt = interrupting(monkeypatch)
+    interrupt.at = at
     assert train(path, "auto") == 75
     assert train(path, "auto") == 0
     assert {stage: end_of(tmp_path, stage) for stage in ("one", "two")} == expected
-    assert Interrupt.steps == 24  # nothing was trained twice
+    assert interrupt.steps == 24  # nothing was trained twice
 
 
 def test_killed_between_two_stages_it_goes_on(staged, tmp_path):

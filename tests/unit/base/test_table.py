@@ -106,3 +106,34 @@ def test_of_many_names_the_first_are_said_and_the_others_counted():
 
 def test_names_are_said_on_one_line_whatever_is_in_them():
     assert some(["a\nb", "é", "\udcff"]) == "a\\nb, é, \\udcff"
+
+
+# Digest -------------------------------------------------------------------------------------------------------------
+
+BOXES = [[[0.0, 1.0, 2.0, 3.0]], []]
+CELLS = {"label": [1, -1], "size": [0.5, None], "name": ["å", None], "boxes": BOXES, "flag": [True, False]}
+
+
+def test_a_digest_is_of_the_cells_and_not_of_how_they_are_kept():
+    found = table(2, **CELLS)
+    kept = {**CELLS, "label": np.array([1, -1], np.int16), "boxes": pa.array(BOXES, pa.list_(pa.list_(pa.float32(), 4)))}
+    other = SampleTable(Path("/elsewhere"), table(2, **kept).columns.slice(0)).with_column("path", ["x", "y"])
+    assert other.digest() == found.digest()
+    assert table(3, label=[0, 1, 2]).take([1, 2]).digest() == table(3, label=[9, 1, 2]).take([1, 2]).digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("label", [1, 0]), ("size", [0.5, 0.0]), ("name", ["å", "None"]), ("flag", [True, True]),
+     ("boxes", [[[0.0, 1.0, 2.0, 3.5]], []]), ("boxes", [[], [[0.0, 1.0, 2.0, 3.0]]])],
+)  # fmt: skip
+def test_a_digest_is_another_where_a_cell_is_another_unless_its_column_is_left_out(name, changed):
+    before, after = table(2, **CELLS), table(2, **{**CELLS, name: changed})
+    assert before.digest() != after.digest()
+    assert before.digest(but=[name]) == after.digest(but=[name])
+
+
+def test_a_digest_is_of_related_tables_too():
+    columns = table(2).columns
+    digests = {SampleTable(Path(), columns, {"pairs": pa.table({"same": same})}).digest() for same in ([0, 1], [1, 1])}
+    assert len(digests) == 2

@@ -276,6 +276,19 @@ def test_corrections_are_applied_before_the_split_and_reported(make_loader, tmp_
     assert "corrections: 0 values changed, 7 samples taken out" in loader.report()[1]
 
 
+def test_a_fingerprint_is_of_the_labels_and_not_of_the_place_of_the_files(make_loader, masks_folder, copied, tmp_path):
+    before = make_loader().fingerprint()
+    assert before == make_loader(data_dir=str(copied)).fingerprint() != {}
+    path = tmp_path / "corrections.csv"
+    prints = [before]
+    for gender in ("male", "female"):
+        path.write_text(f"where,is,set,to\nid,{make_loader().table('train').id(0)},gender,{gender}\n")
+        prints.append(make_loader(corrections=str(path)).fingerprint())
+    assert prints[1].keys() == prints[2].keys() == {"data_loader.args.corrections", "data_loader.args.reader"}
+    assert len({found["data_loader.args.reader"] for found in prints}) == 2  # one of the two corrects nothing
+    assert prints[1]["data_loader.args.corrections"] != prints[2]["data_loader.args.corrections"]
+
+
 def test_counts_are_those_of_the_trained_classes(make_loader):
     loader = make_loader()
     spec = loader.spec

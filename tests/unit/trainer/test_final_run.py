@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.group import FILE, final_run
+from base.run_folder import GROUP
+from trainer.group import final_run
 from utils import files
 from utils.errors import UserError
 
@@ -19,7 +20,7 @@ def write_group(saved: Path, *statuses: str, kind: str = "stages") -> Path:
         if status:
             files.write_json(saved / f"models/both-{name}/run/status.json", {"status": status})
         members[name] = {"config": {}, "start": {}, "run": f"../../both-{name}/run" if status else None}
-    files.write_json(folder / FILE, {"kind": kind, "members": members})
+    files.write_json(folder / GROUP, {"kind": kind, "members": members})
     return folder
 
 

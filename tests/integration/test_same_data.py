@@ -1,4 +1,4 @@
-"""A run on cut pictures keeps to its boxes: it resumes with the same only, and scores again what it scored."""
+"""A run keeps to the boxes and labels of its pictures: it resumes with the same only, and scores again what it scored."""
 
 from __future__ import annotations
 
@@ -41,3 +41,23 @@ def test_other_boxes_are_refused_by_resume_and_named_by_test(config: Path, tmp_p
     assert len(refused.lines) == 1 and "data_loader.args.crops: what its file says is not what the checkpoint" in refused.lines[0]
     other = run(tmp_path, "test.py", "-r", models, "--split", "valid", "-o", tmp_path / "other")
     assert other.status == 0 and "was trained on other data_loader.args.crops than these" in other.output
+
+
+def test_labels_that_were_edited_are_refused_by_resume_and_named_by_test(
+    tiny_config: Callable[..., Path], masks_folder: Path, tmp_path: Path
+) -> None:
+    person, gender, *_ = min(path.name for path in (masks_folder / "train/images").iterdir()).split("_")
+    marks = tmp_path / "marks.csv"
+    marks.write_text("where,is,set,to\n")
+    path = tiny_config({"trainer.epochs": 1, "data_loader.args.corrections": str(marks)})
+    result = run(tmp_path, "train.py", "-c", path)
+    assert result.status == 0, result.errors
+    (models,) = run_folders(tmp_path)
+
+    marks.write_text(f"where,is,set,to\nperson,{person},gender,{'female' if gender == 'male' else 'male'}\n")
+    refused = run(tmp_path, "train.py", "-r", models, "--set", "trainer.epochs=2")
+    assert refused.status == 2
+    assert len(refused.lines) == 1 and "data_loader.args.corrections: what its file says is not what" in refused.lines[0]
+    other = run(tmp_path, "test.py", "-r", models, "--split", "valid", "-o", tmp_path / "other")
+    named = "was trained on other data_loader.args.corrections, data_loader.args.reader than these"
+    assert other.status == 0 and named in other.output
