@@ -11,7 +11,7 @@ from base.predictions import Predictions
 from tests.helpers import ROOT, run, run_folders, write_config
 
 CHANGES = {
-    "extends": str(ROOT / "configs" / "masks_arcface.json"),
+    "extends": str(ROOT / "configs" / "masks_arcface_margin.json"),
     "arch.args.backbone": "test_resnet",
     "trainer.epochs": 1,
 }

@@ -49,7 +49,7 @@ def test_labels_that_were_edited_are_refused_by_resume_and_named_by_test(
     person, gender, *_ = min(path.name for path in (masks_folder / "train/images").iterdir()).split("_")
     marks = tmp_path / "marks.csv"
     marks.write_text("where,is,set,to\n")
-    path = tiny_config({"trainer.epochs": 1, "data_loader.args.corrections": str(marks)})
+    path = tiny_config({"trainer.epochs": 1, "data_loader.args.corrections": str(marks), "data_loader.args.split.stratify": []})
     result = run(tmp_path, "train.py", "-c", path)
     assert result.status == 0, result.errors
     (models,) = run_folders(tmp_path)
