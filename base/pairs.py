@@ -18,7 +18,7 @@ PAIRS = "pairs"
 SAME, DIFFERENT, UNKNOWN = 1, 0, -1
 
 Distance = Literal["cosine", "euclidean"]
-CHUNK = 65_536  # pairs at a time: 2 * 65,536 * 512 float64 are half a gigabyte
+CHUNK = 1024  # pairs at a time, whose vectors a processor's cache holds
 
 
 class Pairs(NamedTuple):
@@ -78,6 +78,8 @@ def pair_scores(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, dist
     vectors: (U, D) float. first, second: (N,) rows of it. The cosine of a zero vector is not defined: NaN.
     """
     scores = np.empty(len(first))
+    lengths = np.concatenate([np.linalg.norm(vectors[start : start + CHUNK].astype(np.float64), axis=1)
+                              for start in range(0, len(vectors), CHUNK)] or [np.empty(0)])  # fmt: skip
     for start in range(0, len(first), CHUNK):
         part = slice(start, start + CHUNK)
         a, b = (vectors[rows[part]].astype(np.float64) for rows in (first, second))
@@ -85,7 +87,7 @@ def pair_scores(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, dist
             scores[part] = -np.linalg.norm(a - b, axis=1)
         else:
             with np.errstate(invalid="ignore"):
-                scores[part] = np.einsum("nd,nd->n", a, b) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+                scores[part] = np.einsum("nd,nd->n", a, b) / (lengths[first[part]] * lengths[second[part]])
     return scores
 
 

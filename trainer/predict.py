@@ -60,18 +60,24 @@ class Inference:
 
 
 @contextmanager
-def evaluating(*modules: nn.Module | None) -> Iterator[None]:
-    """The modules in evaluation mode without gradients; afterwards every part of them in the mode it was in."""
+def evaluation_mode(*modules: nn.Module | None) -> Iterator[None]:
+    """The modules in evaluation mode; afterwards every part of them in the mode it was in."""
     given = [module for module in modules if module is not None]
     modes = [(part, part.training) for module in given for part in module.modules()]
     try:
         for module in given:
             module.eval()
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         for part, training in modes:
             part.training = training
+
+
+@contextmanager
+def evaluating(*modules: nn.Module | None) -> Iterator[None]:
+    """The modules in evaluation mode, without gradients."""
+    with evaluation_mode(*modules), torch.inference_mode():
+        yield
 
 
 def predict(
@@ -94,19 +100,20 @@ def predict(
     batches = iter(loader.evaluation(split))
     rounds = math.ceil(len(loader.evaluation_order(split)) / distributed.world_size())
     ids = loader.table(split).ids()
-    for done in range(rounds):
-        item = next(batches, None)
-        if item is not None:
-            number, batch = item
-            with evaluating(model, loss):
-                looks = inference.look(model, batch["image"].to(device, non_blocking=True), batch.get("geometry"))
-                for view, (outputs, prediction) in enumerate(looks):
-                    if view == 0 and loss is not None and batch["target"]:
-                        losses[number] = _losses(loss, outputs, batch, device)
-                    names = [ids[row] for row in batch["index"].tolist()]
-                    pieces[view].append(Predictions.of(names, prediction, batch.get("error")))
-        if on_batch is not None:
-            on_batch(done + 1, rounds)
+    with evaluation_mode(model, loss):
+        for done in range(rounds):
+            item = next(batches, None)
+            if item is not None:
+                number, batch = item
+                names = [ids[row] for row in batch["index"].tolist()]
+                with torch.inference_mode():  # not around the loader, whose pictures training may get too
+                    looks = inference.look(model, batch["image"].to(device, non_blocking=True), batch.get("geometry"))
+                    for view, (outputs, prediction) in enumerate(looks):
+                        if view == 0 and loss is not None and batch["target"]:
+                            losses[number] = _losses(loss, outputs, batch, device)
+                        pieces[view].append(Predictions.of(names, prediction, batch.get("error")))
+            if on_batch is not None:
+                on_batch(done + 1, rounds)
     by_view = [gathered for view in pieces if (gathered := _gather(view)) is not None]
     return inference.fuse(by_view) if by_view else None, _means(losses)
 

@@ -19,9 +19,12 @@ def pair_intervals(
     called, same: (N,) bool. first, second: (N,) integers from 0, whom each pair compares: people where they are known,
     otherwise pictures. The same arguments give the same intervals.
     """
-    units, within = int(max(first.max(), second.max())) + 1, first == second
-    pieces = [weighted_scores(pair_weights(times, first, second, within), called, same)
-              for times in draws(units, len(same), rounds)]  # fmt: skip
+    units = int(max(first.max(), second.max())) + 1
+    # All pairs of the same two people are drawn together: there may be far fewer of these than pairs.
+    couples, couple = np.unique(np.minimum(first, second) * units + np.maximum(first, second), return_inverse=True)
+    one, other = couples // units, couples % units
+    kinds = np.stack([np.bincount(couple, kind, len(couples)) for kind in _kinds(called, same)])
+    pieces = [_scores(kinds, pair_weights(times, one, other, one == other)) for times in draws(units, len(couples), rounds)]
     return {name: middle(np.concatenate([piece[name] for piece in pieces]), level) for name in pieces[0]}
 
 
@@ -45,9 +48,18 @@ def weighted_scores(weights: np.ndarray, called: np.ndarray, same: np.ndarray) -
 
     called, same: (N,) bool.
     """
+    return _scores(_kinds(called, same), weights)
+
+
+def _kinds(called: np.ndarray, same: np.ndarray) -> np.ndarray:
+    """(5, N) bool: the pairs that are right, right and the same, called the same, the same, and all."""
+    return np.stack([called == same, called & same, called, same, np.ones_like(same)])
+
+
+def _scores(kinds: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """kinds: (5, N), how many of each kind. weights: (N, B) float32."""
     # Sums of whole numbers, exact in single precision up to 2 ** 24, i.e. for several million pairs.
-    kinds = np.stack([called == same, called & same, called, same, np.ones_like(same)]).astype(np.float32)  # (5, N)
-    right, both, called_, same_, counted = (kinds @ weights).astype(np.float64)
+    right, both, called, same, counted = (kinds.astype(np.float32) @ weights).astype(np.float64)
     some = counted > 0  # a round may leave no pair at all where there are very few people; it says nothing
     accuracy = np.divide(right, counted, out=np.full(len(counted), np.nan), where=some)
-    return {"accuracy": accuracy, "f1": np.where(some, 2 * both / np.maximum(called_ + same_, 1), np.nan)}
+    return {"accuracy": accuracy, "f1": np.where(some, 2 * both / np.maximum(called + same, 1), np.nan)}
