@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MODULES = ("startup", "trainer", "loader", "evaluation", "memory", "conversion", "search", "mutations", "kills", "app")
+MODULES = ("startup", "trainer", "malloc", "loader", "evaluation", "memory", "conversion", "search", "mutations", "kills", "app")
 
 
 def main() -> int:

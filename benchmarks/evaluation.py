@@ -32,10 +32,9 @@ from data_loader.synthetic import write_verify
 from trainer import build
 from trainer.build import Experiment
 from trainer.predict import predict
-from utils import config
+from utils import config, device
 
 CONFIG = Path(__file__).parents[1] / "configs" / "verify_timm.json"
-CPU = torch.device("cpu")
 SHOTS, BATCH, RESIZED, CROP = 12, 64, 80, 56  # resized and cropped as the config does
 TARGET = 0.95
 
@@ -81,8 +80,9 @@ def bare_loop(model: BaseModel, images: Any) -> Tensor:
 
 def measure(options: argparse.Namespace, data: Path) -> None:
     """Three lines."""
+    cpu = device.select("cpu")  # as train.py and test.py do
     experiment = checked(data, options.workers)
-    loader = build.build_loader(experiment, CPU)
+    loader = build.build_loader(experiment, cpu)
     model = build.build_model(experiment, loader.spec).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     inference, (metric,) = build.build_inference(experiment, loader.spec), build.build_metrics(experiment, loader.spec)
     table, held = loader.table("valid"), Held(loader, "valid")
@@ -90,7 +90,7 @@ def measure(options: argparse.Namespace, data: Path) -> None:
     passes: list[int] = []
 
     def ours(given: Any) -> Predictions:
-        predictions, _ = predict(model, given, "valid", CPU, inference)
+        predictions, _ = predict(model, given, "valid", cpu, inference)
         assert predictions is not None
         return predictions
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from utils import distributed
+from utils import distributed, memory
 from utils.errors import UserError
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -28,6 +28,8 @@ def select(name: str | None) -> torch.device:
         torch.empty(0, device=device)
         if device.type == "cuda":
             torch.cuda.set_device(device)
+        if device.type == "cpu":
+            memory.keep_freed()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"--device {name}: cannot be used ({reason}); allowed here: {', '.join(available())}") from None
