@@ -21,20 +21,22 @@ class EmbeddingLoss(BaseLoss):
     """A weighted sum of any number of terms, each under a name of your choice.
 
     Args:
-        terms: name -> term, such as {"arcface": {"type": "ArcFace", "args": {"scale": 30}}}
+        terms: name -> term, such as {"arcface": {"type": "ArcFace", "args": {"scale": 30}}}; null takes one away that an
+            extended config has
     """
 
     def __init__(
-        self, spec: DataSpec, outputs: OutputSpec, terms: Annotated[dict[str, BaseEmbeddingTerm], Field(min_length=1)]
+        self, spec: DataSpec, outputs: OutputSpec, terms: Annotated[dict[str, BaseEmbeddingTerm | None], Field(min_length=1)]
     ) -> None:
         super().__init__()
-        problems = [f"loss.args.{key}: {message}" for key, message in output_problems(terms, outputs)]
+        given = {name: term for name, term in terms.items() if term is not None}
+        problems = [f"loss.args.{key}: {message}" for key, message in output_problems(given, outputs)]
         if problems:
             raise UserError("; ".join(problems))
         if len(spec.classes.get(IDENTITY, [])) < 2:
             raise UserError("loss: there are fewer than two identities to train on; telling people apart takes more")
-        self.names, self.outputs = list(terms), [term.output for term in terms.values()]
-        self.bound = nn.ModuleList(term.bind(spec.trained(IDENTITY), outputs.widths["embedding"]) for term in terms.values())
+        self.names, self.outputs = list(given), [term.output for term in given.values()]
+        self.bound = nn.ModuleList(term.bind(spec.trained(IDENTITY), outputs.widths["embedding"]) for term in given.values())
 
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
         """Name -> term. outputs: as the model gives them. target: `identity` (B,) int64, every one known."""
@@ -44,8 +46,11 @@ class EmbeddingLoss(BaseLoss):
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """What a term finds wrong between its own arguments."""
-        for name, part in args.terms.items():
+        """No term that is left, and what a term finds wrong between its own arguments."""
+        given = {name: part for name, part in args.terms.items() if part is not None}
+        if not given:
+            yield "terms", f"found only null ({', '.join(args.terms)}); allowed: at least one term"
+        for name, part in given.items():
             yield from ((f"terms.{name}.args.{key}", message) for key, message in part.cls.problems(part.args))
 
 

@@ -1,6 +1,7 @@
 """Every term of the embedding loss against a slow loop, and the whole loss on one process and on two."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -228,6 +229,18 @@ def test_every_term_is_weighted_and_keeps_its_name():
     embeddings, labels = batch(dtype=torch.float32)
     found = loss({"embedding": embeddings}, {"identity": labels})
     assert found["b"].item() == pytest.approx(3 * found["a"].item())
+
+
+def test_null_takes_a_term_away():
+    loss = EmbeddingLoss(SPEC, OUTPUTS, {"first": None, "second": embedding_terms.Center()})
+
+    assert loss.names == ["second"]
+
+
+def test_one_term_at_least_is_left():
+    args = SimpleNamespace(terms={"first": None, "second": None})
+
+    assert list(EmbeddingLoss.check(args, SPEC)) == [("terms", "found only null (first, second); allowed: at least one term")]
 
 
 def test_a_term_on_an_output_that_the_model_lacks_is_refused():
