@@ -104,6 +104,10 @@ class Run:
         """What its two folders take of the disk."""
         return sum(size for place in (self.folder, self.log) for size in _sizes(place))
 
+    def anew(self, setting: str) -> list[str]:
+        """The commands that train it once more with a setting, such as `data_loader.args.corrections=marks.csv`."""
+        return [f"python train.py -c {self.config_file} --set {setting}"]
+
     def hashes(self) -> dict[str, str]:
         """The first letters of the hashes of its config, of the config's data section, and of its split."""
         config = self.config
@@ -144,15 +148,20 @@ class Folds(Joined):
         run = RunFolder.at(self.folder)
         return run.status if run.status in FINISHED else "running" if run.busy else "stopped"
 
+    @property
+    def entries(self) -> dict[str, Any]:
+        """What the file says of each run, by its name: that of a fold, or fold/stage."""
+        found = _json(self.folder / GROUP).get("members")
+        return found if isinstance(found, dict) else {}
+
     @cached_property
     def members(self) -> dict[str, Run]:
         """The last run of each fold that has begun, by the fold's name."""
-        entries = _json(self.folder / GROUP).get("members")
         found: dict[str, Run] = {}
-        for name, entry in entries.items() if isinstance(entries, dict) else ():
+        for name, entry in self.entries.items():
             begun = entry.get("run") if isinstance(entry, dict) else None
             if isinstance(begun, str):
-                found[str(name).partition("/")[0]] = Run(_below(self.folder, begun))
+                found[name.partition("/")[0]] = Run(_below(self.folder, begun))
         return found
 
     @property
@@ -167,6 +176,13 @@ class Folds(Joined):
     def best(self) -> float | None:
         """The watched score of what the folds held out."""
         return _number(_json(self.log / OUT_OF_FOLD / "metrics.json").get(self.monitor.name.removeprefix("val/")))
+
+    def anew(self, setting: str) -> list[str]:
+        """Of all folds at once. The config of stages is in no run: CONFIG stands for it."""
+        stages = dict.fromkeys(stage for name in self.entries if (stage := name.partition("/")[2]))
+        if stages:
+            return [" ".join(["python train.py -c CONFIG --folds all", *(f"--set {stage}:{setting}" for stage in stages)])]
+        return [f"python train.py -c {self.config_file} --folds all --set name={self.folder.parent.name} --set {setting}"]
 
 
 @dataclass(frozen=True)
@@ -216,6 +232,12 @@ class Ensemble(Joined):
     @property
     def bytes(self) -> int:
         return sum(_sizes(self.folder))
+
+    def anew(self, setting: str) -> list[str]:
+        """Of all that take part; it is made of them by `python -m trainer.ensemble`."""
+        runs = [run_at(path) for path in self.members]
+        each = [part for run in runs for part in (run.parts if isinstance(run, Ensemble) else [run])]
+        return list(dict.fromkeys(command for run in each for command in run.anew(setting)))
 
 
 def run_at(path: Path) -> Run:

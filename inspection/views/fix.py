@@ -146,7 +146,7 @@ def _marks(marks: Marks, run: Run) -> None:
             if st.button("Take back", disabled=not chosen, help="the rows selected in the table"):
                 _do(lambda: marks.remove(*(given[row] for row in chosen)), f"{len(chosen)} marks are taken back")
         st.caption("The next run takes them with:")
-        commands(f"python train.py -c {run.config_file} --set data_loader.args.corrections={marks.shown}")
+        commands(*run.anew(f"data_loader.args.corrections={marks.shown}"))
     if again:
         st.caption("To look at again:")
         st.dataframe(pd.DataFrame(again, columns=["sample", "note"]), hide_index=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from base.run_folder import ENSEMBLE, GROUP, STAGES, RunFolder
+from base.run_folder import ENSEMBLE, FOLDS, GROUP, STAGES, RunFolder
 from data_loader.synthetic import write_masks
 from inspection import results, runs
 from inspection.runs import Run, all_runs, curves, overview, run_at, smoothed
@@ -93,6 +93,27 @@ def test_what_folds_held_out_is_read_with_the_fold_of_each_sample(joined: RunFol
 def test_a_group_of_stages_is_the_runs_of_its_stages(joined: RunFolder, tmp_path: Path) -> None:
     files.write_json(joined.models / GROUP, {"kind": STAGES, "members": {}})
     assert [run.label for run in all_runs(tmp_path / "saved")] == [MASKS, EARLIER]
+
+
+def test_all_folds_of_a_group_are_trained_anew_not_the_first_alone(joined: RunFolder) -> None:
+    group = run_at(joined.models)
+    config = f"python train.py -c {group.config_file}"
+    assert group.anew("seed=2") == [f"{config} --folds all --set name={joined.models.parent.name} --set seed=2"]
+    assert group.parts[0].anew("seed=2") == [f"{config} --set seed=2"]
+    entries = {f"fold{fold}/{stage}": {"run": None} for fold in (0, 1) for stage in ("cosine", "margin")}
+    files.write_json(joined.models / GROUP, {"kind": FOLDS, "members": entries})
+    assert run_at(joined.models).anew("seed=2") == [
+        "python train.py -c CONFIG --folds all --set cosine:seed=2 --set margin:seed=2"
+    ]
+
+
+def test_everything_that_takes_part_in_an_ensemble_is_trained_anew(joined: RunFolder, tmp_path: Path) -> None:
+    for name, members in {"a": [joined.models, "../b"], "b": [f"../models/{MASKS}/last.pth"]}.items():
+        (tmp_path / "saved" / name).mkdir()
+        files.write_json(tmp_path / "saved" / name / ENSEMBLE, {"members": [{"path": str(path)} for path in members]})
+    one = run_at(tmp_path / "saved/models" / MASKS).anew("seed=2")
+    assert run_at(tmp_path / "saved/b").anew("seed=2") == one
+    assert run_at(tmp_path / "saved/a").anew("seed=2") == [*run_at(joined.models).anew("seed=2"), *one]
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"kind": "folds", "members": [1]}', '{"kind": "folds", "members": {"a": 1}}'])
