@@ -122,8 +122,9 @@ class DetectionLoader(ImageLoader):
         cache_mb: Annotated[int, Field(ge=0)] = 2048,
     ) -> None:
         super().__init__(
-            context, data_dir, reader, split, image_size, batch_size, train_transforms, [], sampler,
-            test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb,
+            context, data_dir, reader, split=split, image_size=image_size, batch_size=batch_size,
+            train_transforms=train_transforms, sampler=sampler, test_reader=test_reader, corrections=corrections,
+            unreadable=unreadable, num_workers=num_workers, worker_timeout=worker_timeout, cache_mb=cache_mb,
         )  # fmt: skip
         self.classes, self.boxes, self.mosaic, self.multi_scale = classes, boxes, mosaic, multi_scale
         self.multiple_of, self.rectangular, self.sources, self.subset = multiple_of, rectangular, sources, subset

@@ -90,8 +90,10 @@ class EmbeddingLoader(ImageLoader):
     ) -> None:
         by_person = split.model_copy(update={"group": identity}) if split is not None else None
         super().__init__(
-            context, data_dir, reader, by_person, image_size, batch_size, train_transforms, eval_transforms, sampler,
-            test_reader, corrections, unreadable, num_workers, worker_timeout, cache_mb, crops, croppers,
+            context, data_dir, reader, split=by_person, image_size=image_size, batch_size=batch_size,
+            train_transforms=train_transforms, eval_transforms=eval_transforms, sampler=sampler,
+            test_reader=test_reader, corrections=corrections, unreadable=unreadable, num_workers=num_workers,
+            worker_timeout=worker_timeout, cache_mb=cache_mb, crops=crops, croppers=croppers,
         )  # fmt: skip
         self.identity, self.valid_reader, self.valid_pairs, self.check_bytes = identity, valid_reader, valid_pairs, check_bytes
 

@@ -53,20 +53,21 @@ class ImageLoader(BaseDataLoader):
         context: RunContext,
         data_dir: str,
         reader: BaseReader,
+        *,
         split: Split | None,
         image_size: Size,
         batch_size: int,
-        train_transforms: list[BaseTransform],
-        eval_transforms: list[BaseTransform],
         sampler: BaseSampler,
-        test_reader: BaseReader | None,
-        corrections: str | None,
         unreadable: Literal["error", "skip"],
         num_workers: int,
         worker_timeout: float,
         cache_mb: int,
+        train_transforms: list[BaseTransform] = [],  # noqa: B006 - never changed
+        eval_transforms: list[BaseTransform] = [],  # noqa: B006
+        test_reader: BaseReader | None = None,
+        corrections: str | None = None,
         crops: Crops | None = None,
-        croppers: list[BaseCropper] = [],  # noqa: B006 - never changed
+        croppers: list[BaseCropper] = [],  # noqa: B006
     ) -> None:
         self.context, self.data_dir, self.reader, self.split = context, Path(data_dir), reader, split
         self.image_size, self.batch_size, self.sampler = image_size, batch_size, sampler

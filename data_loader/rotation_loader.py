@@ -73,8 +73,10 @@ class RotationLoader(ImageLoader):
         croppers: list[BaseCropper] = [],  # noqa: B006
     ) -> None:
         super().__init__(
-            context, data_dir, reader, split, image_size, batch_size, train_transforms, eval_transforms, sampler,
-            None, None, unreadable, num_workers, worker_timeout, cache_mb, crops, croppers,
+            context, data_dir, reader, split=split, image_size=image_size, batch_size=batch_size,
+            train_transforms=train_transforms, eval_transforms=eval_transforms, sampler=sampler,
+            unreadable=unreadable, num_workers=num_workers, worker_timeout=worker_timeout, cache_mb=cache_mb,
+            crops=crops, croppers=croppers,
         )  # fmt: skip
 
     @classmethod
