@@ -176,8 +176,7 @@ class ImageLoader(BaseDataLoader):
 
     def all_tables(self) -> list[SampleTable]:
         """What each reader finds, before anything is corrected, cut, labelled or split."""
-        readers = [self.reader, *([self.test_reader] if self.test_reader is not None else [])]
-        return [self.read_table(reader) for reader in readers]
+        return [self.read_table(reader) for reader in (self.reader, self.test_reader) if reader is not None]
 
     def box(self, split: str, row: int) -> Box | None:
         """What a sample's picture is cut to; None where it stays whole."""
@@ -309,8 +308,7 @@ class ImageLoader(BaseDataLoader):
     def _cache(self) -> PictureCache | None:
         """For all training and validation samples if they fit, otherwise none."""
         number = len(self._sides.train) + len(self._sides.valid) if "_sides" in self.__dict__ else 0
-        height, width = self.image_size
-        fits = 0 < number * height * width * 3 <= self.cache_mb * MEGABYTE
+        fits = 0 < number * int(np.prod(self.image_size)) * 3 <= self.cache_mb * MEGABYTE
         shared = CAN_FORK or self.num_workers == 0
         return PictureCache(number, self.image_size) if fits and shared else None
 
