@@ -83,11 +83,24 @@ def test_the_readmes_reader_model_loss_metric_and_trainer_train_together(project
     assert "best val/confidence/mask" in done.stdout
 
 
-def test_the_readmes_csv_config_is_accepted(project: Path) -> None:
+def test_the_readmes_config_of_a_csv_file_trains_on_what_the_readme_says_of_it(project: Path) -> None:
+    mine = project / "data/mine"
+    shots = {"mask1": "worn", "incorrect_mask": "incorrect", "normal": "not worn"}
+    pictures = [path for path in sorted((mine / "train/images").rglob("*.jpg")) if path.stem in shots]
+    rows = [f"{path.relative_to(mine)},{shots[path.stem]},{path.parent.name}" for path in pictures]
+    (mine / "labels.csv").write_text("\n".join(["file,mask,person", *rows]))
     config = next(block for block in re.findall(r"```json\n(.*?)```", README, re.DOTALL) if "CsvReader" in block)
     (project / "configs/mine.json").write_text(config)
-    done = run(project, "train.py", "-c", "configs/mine.json", "--check")
-    assert done.returncode == 0, done.stderr
+    settings = ["--set", "arch.args.pretrained=false", "--set", "trainer.epochs=1", "--set", "data_loader.args.num_workers=0"]
+    commands = (
+        ("train.py", "-c", "configs/mine.json", "--check"),
+        ("-m", "data_loader.prepare", "check", "-c", "configs/mine.json"),
+        ("train.py", "-c", "configs/mine.json", *settings),
+    )
+    for command in commands:
+        done = run(project, *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "best val/f1" in done.stdout
 
 
 def test_a_new_project_has_its_own_name_and_nothing_of_the_templates_history(project: Path) -> None:
