@@ -32,7 +32,7 @@ from utils.errors import UserError
 
 PREDICTED = 5000  # validation samples that are predicted for the card's sake, on the CPU; more are left to test.py
 WARM_UP, TIMED = 5, 50  # predictions of one picture
-KEPT = ("config_hash", "split_hash", "parents", "scores")  # of a checkpoint
+KEPT = ("config_hash", "split_hash", "parents", "scores", "fingerprint")  # of a checkpoint
 
 
 def metadata(loaded: Loaded, graph: Graph, preprocessing: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -187,7 +187,8 @@ def _paths(args: argparse.Namespace) -> list[Path]:
 def _say_other_data(predictor: Predictor) -> None:
     """Pictures may be cut or corrected anew on purpose; but then scores are not those of the checkpoint."""
     for one in predictor.checkpoints:
-        stored, found = one.loaded.state.get("fingerprint", {}), one.loader.fingerprint()
+        found = one.loader.fingerprint()
+        stored = one.loaded.state.get("fingerprint", found)
         changed = sorted(key for key in stored.keys() | found.keys() if stored.get(key) != found.get(key))
         if changed:
             print(f"warning: {one.path}: was trained on other {some(changed)} than these; its scores were others")

@@ -164,6 +164,12 @@ def test_an_exported_file_is_not_exported_again(onnx: Path, tmp_path: Path) -> N
         run_export(options(onnx, tmp_path))
 
 
+def test_an_exported_file_knows_the_data_it_was_trained_on(onnx: Path, tmp_path: Path) -> None:
+    ended = run(tmp_path, "test.py", "-r", onnx, "--split", "valid", "-o", tmp_path / "out")
+    assert ended.status == 0, ended.errors
+    assert "warning" not in ended.output
+
+
 def test_pictures_of_another_size_end_the_script_with_one_line(onnx: Path, tmp_path: Path) -> None:
     ended = run(tmp_path, "test.py", "-r", onnx, "-o", tmp_path / "out", "--verbosity", "1",
                 "--set", "data_loader.args.image_size=[48,32]")  # fmt: skip
