@@ -17,9 +17,11 @@ from torch import Tensor
 
 from utils import meeting
 from utils.errors import RunError, UserError
+from utils.heartbeat import Heartbeat
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=10)
+_heartbeats: list[Heartbeat] = []  # that of the group, while there is one
 
 
 def initialise(device_type: str) -> None:
@@ -36,6 +38,7 @@ def initialise(device_type: str) -> None:
         dist.init_process_group(backend, store=store, rank=number, world_size=processes, timeout=joining)
         store.set_timeout(TIMEOUT)
         dist.set_timeout(TIMEOUT)
+        _heartbeats.append(Heartbeat(store, number, processes))
     except RuntimeError as error:
         cause = str(error).splitlines()[0]
         raise RunError(f"process {os.environ.get('RANK')}: cannot join the other processes of this run ({cause})") from None
@@ -43,6 +46,8 @@ def initialise(device_type: str) -> None:
 
 def finish() -> None:
     """Leave the group, if there is one."""
+    while _heartbeats:
+        _heartbeats.pop().stop()
     if dist.is_initialized():
         dist.destroy_process_group()
 
