@@ -14,7 +14,7 @@ train: $(VENV)/installed  ## train the demo on built-in data, and write its subm
 	$(RUN) test.py -r last
 
 test: $(VENV)/installed-dev browser  ## run the tests
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile
 
 # The tests of the app in a real browser need Debian's Chromium; where it cannot be installed they skip, and say so.
 browser:
