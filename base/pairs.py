@@ -78,17 +78,25 @@ def pair_scores(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, dist
     vectors: (U, D) float. first, second: (N,) rows of it. The cosine of a zero vector is not defined: NaN.
     """
     scores = np.empty(len(first))
-    lengths = np.concatenate([np.linalg.norm(vectors[start : start + CHUNK].astype(np.float64), axis=1)
-                              for start in range(0, len(vectors), CHUNK)] or [np.empty(0)])  # fmt: skip
+    lengths = _lengths(vectors) if distance == "cosine" else None
     for start in range(0, len(first), CHUNK):
         part = slice(start, start + CHUNK)
         a, b = (vectors[rows[part]].astype(np.float64) for rows in (first, second))
-        if distance == "euclidean":
+        if lengths is None:
             scores[part] = -np.linalg.norm(a - b, axis=1)
         else:
             with np.errstate(invalid="ignore"):
                 scores[part] = np.einsum("nd,nd->n", a, b) / (lengths[first[part]] * lengths[second[part]])
     return scores
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    """(U, D) -> (U,) float64."""
+    found = np.empty(len(vectors))
+    for start in range(0, len(vectors), CHUNK):
+        part = slice(start, start + CHUNK)
+        found[part] = np.linalg.norm(vectors[part].astype(np.float64), axis=1)
+    return found
 
 
 def median_threshold(scores: np.ndarray) -> float:

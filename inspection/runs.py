@@ -206,19 +206,9 @@ class Ensemble(Joined):
         paths = [entry.get("path") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
         return [_below(self.folder, path) for path in paths if isinstance(path, str)]
 
-    @cached_property
+    @property
     def parts(self) -> list[Run]:
-        """The runs of all members; those of an ensemble that takes part in this one are among them."""
-        found, to_open, opened = dict[Path, Run](), self.members[::-1], {self.folder}
-        while to_open:
-            path = to_open.pop()
-            run = run_at(path)
-            if isinstance(run, Ensemble):
-                to_open += [] if path in opened else run.members[::-1]
-                opened.add(path)
-            else:
-                found |= {part.folder: part for part in run.parts}
-        return [*found.values()]
+        return list({part.folder: part for run in self.runs for part in run.parts}.values())
 
     @property
     def model_files(self) -> dict[str, Path]:
@@ -233,11 +223,23 @@ class Ensemble(Joined):
     def bytes(self) -> int:
         return sum(_sizes(self.folder))
 
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The runs and groups of all members; those of an ensemble that takes part in this one are among them."""
+        found, to_open, opened = dict[Path, Run](), self.members[::-1], {self.folder}
+        while to_open:
+            path = to_open.pop()
+            run = run_at(path)
+            if isinstance(run, Ensemble):
+                to_open += [] if path in opened else run.members[::-1]
+                opened.add(path)
+            else:
+                found[run.folder] = run
+        return [*found.values()]
+
     def anew(self, setting: str) -> list[str]:
         """Of all that take part; it is made of them by `python -m trainer.ensemble`."""
-        runs = [run_at(path) for path in self.members]
-        each = [part for run in runs for part in (run.parts if isinstance(run, Ensemble) else [run])]
-        return list(dict.fromkeys(command for run in each for command in run.anew(setting)))
+        return [command for run in self.runs for command in run.anew(setting)]
 
 
 def run_at(path: Path) -> Run:

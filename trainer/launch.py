@@ -50,14 +50,10 @@ def launch(args: argparse.Namespace) -> int:
     if raw is not None and not members:
         build.check(raw)
     chosen = device.select(args.device)
-    distributed.initialise(chosen.type)
-    try:
-        with distributed.explaining():
-            if raw is not None and members:
-                return _launch_group(args, str(raw.values["name"]), members, chosen)
-            return _launch_one(args, raw, chosen)
-    finally:
-        distributed.finish()
+    with distributed.joined(chosen.type):
+        if raw is not None and members:
+            return _launch_group(args, str(raw.values["name"]), members, chosen)
+        return _launch_one(args, raw, chosen)
 
 
 def _launch_group(args: argparse.Namespace, name: str, members: list[Member], chosen: torch.device) -> int:

@@ -188,7 +188,7 @@ def _say_other_data(predictor: Predictor) -> None:
     """Pictures may be cut or corrected anew on purpose; but then scores are not those of the checkpoint."""
     for one in predictor.checkpoints:
         found = one.loader.fingerprint()
-        stored = one.loaded.state.get("fingerprint", found)
+        stored = one.loaded.state.get("fingerprint") or found  # older ones have none
         changed = sorted(key for key in stored.keys() | found.keys() if stored.get(key) != found.get(key))
         if changed:
             print(f"warning: {one.path}: was trained on other {some(changed)} than these; its scores were others")

@@ -44,12 +44,25 @@ def initialise(device_type: str) -> None:
         raise RunError(f"process {os.environ.get('RANK')}: cannot join the other processes of this run ({cause})") from None
 
 
-def finish() -> None:
-    """Leave the group, if there is one."""
-    while _heartbeats:
-        _heartbeats.pop().stop()
+def finish(in_order: bool = True) -> None:
+    """Leave the group, if there is one. in_order: the others need not miss this process."""
     if dist.is_initialized():
         dist.destroy_process_group()
+    while _heartbeats:
+        _heartbeats.pop().stop(in_order)
+
+
+@contextmanager
+def joined(device_type: str) -> Iterator[None]:
+    """In the group that torchrun describes, for as long as this lasts; errors as `explained` puts them."""
+    initialise(device_type)
+    try:
+        with explaining():
+            yield
+    except BaseException:
+        finish(in_order=False)
+        raise
+    finish()
 
 
 def leave() -> bool:

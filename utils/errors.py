@@ -41,7 +41,7 @@ def run(main: Callable[[], int | None]) -> None:
         package = (error.name or "").partition(".")[0]
         if (ROOT / package).is_dir() or (ROOT / f"{package}.py").exists():
             raise
-        print(f"{package} is not installed for {sys.executable}; activate the environment that has it "
+        print(f"{package} is missing for {sys.executable} ({error}); activate the environment that has it "
               f"(. .venv/bin/activate), or: {sys.executable} -m pip install -r requirements.txt", file=sys.stderr)  # fmt: skip
         status = 2
     signals.ignore()

@@ -1,67 +1,75 @@
-"""Whether the other processes of a job still live: one that hangs, or is cut off, must not keep all others waiting."""
+"""Whether the other processes of a job are still there: one that is stopped, or cut off, must not keep all others waiting."""
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
 EVERY, PATIENCE = 2.0, 45.0  # seconds between two beats; after which a process without one is given up
+GRACE = 3.0  # seconds for a last word
 LEFT = "left"
 
 
 class Heartbeat:
-    """A thread that says it lives, and ends this process where another has not said so for `PATIENCE` seconds.
+    """Two threads: one says that this process lives and listens to the others, one ends it where another is silent too long.
 
-    The main thread may then be waiting for the other one inside a call that nothing else ends.
-    store: of this start of the job; the thread has its own connection, as a call that waits would hold a shared one.
+    The main thread may then be waiting for the other one inside a call that nothing else ends; and so may the thread that
+    talks, which therefore does not watch. Silence is counted in rounds: a job that is stopped as a whole ages nobody.
+    store: of this start of the job; the threads have their own connection, as a call that waits would hold a shared one.
     """
 
     def __init__(self, store: Store, rank: int, processes: int, end: Callable[[str], None] | None = None) -> None:
         self.store, self.rank, self.end = store.clone(), rank, end or _end
-        self.store.set_timeout(timedelta(seconds=PATIENCE / 3))
-        self.heard = {other: (b"", time.monotonic()) for other in range(processes) if other != rank}
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self.thread.start()
+        self.silent = dict.fromkeys((other for other in range(processes) if other != rank), 0)  # rounds without a word
+        self.left: set[int] = set()
+        self.stopped, self.in_order = threading.Event(), False
+        self.threads = [threading.Thread(target=work, daemon=True) for work in (self._talk, self._watch)]
+        for thread in self.threads:
+            thread.start()
 
-    def stop(self) -> None:
-        """Say that this process leaves in order, and beat no more."""
+    def stop(self, in_order: bool) -> None:
+        """Beat no more. in_order: the others need not miss this process."""
+        self.in_order = in_order
         self.stopped.set()
-        self.thread.join()
-        with suppress(RuntimeError):  # the store may have gone with the process that held it
-            self.store.set(f"beat/{self.rank}", LEFT)
+        for thread in self.threads:
+            thread.join(GRACE)
 
-    def _run(self) -> None:
-        number = 0
-        while not self.stopped.wait(EVERY):
-            number += 1
-            with suppress(RuntimeError):  # where the store cannot be reached, nobody is heard until it can be again
+    def _talk(self) -> None:
+        heard, number = dict.fromkeys(self.silent, b""), 0
+        try:
+            while not self.stopped.wait(EVERY):
+                number += 1
                 self.store.set(f"beat/{self.rank}", str(number))
-                self._listen()
-            now = time.monotonic()
-            silent = [other for other, (said, since) in self.heard.items() if said != LEFT.encode() and now - since > PATIENCE]
-            if silent:
-                names = ", ".join(map(str, silent))
+                for other, before in heard.items():
+                    said = self.store.get(f"beat/{other}") if self.store.check([f"beat/{other}"]) else b""
+                    if said != before:
+                        heard[other], self.silent[other] = said, 0
+                    if said == LEFT.encode():
+                        self.left.add(other)
+            if self.in_order:
+                self.store.set(f"beat/{self.rank}", LEFT)
+        except RuntimeError:  # the store has gone, and a broken connection is not made again: nobody is heard any more
+            pass
+
+    def _watch(self) -> None:
+        while not self.stopped.wait(EVERY):
+            for other in self.silent:
+                self.silent[other] += 1
+            lost = [other for other, rounds in self.silent.items() if rounds > math.ceil(PATIENCE / EVERY)]
+            if lost := [other for other in lost if other not in self.left]:
+                names = ", ".join(map(str, lost))
                 self.end(
-                    f"process {self.rank}: process {names} of this run has not been heard of for {PATIENCE:g} s: it hangs, or "
-                    "the network is cut; the last checkpoint is whole: run the same command again with -r auto"
+                    f"process {self.rank}: process {names} of this run has not been heard of for {PATIENCE:g} s: it "
+                    "was stopped, or the network is cut; the last checkpoint is whole: run the same command again with -r auto"
                 )
                 return
-
-    def _listen(self) -> None:
-        for other, (before, _) in self.heard.items():
-            said = self.store.get(f"beat/{other}") if self.store.check([f"beat/{other}"]) else b""
-            if said != before:
-                self.heard[other] = said, time.monotonic()
 
 
 def _end(line: str) -> None:

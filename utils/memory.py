@@ -5,14 +5,15 @@ from __future__ import annotations
 import ctypes
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt(3), as <malloc.h> numbers them
-KEPT, LARGEST = 1 << 30, 32 << 20  # bytes that stay; the largest block that can, which is glibc's own limit
+KEPT, LARGEST = 1 << 30, 32 << 20  # bytes, of free memory at the heap's end; of the largest block on the heap
 
 
 def keep_freed() -> bool:
-    """Let the C library keep freed memory for the next step: up to KEPT bytes, of blocks of up to LARGEST.
+    """Let the C library keep the memory of freed blocks of up to LARGEST bytes for the next step.
 
     By default glibc gives the activations of a step back to the system, which clears the same pages anew for the next one:
-    a fifth of the time of such a step may be that. False where the C library is another.
+    a fifth of the time of such a step may be that. What is free at the heap's end beyond KEPT bytes is still given back, and
+    processes that are forked keep theirs alike. False where the C library is another.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -35,7 +35,7 @@ def test_an_error_is_its_line_and_a_status(ran, error, status):
 def test_a_package_that_is_missing_is_named_with_what_to_do(ran):
     status, said = ran(raises(ModuleNotFoundError("No module named 'nothere.part'", name="nothere.part")))
     assert status == 2
-    assert said.startswith("nothere is not installed for ") and said.count("\n") == 1
+    assert said.startswith("nothere is missing for ") and said.count("\n") == 1
     assert "requirements.txt" in said
 
 
