@@ -165,9 +165,15 @@ def test_an_exported_file_is_not_exported_again(onnx: Path, tmp_path: Path) -> N
 
 
 def test_an_exported_file_knows_the_data_it_was_trained_on(onnx: Path, tmp_path: Path) -> None:
-    ended = run(tmp_path, "test.py", "-r", onnx, "--split", "valid", "-o", tmp_path / "out")
-    assert ended.status == 0, ended.errors
-    assert "warning" not in ended.output
+    same = run(tmp_path, "test.py", "-r", onnx, "--split", "valid", "-o", tmp_path / "same")
+    assert same.status == 0, same.errors
+    assert "warning" not in same.output
+
+    marks = tmp_path / "marks.csv"
+    marks.write_text("where,is,set,to\nage,25,age,26\n")
+    changes = ("--set", f"data_loader.args.corrections={marks}")
+    other = run(tmp_path, "test.py", "-r", onnx, "--split", "valid", "-o", tmp_path / "other", *changes)
+    assert "was trained on other data_loader.args.corrections" in other.output, other.errors
 
 
 def test_pictures_of_another_size_end_the_script_with_one_line(onnx: Path, tmp_path: Path) -> None:
