@@ -82,6 +82,7 @@ def stopped(who):
     """A process is stopped for so long that the other one gives it up; it goes on when that has ended."""
     heartbeat.EVERY, heartbeat.PATIENCE = 0.2, 3.0
     distributed.initialise("cpu")
+    distributed.any_rank(True)  # by then both have joined, and watch
     if distributed.rank() == who:
         subprocess.Popen(["sh", "-c", f"sleep 15; kill -CONT {os.getpid()}"])
         os.kill(os.getpid(), signal.SIGSTOP)
