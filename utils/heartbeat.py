@@ -62,8 +62,8 @@ class Heartbeat:
         while not self.stopped.wait(EVERY):
             for other in self.silent:
                 self.silent[other] += 1
-            lost = [other for other, rounds in self.silent.items() if rounds > math.ceil(PATIENCE / EVERY)]
-            if lost := [other for other in lost if other not in self.left]:
+            limit = math.ceil(PATIENCE / EVERY)
+            if lost := [other for other, rounds in self.silent.items() if rounds > limit and other not in self.left]:
                 names = ", ".join(map(str, lost))
                 self.end(
                     f"process {self.rank}: process {names} of this run has not been heard of for {PATIENCE:g} s: it "

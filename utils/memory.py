@@ -11,8 +11,8 @@ KEPT, LARGEST = 1 << 30, 32 << 20  # bytes, of free memory at the heap's end; of
 def keep_freed() -> bool:
     """Let the C library keep the memory of freed blocks of up to LARGEST bytes for the next step.
 
-    By default glibc gives the activations of a step back to the system, which clears the same pages anew for the next one:
-    a fifth of the time of such a step may be that. What is free at the heap's end beyond KEPT bytes is still given back, and
+    By default glibc gives the activations of a step back to the system, which clears the same pages anew for the next one;
+    `python -m benchmarks.malloc` tells what that costs. What is free at the heap's end beyond KEPT bytes is still given back, and
     processes that are forked keep theirs alike. False where the C library is another.
     """
     try:
