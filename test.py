@@ -26,7 +26,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    from trainer.testing import run_test  # heavy imports: not for --help
+    from trainer.evaluation.testing import run_test  # heavy imports: not for --help
 
     return run_test(args)
 

@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    from trainer.launch import check_only, launch  # heavy imports: not for --help
+    from trainer.runs.launch import check_only, launch  # heavy imports: not for --help
 
     return check_only(args) if args.check else launch(args)
 

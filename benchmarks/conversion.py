@@ -60,14 +60,14 @@ def write_data(folder: Path, images: int) -> None:
 
 def only_import(folder: Path) -> str:
     """What every step needs at least."""
-    import data_loader.readers.competition_json  # noqa: F401
+    import data_loader.detection.formats.competition_json  # noqa: F401
 
     return ""
 
 
 def to_table(folder: Path) -> str:
     """From JSON to the table, with every check."""
-    from data_loader.readers.competition_json import CompetitionJsonReader
+    from data_loader.detection.formats.competition_json import CompetitionJsonReader
 
     table = CompetitionJsonReader("labels.json", "images").read(folder)
     return f"{len(table):,} pictures in {table.columns.nbytes / 2**20:.0f} MB of columns"
@@ -86,9 +86,9 @@ def to_yolo(folder: Path) -> str:
 
 def to_subset(folder: Path) -> str:
     """The class counts of the balanced subset, and whether they are the reference's."""
-    from data_loader import subset
-    from data_loader.objects import class_counts
-    from data_loader.readers.competition_json import CompetitionJsonReader
+    from base.detection.objects import class_counts
+    from data_loader.detection import subset
+    from data_loader.detection.formats.competition_json import CompetitionJsonReader
 
     table = CompetitionJsonReader("labels.json", "images").read(folder).sorted()
     start = time.perf_counter()

@@ -22,13 +22,13 @@ from base.predictions import Predictions
 from base.table import SampleTable
 from benchmarks.held import Held
 from benchmarks.pairs import seconds
-from model.box_fusion import BoxFusion
-from model.metric.detection import BoxScores
+from model.detection.box_fusion import BoxFusion
+from model.detection.scores import BoxScores
 from model.views import FlipView, ScaleView
-from trainer import build
-from trainer.build import Loaded
-from trainer.predict import Inference, predict
-from trainer.shelf import Shelf
+from trainer.evaluation.shelf import Shelf
+from trainer.experiment import build
+from trainer.experiment.build import Loaded
+from trainer.training.predict import Inference, predict
 from utils import device
 from utils.errors import run
 

@@ -24,14 +24,14 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from base.base_model import BaseModel
-from base.pairs import pairs_of
 from base.predictions import Predictions
+from base.verification.pairs import pairs_of
 from benchmarks.held import Held
 from benchmarks.pairs import line, seconds, speed_ratio
-from data_loader.synthetic import write_verify
-from trainer import build
-from trainer.build import Experiment
-from trainer.predict import predict
+from data_loader.synthetic.writers import write_verify
+from trainer.experiment import build
+from trainer.experiment.build import Experiment
+from trainer.training.predict import predict
 from utils import config, device
 
 CONFIG = Path(__file__).parents[1] / "configs" / "verify_timm.json"

@@ -3,7 +3,7 @@
     python -m benchmarks.export RUN [--samples 128] [--threads 1] [--set KEY=VALUE]
 
 RUN is a checkpoint, or the folder of a run or of a group of stages. All are made and timed in one process, in turns, on the
-CPU; a row that --allow of `python -m model.export` would have to let through says so.
+CPU; a row that --allow of `python laurel.py export` would have to let through says so.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pathlib import Path
 
 import torch
 
-from model.convert import Graph
-from trainer import build, card, export, group, parity
-from trainer.budget import inference_size
-from trainer.parity import Run
+from model.exporting.convert import Graph
+from trainer.experiment import build, group
+from trainer.experiment.budget import inference_size
+from trainer.shipping import card, export, parity
+from trainer.shipping.parity import Run
 from utils import errors
 from utils.errors import UserError
 

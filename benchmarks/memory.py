@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from base.table import SampleTable
-from data_loader.stream import BatchKey, BatchStream
+from data_loader.batches.stream import BatchKey, BatchStream
 
 ROWS = 5000  # in a batch
 MEGABYTE = 2**20

@@ -28,7 +28,7 @@ Answer = tuple[np.ndarray, np.ndarray]
 
 def ours(gallery: np.ndarray, queries: np.ndarray) -> Answer:
     """Blocks of the mapped file."""
-    from trainer.nearest import in_blocks, nearest
+    from inspection.verification.nearest import in_blocks, nearest
 
     found = nearest(queries, in_blocks(gallery), NUMBER)
     return found.scores, found.rows

@@ -20,7 +20,7 @@ from base.base_trainer import BaseTrainer
 from base.contracts import Batch
 from base.run_folder import RunFolder
 from benchmarks.pairs import line, speed_ratio
-from trainer import build
+from trainer.experiment import build
 from utils import config
 
 ROOT = Path(__file__).parents[1]

@@ -17,16 +17,18 @@ from base.base_data_loader import BaseDataLoader, BaseSampler, Folds
 from base.base_reader import BaseReader
 from base.contracts import Batch, DataSpec, RunContext, Target
 from base.table import SampleTable, some
-from data_loader import duplicates, samplers, scan, splits
-from data_loader.croppers import BaseCropper
-from data_loader.crops import COLUMN as CROP
-from data_loader.crops import Crops
-from data_loader.cutting import Cutting
-from data_loader.decode import Box, ImageError, Size, cut, decode_image, read_image, resize
-from data_loader.labels import correct
-from data_loader.splits import Split
-from data_loader.stream import CAN_FORK, BatchKey, BatchStream, Failure, PictureCache
-from data_loader.transforms import BaseTransform, Pipeline
+from data_loader.augment.transforms import BaseTransform, Pipeline
+from data_loader.batches import samplers
+from data_loader.batches.stream import CAN_FORK, BatchKey, BatchStream, Failure, PictureCache
+from data_loader.crop.croppers import BaseCropper
+from data_loader.crop.crops import COLUMN as CROP
+from data_loader.crop.crops import Crops
+from data_loader.crop.cutting import Cutting
+from data_loader.pictures import scan
+from data_loader.pictures.decode import Box, ImageError, Size, cut, decode_image, read_image, resize
+from data_loader.samples import duplicates, splits
+from data_loader.samples.corrections import correct
+from data_loader.samples.splits import Split
 from utils import distributed, files
 from utils.errors import UserError
 from utils.seed import derive

@@ -19,11 +19,11 @@ import pandas as pd
 from base.contracts import RunContext
 from base.labels import reported
 from base.table import SampleTable
-from data_loader import duplicates, splits
-from data_loader.decode import ImageError, read_image
+from data_loader.batches.stream import BatchKey, Failure
 from data_loader.image_loader import ImageLoader
+from data_loader.pictures.decode import ImageError, read_image
 from data_loader.prepare.section import build_loader
-from data_loader.stream import BatchKey, Failure
+from data_loader.samples import duplicates, splits
 from inspection.cache import by_file
 from inspection.jail import below
 from utils import config

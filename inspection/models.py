@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from base.base_data_loader import BaseDataLoader
 from data_loader.image_loader import ImageLoader
 from inspection.cache import by_file
-from model.exported import ExportedModel
-from trainer import build
-from trainer.build import Loaded
-from trainer.predict import evaluating, predict_pictures
+from model.exporting.exported import ExportedModel
+from trainer.experiment import build
+from trainer.experiment.build import Loaded
+from trainer.training.predict import evaluating, predict_pictures
 from utils.device import autocast, to_float32
 from utils.errors import UserError
 

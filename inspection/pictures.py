@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_loader.decode import ImageError, decode_image, read_image, resize
+from data_loader.pictures.decode import ImageError, decode_image, read_image, resize
 from inspection.cache import by_file
 
 MAX_UPLOAD = 20_000_000  # bytes; .streamlit/config.toml refuses larger ones before they are received

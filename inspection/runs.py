@@ -22,7 +22,7 @@ from utils.config import differences, key_text, show
 
 SAVED = Path("saved")
 FIRST = ("best.pth", "last.pth")
-EXPORTED = ("*.onnx", "*.pth")  # of what `python -m model.export` writes: what test.py takes
+EXPORTED = ("*.onnx", "*.pth")  # of what `python laurel.py export` writes: what test.py takes
 SHORT = 8  # letters of a hash that people compare
 
 
@@ -238,7 +238,7 @@ class Ensemble(Joined):
         return [*found.values()]
 
     def anew(self, setting: str) -> list[str]:
-        """Of all that take part; it is made of them by `python -m trainer.ensemble`."""
+        """Of all that take part; it is made of them by `python -m trainer.evaluation.ensemble`."""
         return [command for run in self.runs for command in run.anew(setting)]
 
 

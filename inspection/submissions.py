@@ -16,7 +16,7 @@ import pandas as pd
 
 from base.labels import combined_class
 from base.table import some
-from data_loader.lint import counted, key_problems
+from data_loader.submissions.lint import counted, key_problems
 from inspection.jail import below
 from inspection.results import FILE, Result
 from utils.errors import UserError

@@ -21,7 +21,7 @@ import torch
 from base.predictions import Predictions
 from base.run_folder import FOLDS, GROUP, OUT_OF_FOLD, RunFolder
 from base.table import SampleTable
-from data_loader.synthetic import write_drivers, write_masks, write_verify
+from data_loader.synthetic.writers import write_drivers, write_masks, write_verify
 from tests.helpers import ROOT
 from utils import config, files
 

@@ -9,8 +9,8 @@ NAMES = ["eye_opened", "eye_closed", "mouth_opened", "mouth_closed", "face", "ph
 
 def add_formats(folder: Path) -> None:
     """Beside `train/labels.json`, as `write_drivers` made it: `train/yolo/`, `train/voc/` and `train/coco.json`."""
-    from data_loader.readers import coco, voc, yolo
-    from data_loader.readers.competition_json import CompetitionJsonReader
+    from data_loader.detection.formats import coco, voc, yolo
+    from data_loader.detection.formats.competition_json import CompetitionJsonReader
 
     table = CompetitionJsonReader("train/labels.json", "train/images").read(folder)
     for name in ("yolo", "voc"):
@@ -22,8 +22,8 @@ def add_formats(folder: Path) -> None:
 
 def add_boxes(folder: Path) -> None:
     """`boxes.csv`, for every picture below `folder` the box of its middle."""
-    from data_loader.crops import HEADER
-    from data_loader.image_header import header_size
+    from data_loader.crop.crops import HEADER
+    from data_loader.pictures.image_header import header_size
 
     lines = []
     for path in sorted(folder.rglob("*.jpg")):

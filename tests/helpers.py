@@ -70,7 +70,7 @@ def build_trainer(config: Path, folder: Path | None = None) -> Any:
     import torch
 
     from base.run_folder import RunFolder
-    from trainer import build
+    from trainer.experiment import build
     from utils.config import read
 
     experiment = build.check(read(config))
@@ -91,7 +91,7 @@ ENVIRONMENT = {
 }  # fmt: skip
 # Importing these takes most of a script's time: a server imports them once, and every script is forked from it.
 IMPORTED = ["torch", "timm", "torchvision", "albumentations", "sklearn.model_selection", "sklearn.metrics", "pyarrow.parquet",
-            "torch.distributed.nn.functional", "trainer.launch", "trainer.testing"]  # fmt: skip
+            "torch.distributed.nn.functional", "trainer.runs.launch", "trainer.evaluation.testing"]  # fmt: skip
 
 
 @cache

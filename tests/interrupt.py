@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from base.base_callback import BaseCallback
-from trainer import build
+from trainer.experiment import build
 
 
 class Interrupt(BaseCallback):

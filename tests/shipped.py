@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainer.stages import is_staged
+from trainer.experiment.stages import is_staged
 from utils.config import read
 
 ROOT = Path(__file__).parents[1]

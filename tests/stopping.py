@@ -7,8 +7,8 @@ import signal
 
 from base.base_callback import BaseCallback
 from tests.helpers import arguments
-from trainer import build
-from trainer.launch import launch
+from trainer.experiment import build
+from trainer.runs.launch import launch
 
 STEPS = 6  # in an epoch of the tiny config
 

@@ -7,16 +7,17 @@ is slow to import within `main`, so that every `--help` is quick.
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Sequence
 from types import ModuleType
 
-from data_loader.prepare import balance, check, convert, crop, groups, identities, lint
 from utils.errors import run
 
-COMMANDS: dict[str, ModuleType] = {
-    "balance": balance, "check": check, "convert": convert, "crop": crop, "groups": groups, "identities": identities,
-    "lint": lint,
-}  # fmt: skip
+MODULES = (
+    "detection.balance", "prepare.check", "detection.convert", "prepare.crop", "prepare.groups", "verification.identities",
+    "prepare.lint",
+)  # fmt: skip
+COMMANDS: dict[str, ModuleType] = {name.rpartition(".")[2]: importlib.import_module(f"data_loader.{name}") for name in MODULES}
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Look at every picture, write the file and the sheets, and print the report."""
     from base.contracts import RunContext
-    from data_loader.croppers import GrabCutCropper
-    from data_loader.crops import Crops, read_boxes, refuse
+    from data_loader.crop.croppers import GrabCutCropper
+    from data_loader.crop.crops import Crops, read_boxes, refuse
     from data_loader.image_loader import ImageLoader
     from data_loader.prepare.crop_report import CropReport
     from data_loader.prepare.cropping import Cropping, Line, new_folder, write_boxes, write_picture
@@ -85,6 +85,6 @@ def _output(args: argparse.Namespace, loader: ImageLoader) -> Path:
 
 
 def _below(path: Path, folder: Path) -> str:
-    from data_loader.crops import relative
+    from data_loader.crop.crops import relative
 
     return relative(path.absolute(), folder.absolute())

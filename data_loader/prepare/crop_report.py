@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from base.table import some
-from data_loader.croppers import OUTCOMES
-from data_loader.decode import Box, resize
-from data_loader.letterbox import blank, centred
+from data_loader.crop.croppers import OUTCOMES
+from data_loader.pictures.decode import Box, resize
+from data_loader.pictures.letterbox import blank, centred
 from data_loader.prepare.cropping import WHOLE, Seen
 from utils import files
 

@@ -19,9 +19,9 @@ import numpy as np
 from tqdm import tqdm
 
 from base.table import SampleTable, some
-from data_loader.croppers import BaseCropper, Look, look
-from data_loader.crops import FOUND, HEADER, BoxFile, Crops, fit, relative
-from data_loader.decode import Box, ImageError, cut, read_image
+from data_loader.crop.croppers import BaseCropper, Look, look
+from data_loader.crop.crops import FOUND, HEADER, BoxFile, Crops, fit, relative
+from data_loader.pictures.decode import Box, ImageError, cut, read_image
 from utils import files
 from utils.errors import UserError
 from utils.files import WriteError

@@ -13,10 +13,11 @@ from tqdm import tqdm
 from base.contracts import DataSpec
 from base.labels import reported
 from base.table import SampleTable, some
-from data_loader import duplicates, scan, splits
-from data_loader.decode import Size
 from data_loader.image_loader import ImageLoader
-from data_loader.splits import Split
+from data_loader.pictures import scan
+from data_loader.pictures.decode import Size
+from data_loader.samples import duplicates, splits
+from data_loader.samples.splits import Split
 from utils.errors import UserError
 
 T = TypeVar("T")

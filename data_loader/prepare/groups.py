@@ -25,8 +25,8 @@ def main(args: argparse.Namespace) -> int:
     import io
     from collections import Counter
 
-    from data_loader.near_duplicates import BITS, HEADER, near_duplicates
-    from data_loader.readers.pattern_reader import PatternReader
+    from data_loader.formats.pattern_reader import PatternReader
+    from data_loader.samples.near_duplicates import BITS, HEADER, near_duplicates
     from utils import files
     from utils.errors import UserError
 

@@ -1,13 +1,27 @@
-"""The pages of the app, in the order in which a person asks: how good, what does it say, what is wrong, why, what next."""
+"""The pages of the app, in the order in which a person asks: how good, what does it say, what is wrong, why, what next.
+
+A page is a module with a `VIEW` in this folder, or in the `views` folder of a task.
+"""
 
 from __future__ import annotations
 
-from inspection.views import boxes, data, fix, mistakes, pairs, predict, runs, submission
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
 from inspection.views.common import View
 
-VIEWS: dict[str, View] = {
-    view.name: view
-    for view in (
-        runs.VIEW, predict.VIEW, mistakes.VIEW, pairs.VIEW, boxes.VIEW, data.VIEW, fix.VIEW, submission.VIEW,
-    )
-}  # fmt: skip
+
+def _views() -> Iterator[View]:
+    """Yield the view of every module in a folder called `views`."""
+    root = Path(__file__).parents[1]
+    for folder in sorted(root.glob("**/views")):
+        package = ".".join(folder.relative_to(root.parent).parts)
+        for module in pkgutil.iter_modules([str(folder)], f"{package}."):
+            view = getattr(importlib.import_module(module.name), "VIEW", None)
+            if isinstance(view, View):
+                yield view
+
+
+VIEWS: dict[str, View] = {view.name: view for view in sorted(_views(), key=lambda view: view.place)}

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import streamlit as st
 
-from data_loader.decode import ImageError
+from data_loader.pictures.decode import ImageError
 from inspection import jobs, pictures, results
 from inspection.results import Result
 from inspection.runs import Run, all_runs
@@ -24,9 +24,14 @@ FIRST_RUN = "make train", "python train.py -c configs/demo.json"
 
 @dataclass(frozen=True)
 class View:
-    """A page of the app. kinds: the kinds of prediction it can show; empty for a view that needs none."""
+    """A page of the app.
+
+    place: where it stands in the menu, in ascending order. kinds: the kinds of prediction it can show; empty for a view
+    that needs none.
+    """
 
     name: str
+    place: int
     show: Callable[[], None]
     kinds: frozenset[str] = frozenset()
 

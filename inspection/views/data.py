@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from data_loader.decode import ImageError
+from data_loader.pictures.decode import ImageError
 from inspection.jail import below
 from inspection.runs import Run
 from inspection.text import literal
@@ -159,4 +159,4 @@ def _augmentation(run: Run, data: Data) -> None:
                 st.caption(f"draw {number + 1}")
 
 
-VIEW = View("Data", show)
+VIEW = View("Data", 60, show)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from data_loader.decode import ImageError
+from data_loader.pictures.decode import ImageError
 from inspection import pictures, results
 from inspection.drawing import drawn
 from inspection.runs import Run
@@ -209,4 +209,4 @@ def _most_typical(prediction: dict[str, Any]) -> Any:
     return embedding[embedding.detach().abs().topk(min(8, len(embedding))).indices].square().sum()
 
 
-VIEW = View("Predict", show, frozenset({results.ATTRIBUTES, results.BOXES, results.EMBEDDING}))
+VIEW = View("Predict", 20, show, frozenset({results.ATTRIBUTES, results.BOXES, results.EMBEDDING}))

@@ -98,4 +98,4 @@ def _difference(old: Run, new: Run) -> None:
     st.dataframe(table, hide_index=True)
 
 
-VIEW = View("Runs", show)
+VIEW = View("Runs", 10, show)

@@ -176,4 +176,4 @@ def _others(run: Run, result: Result) -> dict[str, Path]:
     return found
 
 
-VIEW = View("Submission", show, ALL)
+VIEW = View("Submission", 80, show, ALL)

@@ -16,7 +16,7 @@ import pytest
 from base.predictions import Predictions
 from base.run_folder import OUT_OF_FOLD
 from base.table import SampleTable
-from data_loader.labels import correct
+from data_loader.samples.corrections import correct
 from tests.app_world import DRIVERS, EARLIER, FACES, JOINED, LABELS, MASKS, learning, write_run
 from tests.browser.conftest import Person
 from utils import files

@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("utils", "base", "data_loader", "model", "logger", "trainer", "inspection")
-SCRIPTS = ("train.py", "test.py", "app.py", "new_project.py")
+SCRIPTS = ("laurel.py", "train.py", "test.py", "app.py", "new_project.py")
+TASKS = ("attributes", "verification", "detection", "pretext")
 
 
 def sources(*packages: str) -> list[Path]:

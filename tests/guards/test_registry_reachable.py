@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from base.base_trainer import TRAINERS
 from base.registry import registries
 from tests.shipped import CONFIGS, name
-from trainer import build
-from trainer.config_model import config_model
+from trainer.experiment import build
+from trainer.experiment.config_model import config_model
 from utils import config
 
 

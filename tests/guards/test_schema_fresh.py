@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.shipped import CONFIGS, ROOT, name
-from trainer import schema
-from trainer.config_model import config_model
+from trainer.experiment import schema
+from trainer.experiment.config_model import config_model
 from utils import config, files
 
 
@@ -29,7 +29,7 @@ def validator(texts: dict[Path, str]) -> object:
 
 @pytest.mark.parametrize("path", [schema.SCHEMA, schema.REFERENCE], ids=lambda path: path.name)
 def test_the_generated_file_is_fresh(path: Path, texts: dict[Path, str]) -> None:
-    assert path.read_text(encoding="utf-8") == texts[path], "run python -m trainer.schema"
+    assert path.read_text(encoding="utf-8") == texts[path], "run python laurel.py schema"
 
 
 def test_generating_twice_in_another_process_gives_the_same(texts: dict[Path, str]) -> None:
@@ -50,7 +50,7 @@ def test_check_says_in_one_line_what_is_stale(
     monkeypatch.setattr(sys, "argv", ["schema", "--check"])
     (tmp_path / "schema.json").write_text("old")
     assert schema.main() == 1
-    assert capsys.readouterr().out == "schema.json: stale; run python -m trainer.schema\n"
+    assert capsys.readouterr().out == "schema.json: stale; run python laurel.py schema\n"
     assert (tmp_path / "schema.json").read_text() == "old"
 
 

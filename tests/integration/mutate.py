@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 
 from base.registry import registries
 from model.backbones.timm_backbone import check_backbone_name
-from trainer import build
-from trainer.config_model import config_model
+from trainer.experiment import build
+from trainer.experiment.config_model import config_model
 from utils import config
 from utils.config import ConfigError, KeyPath, key_text
 from utils.validate import models_at

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer import build
+from trainer.experiment import build
 from utils import config
 from utils.config import ConfigError
 

@@ -20,8 +20,8 @@ from inspection.runs import Run
 from tests.app_world import write_result, write_run
 from tests.helpers import ROOT, arguments, run_folders
 from tests.unit.inspection.test_jail import TRAVERSALS
-from trainer.export import run_export
-from trainer.launch import launch
+from trainer.runs.launch import launch
+from trainer.shipping.export import run_export
 from utils import checkpoint
 
 EVIL = "<img src=x onerror=alert(1)> **bold** [a](http://a.b) :smile: `x`"

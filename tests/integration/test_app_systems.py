@@ -10,7 +10,7 @@ import cv2
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from data_loader.synthetic import write_drivers, write_verify
+from data_loader.synthetic.writers import write_drivers, write_verify
 from inspection import results
 from inspection.runs import Run
 from tests.helpers import ROOT, run, run_folders

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ENVIRONMENT, ROOT, arguments, write_config
-from trainer import bundle
-from trainer.bundle import run_bundle
-from trainer.launch import launch
-from trainer.testing import run_test
+from trainer.evaluation.testing import run_test
+from trainer.runs.launch import launch
+from trainer.shipping import bundle
+from trainer.shipping.bundle import run_bundle
 from utils.errors import UserError
 
 
@@ -62,7 +62,7 @@ def test_a_changed_file_of_a_bundle_is_named(packed: Path, masks_folder: Path, t
         archive.extractall(tmp_path)
     (tmp_path / "model" / "attributes.py").write_text("")
     ended = rebuild(tmp_path, masks_folder)
-    assert (ended.returncode, ended.stderr) == (2, "1 files are missing or not those of the bundle: model/attributes.py\n")
+    assert (ended.returncode, ended.stderr) == (2, "1 files are missing or not those of the bundle: model/attributes/model.py\n")
 
 
 @needs_git

@@ -27,7 +27,13 @@ def test_auto_leaves_the_runs_of_other_configs_alone(tiny_config, tmp_path):
 
 
 def test_a_config_that_learns_something_else_is_refused_by_key(tiny_config, tmp_path):
-    changes = {"optimizer.args.lr": 1, "seed": 2, "data_loader.args.batch_size": 8, "trainer.ema": 0.5, "trainer.monitor": "off"}
+    changes = {
+        "optimizer.args.lr": 1,
+        "seed": 2,
+        "data_loader.args.batch_size": 8,
+        "trainer.ema": 0.5,
+        "trainer.monitor": "off",
+    }
     train(tiny_config(), ask=Ask(1))
     (models,) = run_folders(tmp_path)
 
@@ -46,7 +52,7 @@ def test_a_finished_run_goes_on_for_more_epochs(tiny_config, tmp_path):
 
 
 def test_other_data_are_refused(tiny_config, tmp_path):
-    from data_loader.synthetic import write_masks
+    from data_loader.synthetic.writers import write_masks
 
     train(tiny_config(), ask=Ask(1))
     (models,) = run_folders(tmp_path)

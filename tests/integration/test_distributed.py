@@ -139,7 +139,7 @@ def test_a_picture_that_is_not_finite_on_one_process_stops_all_and_is_named_by_a
 
 def evaluate(config, numbers):
     """Predictions and losses for the first so many validation samples, in batches of 2."""
-    from trainer.predict import predict
+    from trainer.training.predict import predict
 
     torch.set_num_threads(1)
     trainer = build_trainer(config)

@@ -9,13 +9,13 @@ import torch
 
 from base.predictions import Predictions
 from tests.helpers import arguments, write_config
-from trainer import compare
-from trainer.ensemble import fit
-from trainer.group import Group, groups
-from trainer.launch import launch
-from trainer.predictor import fused
-from trainer.shelf import Shelf
-from trainer.testing import run_test
+from trainer.evaluation import compare
+from trainer.evaluation.ensemble import fit
+from trainer.evaluation.predictor import fused
+from trainer.evaluation.shelf import Shelf
+from trainer.evaluation.testing import run_test
+from trainer.experiment.group import Group, groups
+from trainer.runs.launch import launch
 from utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,10 +12,11 @@ import torch
 from base.predictions import Predictions
 from benchmarks import export as benchmark
 from tests.helpers import arguments, run, write_config
-from trainer import build, card, export, parity
-from trainer.export import run_export
-from trainer.launch import launch
-from trainer.testing import run_test
+from trainer.evaluation.testing import run_test
+from trainer.experiment import build
+from trainer.runs.launch import launch
+from trainer.shipping import card, export, parity
+from trainer.shipping.export import run_export
 from utils import files
 from utils.errors import UserError
 

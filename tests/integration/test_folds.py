@@ -14,11 +14,12 @@ from base.predictions import Predictions
 from base.table import SampleTable
 from tests.helpers import Script, arguments, run, start_job, write_config
 from tests.interrupt import interrupting
-from trainer import build, folds
-from trainer.folds import join
-from trainer.group import Group, groups
-from trainer.launch import check_only, launch
-from trainer.shelf import Shelf
+from trainer.evaluation.shelf import Shelf
+from trainer.experiment import build
+from trainer.experiment.group import Group, groups
+from trainer.runs import folds
+from trainer.runs.folds import join
+from trainer.runs.launch import check_only, launch
 from utils import files
 from utils.errors import UserError
 from utils.files import write_json

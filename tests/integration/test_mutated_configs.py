@@ -12,7 +12,7 @@ from tests.helpers import run
 from tests.integration.mutate import KINDS, Mutation, Verdict, judge, mutations, table, typo
 from tests.integration.nonsense import nonsense, said_of
 from tests.shipped import CONFIGS, name
-from trainer import build
+from trainer.experiment import build
 from utils import config
 
 NUMBER, SEED = 300, 20

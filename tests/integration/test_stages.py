@@ -13,10 +13,10 @@ from base.run_folder import RunFolder
 from tests.helpers import Script, arguments, run, write_config
 from tests.interrupt import interrupting
 from tests.shipped import STAGED, name
-from trainer import build, stages
-from trainer.export import run_export
-from trainer.group import Group, groups
-from trainer.launch import launch
+from trainer.experiment import build, stages
+from trainer.experiment.group import Group, groups
+from trainer.runs.launch import launch
+from trainer.shipping.export import run_export
 from utils import config
 from utils.checkpoint import BEST, LAST, CheckpointFolder, weights_hash
 from utils.config import ConfigError
@@ -242,7 +242,7 @@ def test_a_group_that_is_not_finished_is_not_exported(staged, tmp_path):
     assert ended.status == 0, ended.errors
     folder = only_group(tmp_path).folder
     RunFolder.at(only_group(tmp_path).run("two")).set_status("running")
-    for words in (("model.export",), ("trainer.bundle",)):
+    for words in (("trainer.shipping.export_command",), ("trainer.shipping.bundle",)):
         ended = run(tmp_path, "-m", *words, "-r", folder)
         assert (ended.status, len(ended.lines)) == (2, 1)
         assert "two is not finished; go on with train.py" in ended.errors

@@ -102,7 +102,7 @@ def test_every_parameter_is_in_one_group_of_the_optimiser(tiny_config):
 
 
 def test_a_model_without_groups_is_refused_in_one_line(tiny_config, monkeypatch):
-    from model.attributes import AttributeModel
+    from model.attributes.model import AttributeModel
 
     monkeypatch.setattr(AttributeModel, "layer_groups", lambda self: [])
     with pytest.raises(UserError, match=r"optimizer\.args\.layer_decay: AttributeModel does not say which of its layers"):

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from base.contracts import DataSpec
-from base.pairs import Pairs, add_pairs
 from base.predictions import Predictions
 from base.table import SampleTable
-from data_loader.detection_submissions import CocoSubmission, CompetitionJsonSubmission
-from data_loader.pair_submission import PairSubmission
+from base.verification.pairs import Pairs, add_pairs
+from data_loader.attributes.submission import CombinedClassSubmission
+from data_loader.detection.submissions import CocoSubmission, CompetitionJsonSubmission
 from data_loader.prepare import __main__ as prepare
-from data_loader.submissions import CombinedClassSubmission
+from data_loader.verification.submission import PairSubmission
 from tests.helpers import ROOT
 from utils.errors import UserError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from inspection.attributes.marks import Marks
 from inspection.jail import below
-from inspection.marks import Marks
 from inspection.results import Result, read
 from inspection.runs import Run
 from utils.errors import UserError

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from base.base_model import BaseModel
 from base.contracts import DataSpec, Outputs, Prediction, RunContext, Target
-from data_loader.cutting import NO_CROPPERS
+from data_loader.crop.cutting import NO_CROPPERS
 from data_loader.prepare.section import build_loader
 from inspection import models
 from inspection.cache import by_file

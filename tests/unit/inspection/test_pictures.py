@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_loader.decode import ImageError
+from data_loader.pictures.decode import ImageError
 from inspection import pictures
 from inspection.text import literal
 

@@ -17,8 +17,8 @@ from base.base_metric import METRICS, BaseMetric
 from base.contracts import DataSpec, Outputs, Target, Term
 from base.registry import Registry, registries
 from tests.shipped import ROOT
-from trainer import build
-from trainer.config_model import REPLACED, config_model
+from trainer.experiment import build
+from trainer.experiment.config_model import REPLACED, config_model
 from utils import config
 from utils.config import ConfigError, RawConfig
 from utils.validate import Settings, validate
@@ -168,7 +168,7 @@ def problems(values: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["os.system", "__import__", "__init__", "torch.nn.Linear", "model.attributes.AttributeModel", "BaseModel",
+    ["os.system", "__import__", "__init__", "torch.nn.Linear", "model.attributes.model.AttributeModel", "BaseModel",
      "../AttributeModel",
      "AttributeModel()", "attributemodel", "", "type", "Part"],
 )  # fmt: skip

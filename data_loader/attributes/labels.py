@@ -1,0 +1,212 @@
+"""From the text of annotations to class numbers, as declared; nothing is inferred from the order of folders."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from base.contracts import DataSpec
+from base.labels import combined_class, combined_names, reported
+from base.table import SampleTable, some
+from utils.config import did_you_mean
+from utils.errors import UserError
+from utils.validate import Settings
+
+MISSING = -1
+TEXTS = 20  # at most so many unknown texts are named
+
+
+class Label(Settings):
+    """One attribute: which column it comes from, its classes in order, and how text becomes one of them."""
+
+    column: str | None = Field(default=None, description="column of the reader; default: the label's own name")
+    classes: Annotated[list[str], Field(min_length=2)] = Field(description="names of the classes, in the order of their numbers")
+    values: dict[str, str] | None = Field(default=None, description="text in the column -> class; default: the classes' names")
+    bins: list[float] | None = Field(
+        default=None, description="for numbers: borders, each the first of the next class: [30, 60] is <30, 30-59, 60 and over"
+    )
+    fine_bins: list[float] | None = Field(
+        default=None, description="for numbers: borders of finer classes to train, with all of `bins`; reported are `classes`"
+    )
+    missing: list[str] = Field(default=[""], description="texts that mean: not known")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Label:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("class names that differ from each other")
+        if self.bins is not None:
+            self._require_borders(self.bins)
+        elif self.fine_bins is not None:
+            raise ValueError("fine_bins only together with bins")
+        for value in (self.values or {}).values():
+            if value not in self.classes:
+                near = did_you_mean(value, self.classes)
+                raise ValueError(f'values among the classes {", ".join(self.classes)}; "{value}" is none{near}')
+        both = sorted(set(self.missing) & set(self.classes if self.values is None else self.values))
+        if both and self.bins is None:
+            raise ValueError(f'texts that are either missing or of a class; "{both[0]}" is both')
+        return self
+
+    def _require_borders(self, bins: list[float]) -> None:
+        if self.values is not None:
+            raise ValueError("either values or bins")
+        if any(sorted(set(borders)) != borders for borders in (bins, self.fine_bins or [])):
+            raise ValueError("borders in ascending order, each once")
+        if len(bins) != len(self.classes) - 1:
+            raise ValueError(f"{len(self.classes) - 1} borders in bins for {len(self.classes)} classes; there are {len(bins)}")
+        if self.fine_bins is not None and not set(bins) <= set(self.fine_bins):
+            raise ValueError("fine_bins that contain every border of bins")
+
+    def merged(self) -> list[int] | None:
+        """The class that each fine class is reported as; None without fine classes."""
+        if self.fine_bins is None or self.bins is None:
+            return None
+        return [bisect.bisect_right(self.bins, border) for border in (-float("inf"), *self.fine_bins)]
+
+    def number(self, text: str) -> int | None:
+        """The class of a text, -1 where it is not known, None where the text means nothing."""
+        if text in self.missing:
+            return MISSING
+        if self.bins is not None:
+            number = _number(text)
+            return None if number is None else bisect.bisect_right(self.fine_bins or self.bins, number)
+        name = self.values.get(text) if self.values is not None else text
+        return self.classes.index(name) if name in self.classes else None
+
+    def allowed(self) -> str:
+        """What texts mean something, for a message."""
+        return "numbers" if self.bins is not None else ", ".join(self.values if self.values is not None else self.classes)
+
+
+class CombinedLabel(Settings):
+    """One class for every combination of other labels' `classes`: for 3, 2 and 3 of them first * 6 + second * 3 + third."""
+
+    combine: Annotated[list[str], Field(min_length=2)] = Field(description="the labels, the first one the leading digit")
+
+
+def _kind(value: Any) -> str:
+    return "combined" if isinstance(value, CombinedLabel) or (isinstance(value, dict) and "combine" in value) else "read"
+
+
+AnyLabel = Annotated[Annotated[Label, Tag("read")] | Annotated[CombinedLabel, Tag("combined")], Discriminator(_kind)]
+Labels = dict[str, AnyLabel]
+
+
+def read_labels(labels: Labels) -> dict[str, Label]:
+    """Those that come from a column."""
+    return {name: label for name, label in labels.items() if isinstance(label, Label)}
+
+
+def learned_labels(labels: Labels, learn: Sequence[str] | None) -> list[str]:
+    """Those that the config says are learned; by default all but those that another combines."""
+    parts = {part for label in labels.values() if isinstance(label, CombinedLabel) for part in label.combine}
+    return [name for name in labels if name not in parts] if learn is None else list(learn)
+
+
+def label_spec(labels: Labels, learn: Sequence[str] | None) -> DataSpec:
+    """Classes of the labels that are learned, without counts; names that `label_problems` objects to are left out."""
+    spec = DataSpec()
+    for name in learned_labels(labels, learn):
+        label = labels.get(name)
+        if isinstance(label, CombinedLabel):
+            parts = {part: found for part in label.combine if (found := read_labels(labels).get(part)) is not None}
+            spec.combined[name] = {part: list(found.classes) for part, found in parts.items()}
+            spec.classes[name] = combined_names([found.classes for found in parts.values()])
+        elif label is not None:
+            spec.classes[name] = list(label.classes)
+            if (merged := label.merged()) is not None:
+                spec.merged[name] = merged
+    return spec
+
+
+def label_problems(labels: Labels, learn: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    """(key, message) for labels that are combined or learned and are not there, or are named twice."""
+    for name, label in labels.items():
+        if isinstance(label, CombinedLabel):
+            yield from _misnamed_labels(f"labels.{name}.combine", label.combine, list(read_labels(labels)))
+    yield from _misnamed_labels("learn", learn or [], list(labels))
+
+
+def _misnamed_labels(key: str, names: Sequence[str], allowed: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for index, name in enumerate(names):
+        if name not in allowed:
+            yield f"{key}[{index}]", f'there is no label "{name}"{did_you_mean(name, allowed)}; allowed: {", ".join(allowed)}'
+        elif name in names[:index]:
+            yield f"{key}[{index}]", f'"{name}" is given twice; keep one'
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text.replace("_", "x"))  # Python reads 1_000 as a number
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def add_labels(table: SampleTable, labels: Labels, source: str) -> SampleTable:
+    """The table with a column of class numbers (int16, -1 unknown) per label; a combined one is known where all its parts are.
+
+    Raises UserError naming every column that is missing and every text that means nothing, with samples.
+    """
+    problems: list[str] = []
+    read = read_labels(labels)
+    for name, label in read.items():
+        column = label.column or name
+        if column not in table.names:
+            near = did_you_mean(column, table.names)
+            problems.append(f"{source}: label {name}: there is no column {column}{near}; there are: {', '.join(table.names)}")
+            continue
+        encoded = table.columns[column].combine_chunks().dictionary_encode()
+        numbers = [label.number("" if text is None else str(text)) for text in encoded.dictionary.to_pylist()]
+        codes = np.asarray(encoded.indices.fill_null(len(numbers)))
+        lookup = np.array([MISSING - 1 if n is None else n for n in numbers] + [MISSING], dtype=np.int16)
+        values = lookup[codes]
+        problems += _meaningless(table, values, column, label, source)
+        table = table.with_column(f"label:{name}" if name in table.names else name, pa.array(values))
+    if problems:
+        raise UserError("\n".join(problems))
+    for name, combined in labels.items():
+        if isinstance(combined, CombinedLabel):
+            table = _combine(table, name, {part: read[part] for part in combined.combine})
+    return _rename_labels(table, labels)
+
+
+def _combine(table: SampleTable, name: str, parts: dict[str, Label]) -> SampleTable:
+    """The table with one more label, of all combinations of its parts' classes as they are reported."""
+    spec = label_spec(dict(parts), list(parts))
+    columns = [table.numbers(f"label:{part}" if f"label:{part}" in table.names else part) for part in parts]
+    columns = [reported(column, spec, part) for column, part in zip(columns, parts, strict=True)]
+    combined = combined_class(columns, [len(spec.classes[part]) for part in parts])
+    return table.with_column(f"label:{name}" if name in table.names else name, pa.array(combined.astype(np.int16)))
+
+
+def _rename_labels(table: SampleTable, labels: Mapping[str, Any]) -> SampleTable:
+    """Labels take the names of the raw columns they stand for, which stay under `raw:`."""
+    for name in labels:
+        if f"label:{name}" in table.names:
+            values = table.columns[f"label:{name}"]
+            table = table.with_column(f"raw:{name}", table.columns[name]).with_column(name, values)
+            table = SampleTable(table.root, table.columns.drop_columns([f"label:{name}"]), table.related)
+    return table
+
+
+def _meaningless(table: SampleTable, values: np.ndarray, column: str, label: Label, source: str) -> list[str]:
+    """A line for each text that means nothing, the most frequent first."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    for row in np.flatnonzero(values == MISSING - 1).tolist():
+        ids[str(table.values(column, row))].append(table.id(row))
+    texts = sorted(ids, key=lambda text: -len(ids[text]))
+    lines = []
+    for text in texts[:TEXTS]:
+        near = did_you_mean(text, label.values or label.classes) if label.bins is None else ""
+        found = f'"{some([text])}"{near} in {len(ids[text])} samples ({some(ids[text], 3)})'
+        lines.append(f"{source}: {column}: {found}; allowed: {label.allowed()}")
+    more = [f"{source}: {column}: and {len(texts) - TEXTS:,} more texts that mean nothing"] if len(texts) > TEXTS else []
+    return lines + more

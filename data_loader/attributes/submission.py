@@ -1,0 +1,120 @@
+"""The files that competitions want."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from base.base_reader import SUBMISSIONS, BaseSubmission, Verdict
+from base.contracts import DataSpec
+from base.labels import combined_class, unknown_label
+from base.predictions import Predictions
+from base.table import SampleTable, some
+from data_loader.formats.csv_reader import read_csv
+from data_loader.submissions.lint import counted, key_problems, text_of
+from data_loader.submissions.sample_file import FileName, require_same
+from utils.config import did_you_mean
+from utils.errors import UserError
+
+
+@SUBMISSIONS.register("attributes")
+class CombinedClassSubmission(BaseSubmission):
+    """A CSV file with one combined class number per image, in the rows and order of a sample file.
+
+    The number counts through all combinations of the labels, the last label fastest: for labels of 3, 2 and 3 classes
+    it is 6 * first + 3 * second + third.
+
+    Args:
+        sample: the competition's sample file below the data folder; its rows say which images, in which order.
+        id_column: its column with the image's id.
+        answer_column: its column to fill in.
+        labels: labels that are combined; default: all, in their order.
+        file: name of the file that is written.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        sample: str,
+        id_column: str,
+        answer_column: str,
+        labels: Annotated[list[str], Field(min_length=1)] | None = None,
+        file: FileName = "submission.csv",
+    ) -> None:
+        self.spec, self.sample, self.id_column, self.answer_column, self.file = spec, sample, id_column, answer_column, file
+        self.labels = labels or list(spec.classes)
+
+    @classmethod
+    def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
+        """Labels that the data do not have."""
+        for index, label in enumerate(args.labels or []):
+            if label not in spec.classes:
+                yield f"labels[{index}]", unknown_label(label, spec)
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file in the output folder."""
+        return self.file
+
+    def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
+        """The sample file with the answers filled in."""
+        names, rows, ids = self._asked_for(data_dir)
+        answers = self._answers(predictions)
+        require_same(ids, answers, data_dir / self.sample)
+        place = names.index(self.answer_column)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([*row[:place], answers[name], *row[place + 1 :]] for name, row in zip(ids, rows, strict=True))
+        return text.getvalue().encode()
+
+    def lint(self, content: bytes, table: SampleTable, data_dir: Path) -> Verdict:
+        """Whether it is the sample file with a class number in every row."""
+        names, sample, wanted = self._asked_for(data_dir)
+        text, problems = text_of(content)
+        try:
+            header, *rows = list(filter(None, csv.reader(io.StringIO(text), strict=True))) or [[]]
+        except csv.Error as error:
+            return Verdict(0, [*problems, f"is not CSV ({error})"])
+        if header != names:
+            return Verdict(
+                len(rows), [*problems, f"its columns are {some(header, 20) or 'none'}; asked for are {', '.join(names)}"]
+            )
+        odd = [f"row {number}" for number, row in enumerate(rows, 1) if len(row) != len(names)]
+        problems += counted("rows have another number of fields than the header", odd)
+        whole = [row for row in rows if len(row) == len(names)]
+        keys = [row[names.index(self.id_column)] for row in whole]
+        problems += key_problems(keys, wanted)
+        place, limit = names.index(self.answer_column), math.prod(len(self.spec.classes[label]) for label in self.labels)
+        allowed = set(map(str, range(limit)))
+        wrong = [f"{key}: {row[place] or 'nothing'}" for key, row in zip(keys, whole, strict=True) if row[place] not in allowed]
+        problems += counted(f"answers are no class number from 0 to {limit - 1}", wrong)
+        if keys == wanted:
+            other = [
+                key
+                for key, row, asked in zip(keys, whole, sample, strict=True)
+                if row[:place] + row[place + 1 :] != asked[:place] + asked[place + 1 :]
+            ]
+            problems += counted("rows differ from the sample file beside their answer", other)
+        return Verdict(len(rows), problems)
+
+    def _asked_for(self, data_dir: Path) -> tuple[list[str], list[list[str]], list[str]]:
+        """Of the sample file the header, the rows and their ids. Raises UserError."""
+        sample = data_dir / self.sample
+        names, rows, _ = read_csv(sample)
+        for wanted in (self.id_column, self.answer_column):
+            if wanted not in names:
+                near = did_you_mean(wanted, names)
+                raise UserError(f"{sample}: line 1: no column {wanted}{near}; there are: {', '.join(names)}")
+        return names, rows, [row[names.index(self.id_column)] for row in rows]
+
+    def _answers(self, predictions: Predictions) -> dict[str, int]:
+        columns = [predictions.array(label).argmax(axis=1) for label in self.labels]
+        combined = combined_class(columns, [len(self.spec.classes[label]) for label in self.labels])
+        return dict(zip(predictions.ids(), combined.tolist(), strict=True))

@@ -1,0 +1,182 @@
+"""Boxes to which pictures are cut, from a file: the same in training, evaluation and submission."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from base.table import SampleTable, some
+from data_loader.formats.csv_reader import read_csv
+from data_loader.pictures.decode import Box, Size
+from data_loader.pictures.image_header import header_sizes
+from utils.config import did_you_mean
+from utils.errors import UserError
+from utils.validate import Settings
+
+HEADER = ("path", "s_X", "s_Y", "e_X", "e_Y")
+FOUND = ("found_by", "confidence")  # further columns of what `python -m data_loader.prepare crop` writes
+COLUMN = "crop"  # of a table: fixed_size_list<int32>[4], a Box of each picture
+LINES = 20  # problems that are named
+
+
+class Crops(Settings):
+    """What every picture is cut to before it is resized."""
+
+    file: str = Field(
+        description="CSV file below the data folder with columns path,s_X,s_Y,e_X,e_Y, as `python -m data_loader.prepare crop` "
+        "writes it: corners in pixels of the upright picture, paths below the data folder or the reader's root"
+    )
+    outside: Literal["error", "clip"] = Field(
+        default="error", description="what to do about a box that is not all within its picture, refuse or clip it"
+    )
+    margin: Annotated[float, Field(ge=0, le=2)] = Field(
+        default=0.0, description="share of its width and height by which every box is widened on each side, up to the border"
+    )
+    min_size: Annotated[int, Field(ge=1)] = Field(
+        default=16, description="pixels of each side that what a cropper finds must have; else the next one is asked"
+    )
+
+    def around(self, box: Box, size: Size) -> Box:
+        """A box with the margin, as far as a picture of this height and width goes."""
+        x, y = round(self.margin * (box[2] - box[0])), round(self.margin * (box[3] - box[1]))
+        return max(0, box[0] - x), max(0, box[1] - y), min(size[1], box[2] + x), min(size[0], box[3] + y)
+
+
+class Listed(NamedTuple):
+    """A line of a box file."""
+
+    line: int
+    box: Box
+    found_by: str
+    confidence: str
+
+
+class BoxFile(NamedTuple):
+    """What a box file says: one box for each path."""
+
+    path: Path
+    boxes: Mapping[str, Listed]
+
+    def of(self, data_dir: Path, picture: Path, root: Path) -> Listed | None:
+        """The line of a picture, whose path counts from the data folder, or else from the reader's root."""
+        for name in (relative(picture, data_dir), relative(picture, root), str(picture)):
+            if name in self.boxes:
+                return self.boxes[name]
+        return None
+
+
+def relative(path: Path, folder: Path) -> str:
+    """A path below a folder with / between names; the whole path where it is elsewhere."""
+    below = os.path.relpath(path, folder)
+    return os.path.abspath(path) if below.split(os.sep)[0] == ".." else below.replace(os.sep, "/")
+
+
+def read_boxes(path: Path) -> BoxFile:
+    """The boxes of a CSV file, rounded to whole pixels. Raises UserError with a line for each line that is wrong."""
+    names, rows, lines = read_csv(path)
+    for wanted in HEADER:
+        if wanted not in names:
+            raise UserError(f"{path}: line 1: no column {wanted}{did_you_mean(wanted, names)}; there are: {', '.join(names)}")
+    boxes: dict[str, Listed] = {}
+    problems = []
+    for line, row in zip(lines, rows, strict=True):
+        cells = dict(zip(names, row, strict=True))
+        name = os.path.normpath(cells["path"]).replace(os.sep, "/")
+        corners = [_number(cells[side]) for side in HEADER[1:]]
+        problem = _wrong(corners, [cells[side] for side in HEADER[1:]])
+        if name in boxes:
+            problem = f"is listed on line {boxes[name].line} too"
+        if problem:
+            problems.append(f"{path}: line {line}: {some([cells['path']])}: {problem}")
+            continue
+        x1, y1, x2, y2 = map(round, corners)
+        boxes[name] = Listed(line, (x1, y1, x2, y2), *(cells.get(column, "") for column in FOUND))
+    refuse(problems)
+    return BoxFile(path, boxes)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _wrong(corners: list[float], texts: list[str]) -> str:
+    """What is wrong with a box whatever its picture; empty if nothing is."""
+    found = f"the box ({', '.join(texts)})"
+    if not all(map(math.isfinite, corners)):
+        return f"{found} is no four numbers"
+    x1, y1, x2, y2 = map(round, corners)
+    if x2 < x1 or y2 < y1:
+        return f"{found} has its corners swapped; allowed: s_X below e_X, s_Y below e_Y"
+    return f"{found} has no area" if x1 == x2 or y1 == y2 else ""
+
+
+def fit(box: Box, size: Size, outside: Literal["error", "clip"]) -> tuple[Box | None, str]:
+    """A box within a picture of (height, width), and what was wrong with it; None for one that cannot be used."""
+    x1, y1, x2, y2 = max(0, box[0]), max(0, box[1]), min(size[1], box[2]), min(size[0], box[3])
+    if (x1, y1, x2, y2) == box:
+        return box, ""
+    problem = f"the box ({', '.join(map(str, box))}) is not within the picture's {size[1]} x {size[0]} pixels"
+    usable = outside == "clip" and x1 < x2 and y1 < y2
+    return ((x1, y1, x2, y2) if usable else None), problem
+
+
+def with_boxes(table: SampleTable, data_dir: Path, crops: Crops, file: BoxFile) -> tuple[SampleTable, int]:
+    """The table with the column `crop`, what each picture is cut to, margin included; and how many boxes were clipped.
+
+    A picture that cannot be read needs no box. Raises UserError with a line for each picture that has none, or one that is
+    not within it.
+    """
+    paths = [table.path(row) for row in range(len(table))]
+    boxes = np.zeros((len(table), 4), np.int32)
+    problems, missing, clipped = [], [], 0
+    for row, (path, size) in enumerate(zip(paths, header_sizes(list(map(str, paths))), strict=True)):
+        listed = file.of(data_dir, path, table.root)
+        if isinstance(size, str):
+            continue
+        if listed is None:
+            missing.append(relative(path, data_dir))
+            continue
+        box, problem = fit(listed.box, size, crops.outside)
+        if box is None:
+            problems.append(f"{file.path}: line {listed.line}: {some([relative(path, data_dir)])}: {problem}")
+            continue
+        clipped += bool(problem)
+        boxes[row] = crops.around(box, size)
+    if missing:
+        advice = "python -m data_loader.prepare crop writes a line for every picture"
+        problems.append(f"{file.path}: {len(missing):,} pictures have no box ({some(missing)}); {advice}")
+    refuse(problems)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(boxes.reshape(-1)), 4)
+    return table.with_column(COLUMN, column), clipped
+
+
+def boxes_of(table: SampleTable) -> np.ndarray:
+    """What each picture is cut to, (N, 4) int32 xyxy."""
+    flat = table.columns[COLUMN].combine_chunks().flatten()
+    return np.asarray(flat.to_numpy()).reshape(-1, 4)
+
+
+def fingerprint(tables: Iterable[SampleTable]) -> str:
+    """SHA-256 over the ids and boxes of the tables' samples."""
+    digest = hashlib.sha256()
+    for table in tables:
+        digest.update("\0".join(table.ids()).encode() + b"\n" + boxes_of(table).astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def refuse(problems: list[str]) -> None:
+    """Raise UserError with the first problems, a line each, if there are any."""
+    more = [f"… and {len(problems) - LINES:,} more"] if len(problems) > LINES else []
+    if problems:
+        raise UserError("\n".join([*problems[:LINES], *more]))

@@ -1,0 +1,246 @@
+"""Croppers that run somebody's ONNX model from a local file."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from abc import abstractmethod
+from typing import Annotated, Any, Literal
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from data_loader.crop.croppers import CROPPERS, BaseCropper, Found, Share, largest
+from data_loader.pictures.decode import Size, resize
+from data_loader.pictures.letterbox import fitted
+from utils.errors import UserError
+
+Pixels = Annotated[int, Field(ge=8, le=4096)]
+Grey = tuple[float, float, float]  # of each channel, in [0, 255]
+Positive = Annotated[float, Field(gt=0)]
+_YUNET_OUTPUTS = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
+_own = threading.local()  # OpenCV's detector keeps the size of the picture in it: each thread has its own
+
+
+@CROPPERS.register()
+class YunetCropper(BaseCropper):
+    """Faces by YuNet (Wu, Peng and Yu 2023) in OpenCV; its file is `face_detection_yunet_2023mar.onnx` of the OpenCV Zoo.
+
+    Args:
+        model: the ONNX file.
+        score: faces of less confidence are none.
+        overlap: of two faces whose intersection over union is more, the surer one stays.
+        side: pixels of the longer side to which larger pictures are shrunk.
+    """
+
+    def __init__(self, model: str, score: Share = 0.6, overlap: Share = 0.3, side: Pixels = 640) -> None:
+        self.model, self.score, self.overlap, self.side = model, score, overlap, side
+
+    def find(self, image: np.ndarray) -> Found:
+        """Every face."""
+        original = image.shape[0], image.shape[1]
+        size = fitted(original, (self.side, self.side)) if max(original) > self.side else original
+        small = np.ascontiguousarray(resize(image, size)[..., ::-1])
+        try:
+            detector = self._detector()
+            detector.setInputSize((size[1], size[0]))
+            _, faces = detector.detect(small)
+        except cv2.error as error:
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"{self.model}: is no YuNet that OpenCV {cv2.__version__} can run ({reason})") from None
+        faces = np.zeros((0, 15)) if faces is None else faces.astype(np.float64)
+        corners = np.hstack([faces[:, :2], faces[:, :2] + faces[:, 2:4]])
+        return Found(corners * np.tile([original[1] / size[1], original[0] / size[0]], 2), faces[:, -1])
+
+    def _detector(self) -> Any:
+        """This thread's. Other models are refused before OpenCV sees them, which would trust their outputs' shapes."""
+        key = (self.model, self.score, self.overlap)
+        kept: dict[Any, Any] = _own.__dict__.setdefault("detectors", {})
+        if key not in kept:
+            outputs = {output.name for output in session(self.model).get_outputs()}
+            if not outputs >= _YUNET_OUTPUTS:
+                lacks = ", ".join(sorted(_YUNET_OUTPUTS - outputs)[:4])
+                raise UserError(f"{self.model}: is no YuNet of 2023: it lacks outputs ({lacks}, …); it has {_listed(outputs)}")
+            kept[key] = cv2.FaceDetectorYN.create(self.model, "", (320, 320), self.score, self.overlap, 100)
+        return kept[key]
+
+
+class OnnxCropper(BaseCropper):
+    """A network that onnxruntime runs on the CPU: one input (1, 3, h, w) float32, the picture stretched to h x w."""
+
+    model: str
+    size: Size | None
+    mean: Grey
+    std: tuple[float, float, float]
+    colours: str
+
+    @abstractmethod
+    def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
+        """What the network's outputs say of a picture of `size`, which it saw as `inner`; both (height, width)."""
+
+    def find(self, image: np.ndarray) -> Found:
+        """What the network finds."""
+        ran = session(self.model)
+        name, inner = self._input(ran)
+        pixels = resize(image, inner)[..., :: 1 if self.colours == "RGB" else -1]
+        normal = (pixels.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        try:
+            values = ran.run(None, {name: np.ascontiguousarray(normal.transpose(2, 0, 1)[None])})
+        except Exception as error:  # onnxruntime has an exception for every kind of fault, and no common base for them
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"{self.model}: cannot run on a picture of {inner[0]} x {inner[1]} pixels ({reason})") from None
+        outputs = dict(zip([output.name for output in ran.get_outputs()], values, strict=True))
+        return self.read(outputs, (image.shape[0], image.shape[1]), inner)
+
+    def _input(self, ran: Any) -> tuple[str, Size]:
+        """The input's name, and the height and width that it takes."""
+        inputs = ran.get_inputs()
+        shape = inputs[0].shape if len(inputs) == 1 else []
+        if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3) or inputs[0].type != "tensor(float)":
+            found = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+            raise UserError(f"{self.model}: takes {found}; allowed: one input of floats, 1 x 3 x height x width")
+        declared = (shape[2], shape[3]) if isinstance(shape[2], int) and isinstance(shape[3], int) else None
+        if declared and self.size and tuple(self.size) != declared:
+            raise UserError(f"{self.model}: takes pictures of {declared[0]} x {declared[1]} pixels; size says {list(self.size)}")
+        size = declared or self.size
+        if size is None:
+            raise UserError(f"{self.model}: takes pictures of any size; say which in the cropper's size, [height, width]")
+        return inputs[0].name, size
+
+    def output(self, outputs: dict[str, np.ndarray], name: str) -> np.ndarray:
+        """An output as it is. Raises UserError where it is not there or not finite."""
+        if name not in outputs:
+            raise UserError(f"{self.model}: has no output {name}; it has {_listed(outputs)}")
+        value = outputs[name]
+        if not np.isfinite(value).all():
+            raise UserError(f"{self.model}: its output {name} is not finite")
+        return value
+
+    def refuse(self, name: str, value: np.ndarray, allowed: str) -> UserError:
+        """An output of a shape that means nothing."""
+        return UserError(f"{self.model}: its output {name} is {' x '.join(map(str, value.shape))}; allowed: {allowed}")
+
+
+@CROPPERS.register()
+class OnnxDetectorCropper(OnnxCropper):
+    """A detector of one class that gives boxes and scores; as they are, the arguments suit UltraFace (RFB-320, RFB-640).
+
+    Args:
+        model: the ONNX file.
+        size: height and width that the network takes; default: as the file says.
+        mean: subtracted from each channel, of which 255 is the brightest value.
+        std: what the rest is divided by.
+        colours: order of the channels.
+        boxes: output with a box in each row, x1 y1 x2 y2.
+        scores: output with a score for each box, or one for each class.
+        label: which of several classes counts.
+        units: of the boxes, shares of width and height or pixels of the network's input.
+        score: boxes with less are none.
+        overlap: of two boxes whose intersection over union is more, the surer one stays.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        size: tuple[Pixels, Pixels] | None = None,
+        mean: tuple[float, float, float] = (127.0, 127.0, 127.0),
+        std: tuple[Positive, Positive, Positive] = (128.0, 128.0, 128.0),
+        colours: Literal["RGB", "BGR"] = "RGB",
+        boxes: str = "boxes",
+        scores: str = "scores",
+        label: Annotated[int, Field(ge=0)] = 1,
+        units: Literal["share", "pixels"] = "share",
+        score: Share = 0.7,
+        overlap: Share = 0.3,
+    ) -> None:
+        self.model, self.size, self.mean, self.std, self.colours = model, size, mean, std, colours
+        self.boxes, self.scores, self.label, self.units, self.score, self.overlap = boxes, scores, label, units, score, overlap
+
+    def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
+        """Every box, after non-maximum suppression."""
+        boxes, scores = (_of_batch(self.output(outputs, name), 3) for name in (self.boxes, self.scores))
+        if boxes.ndim != 2 or boxes.shape[1] != 4:
+            raise self.refuse(self.boxes, boxes, "1 x boxes x 4")
+        if scores.ndim == 2 and scores.shape[1] > self.label:
+            scores = scores[:, self.label]
+        elif scores.shape in ((1, len(boxes)), (len(boxes), 1)):  # of one class
+            scores = scores.reshape(-1)
+        if scores.ndim != 1 or len(scores) != len(boxes):
+            raise self.refuse(self.scores, scores, f"a score for each of {len(boxes)} boxes, of class {self.label} or of one")
+        scale = np.tile([size[1], size[0]], 2) / (1 if self.units == "share" else np.tile([inner[1], inner[0]], 2))
+        boxes = boxes.astype(np.float64) * scale
+        widths = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
+        kept = np.array(cv2.dnn.NMSBoxes(widths.tolist(), scores.tolist(), self.score, self.overlap), np.int64).reshape(-1)
+        return Found(boxes[kept], scores[kept].clip(0, 1))
+
+
+@CROPPERS.register()
+class OnnxSegmenterCropper(OnnxCropper):
+    """A segmenter whose map says where the salient object is, in [0, 1]; as they are, the arguments suit U-2-Net and TRACER.
+
+    The box is that of the largest connected piece; its confidence the piece's share of all that is above the threshold.
+
+    Args:
+        model: the ONNX file.
+        size: height and width that the network takes; default: as the file says.
+        mean: subtracted from each channel, of which 255 is the brightest value.
+        std: what the rest is divided by.
+        colours: order of the channels.
+        output: which of several outputs is the map; default: the first.
+        threshold: what is above it belongs to the object.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        size: tuple[Pixels, Pixels] | None = None,
+        mean: tuple[float, float, float] = (123.675, 116.28, 103.53),
+        std: tuple[Positive, Positive, Positive] = (58.395, 57.12, 57.375),
+        colours: Literal["RGB", "BGR"] = "RGB",
+        output: str | None = None,
+        threshold: Share = 0.5,
+    ) -> None:
+        self.model, self.size, self.mean, self.std, self.colours = model, size, mean, std, colours
+        self.map, self.threshold = output, threshold
+
+    def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
+        """One box or none."""
+        name = self.map or next(iter(outputs))
+        saliency = self.output(outputs, name)
+        saliency = _of_batch(_of_batch(saliency, 4), 3)
+        if saliency.ndim != 2:
+            raise self.refuse(name, saliency, "1 x 1 x height x width")
+        return largest(saliency > self.threshold, size)
+
+
+def _of_batch(value: np.ndarray, dimensions: int) -> np.ndarray:
+    """Without the first dimension, where it has so many and that one is 1."""
+    return value[0] if value.ndim == dimensions and value.shape[0] == 1 else value
+
+
+def session(model: str) -> Any:
+    """One for all threads, a new one where the file has changed. Raises UserError for a file that is no ONNX."""
+    try:
+        return _session(model, os.stat(model).st_mtime_ns)
+    except OSError as error:
+        raise UserError(f"{model}: cannot be read ({error.strerror}); the model of a cropper is a local ONNX file") from None
+
+
+@functools.lru_cache(maxsize=4)
+def _session(model: str, changed: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # pictures are looked at in parallel
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{model}: is no ONNX model that onnxruntime {onnxruntime.__version__} can run ({reason})") from None
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(names)[:8]) or "none"

@@ -1,0 +1,58 @@
+"""Write the annotations of a balanced subset, chosen by which classes are in a picture.
+
+A rule is `any:a,b` or `all:a,b`, with `/n` behind it for every n-th picture that fits: --rule any:cigar,phone
+--rule all:eye_closed,mouth_closed --rule all:mouth_opened/3. A picture is kept if some rule keeps it. A config does the
+same, without another file, by data_loader.args.subset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from data_loader.detection import convert
+
+if TYPE_CHECKING:
+    from data_loader.detection.subset import Rule
+
+HELP = "write the annotations of a balanced subset"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    convert.add_arguments(parser)
+    parser.add_argument("--rule", action="append", required=True, help="any:a,b or all:a,b, with /n for every n-th; repeatable")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Choose, write, and print the class counts before and after."""
+    from base.detection.objects import objects_of
+    from data_loader.detection import subset
+    from data_loader.detection.formats.found import repairs
+    from utils.errors import UserError
+
+    rules = [parse_rule(text) for text in args.rule]
+    names = convert.names_of(args, args.target)
+    table = convert.read(args).sorted()
+    classes = names or sorted(set(objects_of(table).names))
+    unknown = subset.unknown_classes(rules, classes)
+    if unknown:
+        raise UserError("\n".join(f"--rule {args.rule[index]}: {message}" for index, message in unknown))
+    kept = table.take(subset.chosen(table, rules, classes))
+    if not len(kept):
+        raise UserError(f"--rule {' '.join(args.rule)}: no picture fits")
+    convert.write(kept, args, names)
+    print("\n".join([*subset.report(table, kept, classes), *repairs(table)]))
+    return 0
+
+
+def parse_rule(text: str) -> Rule:
+    """A rule from the command line. Raises UserError for text that is none."""
+    from data_loader.detection.subset import Rule
+    from utils.errors import UserError
+
+    match = re.fullmatch(r"(any|all):([^,/]+(?:,[^,/]+)*)(?:/([1-9]\d{0,8}))?", text)
+    if match is None:
+        raise UserError(f"--rule {text}: allowed: any:a,b or all:a,b, with /n behind it for every n-th picture that fits")
+    return Rule.model_validate({match[1]: match[2].split(","), "keep_every": int(match[3] or 1)})

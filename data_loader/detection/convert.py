@@ -1,0 +1,129 @@
+"""Rewrite box annotations in another format: competition (JSON), yolo (text), voc (XML) or coco (JSON).
+
+The pictures stay where they are; their sizes are read from their headers. Boxes come back from every format to a
+millionth of a pixel. Nothing is written where anything is wrong with the annotations, unless --invalid drop says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from base.table import SampleTable
+
+HELP = "rewrite box annotations in another format"
+FORMATS = ("competition", "yolo", "voc", "coco")
+FOLDERS = ("yolo", "voc")  # formats of a file per picture
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    add_source(parser)
+    parser.add_argument("--to", required=True, choices=FORMATS, dest="target", help="format to write")
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, help="JSON file, or folder for yolo and voc; must not be there yet"
+    )
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """What is read."""
+    parser.add_argument("--from", required=True, choices=FORMATS, dest="source", help="format of the annotations")
+    parser.add_argument("--annotations", required=True, type=Path, help="their JSON file, or folder for yolo and voc")
+    parser.add_argument("--images", required=True, type=Path, help="folder of the pictures")
+    parser.add_argument(
+        "--names", type=Path, help="text file with a class name a line, in the order of their numbers: for yolo and coco"
+    )
+    parser.add_argument("--invalid", choices=("error", "drop"), default="error",
+                        help="clip boxes to their picture and leave out what cannot be, instead of refusing")  # fmt: skip
+    parser.add_argument("--first-pixel", type=int, choices=(0, 1), default=1, help="number of the first pixel in voc's files")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Convert, and print what was written."""
+    from base.detection.objects import objects_of
+
+    names = names_of(args, args.target)
+    table = read(args)
+    write(table, args, names)
+    objects = objects_of(table)
+    print(f"{args.output}: {len(table):,} images with {len(objects.boxes):,} objects")
+    report(table)
+    return 0
+
+
+def names_of(args: argparse.Namespace, target: str) -> list[str]:
+    """The class names in the order of their numbers. Raises UserError where a format needs them and they are not given."""
+    from data_loader.detection.formats.yolo import read_names
+    from utils.errors import UserError
+
+    if args.names is not None:
+        return read_names(args.names)
+    if "yolo" in (args.source, target) or target == "coco":
+        raise UserError("--names: is needed, a text file with a class name a line: yolo and coco number their classes")
+    return []
+
+
+def read(args: argparse.Namespace) -> SampleTable:
+    """The annotations that `add_source` describes. Raises UserError with everything that is wrong with them."""
+    from data_loader.detection.formats import coco, competition_json, voc, yolo
+
+    names, root = names_of(args, args.source), str(args.images.absolute())
+    place = str(args.annotations.absolute())
+    readers: dict[str, Callable[[], Any]] = {
+        "competition": lambda: competition_json.CompetitionJsonReader(place, root, args.invalid),
+        "yolo": lambda: yolo.YoloReader(place, names, root, args.invalid),
+        "voc": lambda: voc.VocReader(place, root, args.first_pixel, args.invalid),
+        "coco": lambda: coco.CocoReader(place, root, args.invalid),
+    }
+    table: SampleTable = readers[args.source]().read_objects(Path(), names or None)
+    return table
+
+
+def write(table: SampleTable, args: argparse.Namespace, names: list[str]) -> None:
+    """Write the table in the target format; a folder appears only when it is complete."""
+    from data_loader.detection.formats import coco, competition_json, voc, yolo
+    from utils.errors import UserError
+    from utils.files import WriteError
+
+    if os.path.lexists(args.output):
+        raise UserError(f"{args.output}: is there already; choose another --output, or remove it")
+    try:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        if args.target == "competition":
+            competition_json.write(table, args.output)
+        elif args.target == "coco":
+            coco.write(table, args.output, names)
+        elif args.target == "yolo":
+            _write_folder(args.output, lambda folder: yolo.write(table, folder, names))
+        else:
+            _write_folder(args.output, lambda folder: voc.write(table, folder, args.first_pixel))
+    except OSError as error:
+        raise WriteError(f"{args.output}: cannot be written ({error.strerror or error})") from None
+
+
+def _write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    building = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+    try:
+        building.mkdir()
+        fill(building)
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def report(table: SampleTable) -> None:
+    """Print the classes and what was repaired."""
+    from base.detection.objects import class_counts, objects_of
+    from data_loader.detection.formats.found import repairs
+
+    names = sorted(set(objects_of(table).names))
+    for name, count in zip(names, class_counts(table, names), strict=True):
+        print(f"  {name:<20} {count:>10,}")
+    for line in repairs(table):
+        print(line)

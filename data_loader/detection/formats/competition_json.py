@@ -1,0 +1,120 @@
+"""The competition's JSON: a list of images, each with its objects.
+
+    {"annotations": [{"file_name": "a.jpg", "objects": [{"class": "phone", "position": [x1, y1, x2, y2]}]}]}
+
+Positions are xyxy in absolute pixels of the picture. Sizes are not given.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from base.base_reader import READERS
+from base.detection.objects import objects_of, rounded
+from base.table import SampleTable
+from data_loader.detection.formats.found import Found, Invalid, refuse
+from data_loader.detection.formats.object_reader import ObjectReader
+from data_loader.formats.json_stream import JsonFile, Member, numbers_problem, text_problem
+from utils import files
+
+KEY = "annotations"
+
+
+@READERS.register()
+class CompetitionJsonReader(ObjectReader):
+    """One JSON file with the file name of each image, and class and position [x1, y1, x2, y2] in pixels of its objects.
+
+    Args:
+        file: the JSON file below the data folder.
+        root: folder of the images below the data folder.
+        invalid: what to do about boxes outside their picture, of no area or of unknown class, and images that are listed
+            twice or missing: refuse all by line, or clip and leave out with a report.
+    """
+
+    def __init__(self, file: str, root: str = ".", invalid: Invalid = "error") -> None:
+        self.file, self.root, self.invalid, self.trust_sizes = file, root, invalid, False
+
+    def parse(self, data_dir: Path) -> Found:
+        """The images in the order of the file."""
+        return parse(JsonFile(data_dir / self.file))
+
+
+def parse(file: JsonFile) -> Found:
+    """What the file says; positions xyxy in absolute pixels."""
+    found = Found()
+    starts, numbers, elements = array("q"), array("q"), array("i")  # of each image: place, number; of each object: its number
+
+    def where(image: int, item: int | None) -> str:
+        place, below = starts[image], f"{KEY}[{numbers[image]}]"
+        if item is not None:
+            place, below = file.locate(place, "objects", elements[item]), f"{below}.objects[{elements[item]}]"
+        return f"{file.at(place)}: {below} ({found.ids[image]})"
+
+    found.where = where
+    for member in file.members():
+        if member.key != KEY:
+            continue
+        problems = list(_entry_problems(member))
+        for problem in problems:
+            found.note(partial(file.at, member.start), problem)
+        if problems:
+            continue
+        image = found.add_image(member.value["file_name"])
+        starts.append(member.start)
+        numbers.append(member.number)
+        for number, item in enumerate(member.value["objects"]):
+            found.add_object(image, item["class"], item["position"])
+            elements.append(number)
+    if not found.ids and not found.problems:
+        found.problems.append(f"{file.path}: {KEY}: is missing or empty; needed is a list of images")
+    return found
+
+
+def listed_images(path: Path) -> list[str]:
+    """The file names in the order of the file, repeated ones too. Raises UserError with all entries that are none."""
+    found = parse(JsonFile(path))
+    refuse(found.problems, iter(()), len(found.problems))
+    return found.ids
+
+
+def _entry_problems(member: Member) -> Iterator[str]:
+    place, entry = f"{KEY}[{member.number}]" if member.number >= 0 else KEY, member.value
+    if member.number < 0 or not isinstance(entry, dict):
+        yield f'{place}: needed is an object with "file_name" and "objects"'
+        return
+    if problem := text_problem(entry.get("file_name"), "file_name"):
+        yield f"{place}: {problem}"
+    objects = entry.get("objects")
+    if not isinstance(objects, list):
+        yield f"{place}: objects: is no list; an image without objects has []"
+        return
+    for number, item in enumerate(objects):
+        below = f"{place}.objects[{number}]"
+        if not isinstance(item, dict):
+            yield f'{below}: needed is an object with "class" and "position"'
+            continue
+        for problem in (text_problem(item.get("class"), "class"), numbers_problem(item.get("position"), 4, "position")):
+            if problem:
+                yield f"{below}: {problem}"
+
+
+def write(table: SampleTable, path: Path) -> None:
+    """Write a table at `path`, atomically; positions xyxy in absolute pixels, to a millionth."""
+    objects = objects_of(table)
+    boxes, names = rounded(objects.boxes).tolist(), [objects.names[code] for code in objects.codes.tolist()]
+    ends = objects.ends.tolist()
+
+    def fill(file: Any) -> None:
+        file.write(b'{"annotations": [')
+        for row, name in enumerate(table.ids()):
+            of_row = range(ends[row], ends[row + 1])
+            entry = {"file_name": name, "objects": [{"class": names[item], "position": boxes[item]} for item in of_row]}
+            file.write((",\n" if row else "\n").encode() + json.dumps(entry, ensure_ascii=False).encode())
+        file.write(b"\n]}\n")
+
+    files.write_atomically(path, fill)

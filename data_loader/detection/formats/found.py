@@ -1,0 +1,232 @@
+"""What a reader found in annotation files, and what is wrong with it; all of it at once, by file and line."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from base.detection.objects import object_columns, rounded
+from base.table import SampleTable
+from data_loader.formats.csv_reader import leaves_folder
+from data_loader.pictures.image_header import header_sizes, is_missing
+from utils.config import did_you_mean
+from utils.errors import UserError
+
+Invalid = Literal["error", "drop"]
+LINES = 500  # problems that are written out
+# Formats with few decimals put a box that ends at the border of its picture up to this far beyond it; it is moved back.
+ROUNDING = 0.02  # pixels
+ADVICE = 'mend the annotations, or set invalid="drop" to clip boxes to their pictures and leave out what remains'
+Where = Callable[[int, int | None], str]  # image, and object counted as they were added -> file, line and element
+
+
+class Found:
+    """Images and their objects, in flat arrays: a data set's worth of Python objects would need gigabytes.
+
+    `where` says for messages where an image or object stands; it is only called where something is wrong.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []  # also the paths below the folder of the images
+        self.sizes = array("i")  # height, width of each image; 0, 0 where the format does not say
+        self.owners, self.codes, self.corners = array("i"), array("i"), array("d")
+        self.classes: dict[str, int] = {}
+        self.problems: list[str] = []  # what could not be understood, never dropped; empty texts behind the first LINES
+        self.crowds = 0  # regions that stand for many objects, left out
+        self.where: Where = lambda image, item: ""
+
+    def add_image(self, name: str, height: int = 0, width: int = 0) -> int:
+        """The image's number. name: path below the folder of the images. height, width: pixels, 0 for not known."""
+        self.ids.append(name)
+        self.sizes.extend((height, width))
+        return len(self.ids) - 1
+
+    def add_object(self, image: int, name: str, box: Sequence[float]) -> None:
+        """box: xyxy in absolute pixels of the picture, as it stands in the file."""
+        self.owners.append(image)
+        self.codes.append(self.classes.setdefault(name, len(self.classes)))
+        self.corners.extend(box)
+
+    def note(self, where: Callable[[], str], text: str) -> None:
+        """A problem; `where` is not called for those that are not written out, since to find a line takes time."""
+        self.problems.append(f"{where()}: {text}" if len(self.problems) < LINES else "")
+
+
+def finish(found: Found, root: Path, classes: Sequence[str] | None, invalid: Invalid, trust_sizes: bool) -> SampleTable:
+    """The table of what was found.
+
+    classes: those that may occur; None for any. invalid: what to do about everything that is wrong with single images and
+    objects, refuse it or clip and drop. trust_sizes: take sizes that the format gives without looking at the files.
+    Its related table `repairs` has a row (id, what) for everything that was changed or left out.
+    Raises UserError with a line for every problem (of LINES).
+    """
+    return _Checks(found, root, classes, invalid, trust_sizes).table()
+
+
+class _Checks:
+    """The steps of `finish`, each of which notes problems or drops."""
+
+    def __init__(self, found: Found, root: Path, classes: Sequence[str] | None, invalid: Invalid, trust_sizes: bool) -> None:
+        self.found, self.root, self.classes, self.drop, self.trust_sizes = found, root, classes, invalid == "drop", trust_sizes
+        self.images = np.ones(len(found.ids), bool)  # that are kept
+        self.sizes = np.array(found.sizes, np.int32).reshape(-1, 2)
+        self.owners, self.codes = np.array(found.owners, np.int64), np.array(found.codes, np.int64)
+        self.boxes = rounded(np.array(found.corners, np.float64).reshape(-1, 4))
+        self.objects = np.ones(len(self.owners), bool)  # that are kept
+        self.problems: list[tuple[int, int | None, str]] = []
+        self.repairs = [("", "is a crowd region, no box of one object")] * found.crowds
+
+    def table(self) -> SampleTable:
+        self._paths()
+        self._twice()
+        self._sizes()
+        self.objects &= self.images[self.owners]
+        self._classes()
+        self._corners()
+        self._borders()
+        self._refuse()
+        return self._made()
+
+    def _paths(self) -> None:
+        for image, name in enumerate(self.found.ids):
+            if leaves_folder(name) or not name or name.encode(errors="ignore").decode() != name:
+                self._image(image, "has a path that leaves the folder of the images, or is none", dropped=False)
+
+    def _twice(self) -> None:
+        first: dict[str, int] = {}
+        for image, name in enumerate(self.found.ids):
+            if (before := first.setdefault(name, image)) != image:
+                self._image(image, "is listed more than once", f"; first at {self._place(before)}")
+
+    def _sizes(self) -> None:
+        """Those of the files, where they are not taken on trust; a file that is no picture is left to who decodes it."""
+        wanted = np.flatnonzero(self.images & (~self.sizes.any(axis=1) | (not self.trust_sizes)))
+        looked = list(header_sizes([f"{self.root}/{self.found.ids[image]}" for image in wanted.tolist()]))
+        for image, size in zip(wanted.tolist(), looked, strict=True):
+            if isinstance(size, str) and is_missing(size):
+                self._image(image, "is not there", f" (looked for in {self.root})")
+        sizes = np.array([(0, 0) if isinstance(size, str) else size for size in looked], np.int32).reshape(-1, 2)
+        annotated = self.sizes[wanted]
+        for place in np.flatnonzero(annotated.any(axis=1) & sizes.any(axis=1) & (annotated != sizes).any(axis=1)).tolist():
+            (height, width), (h, w) = annotated[place].tolist(), sizes[place].tolist()
+            found = f" ({width} x {height}; the picture has {w} x {h} pixels, upright)"
+            self._image(int(wanted[place]), "is annotated with another size than it has", found)
+        self.sizes[wanted] = sizes
+
+    def _classes(self) -> None:
+        names = list(self.found.classes)
+        if self.classes is None:
+            return
+        allowed = ", ".join(self.classes)
+        unknown = {code: name for code, name in enumerate(names) if name not in self.classes}
+        for item in np.flatnonzero(np.isin(self.codes, list(unknown))).tolist():
+            name = unknown[int(self.codes[item])]
+            self._object(item, "is of an unknown class", f' "{name}"{did_you_mean(name, self.classes)}; allowed: {allowed}')
+
+    def _corners(self) -> None:
+        x1, y1, x2, y2 = self.boxes.T
+        finite = np.isfinite(self.boxes).min(axis=1, initial=True)
+        with np.errstate(invalid="ignore"):  # of comparisons with NaN
+            swapped = finite & ((x2 < x1) | (y2 < y1))
+            empty = finite & ~swapped & ((x2 == x1) | (y2 == y1))
+        kinds: dict[str, np.ndarray] = {"that is not finite": ~finite, "with swapped corners": swapped, "of no area": empty}
+        for kind, mask in kinds.items():
+            for item in np.flatnonzero(mask & self.objects).tolist():
+                self._object(item, f"has a box {kind}", f" {self._shown(item)}")
+
+    def _borders(self) -> None:
+        """Boxes that leave a picture whose size is known."""
+        limits = self.sizes[self.owners][:, ::-1]  # width, height
+        known = np.asarray(limits.any(axis=1))
+        clipped = np.where(known[:, None], np.clip(self.boxes, 0, np.tile(limits, 2)), self.boxes)
+        with np.errstate(invalid="ignore"):
+            beyond = known & self.objects & (np.abs(clipped - self.boxes).max(axis=1, initial=0) > ROUNDING)
+        empty = (clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1])
+        for item in np.flatnonzero(beyond | (empty & self.objects)).tolist():
+            if self.drop and not empty[item]:
+                self.repairs.append((self.found.ids[self.owners[item]], "has a box that was clipped to the picture"))
+                continue
+            width, height = limits[item].tolist()
+            self._object(
+                item, "has a box outside the picture", f" {self._shown(item)}; the picture has {width} x {height} pixels"
+            )
+        self.boxes = clipped
+
+    def _image(self, image: int, what: str, more: str = "", dropped: bool = True) -> None:
+        if self.images[image]:
+            self.images[image] = False
+            self._note(image, None, what, more, dropped)
+
+    def _object(self, item: int, what: str, more: str = "") -> None:
+        if self.objects[item]:
+            self.objects[item] = False
+            self._note(int(self.owners[item]), item, what, more, True)
+
+    def _note(self, image: int, item: int | None, what: str, more: str, dropped: bool) -> None:
+        if self.drop and dropped:
+            self.repairs.append((self.found.ids[image], what))
+        else:
+            self.problems.append((image, item, what + more))
+
+    def _shown(self, item: int) -> str:
+        return "[" + ", ".join(f"{value:.10g}" for value in self.boxes[item].tolist()) + "]"
+
+    def _place(self, image: int, item: int | None = None) -> str:
+        return self.found.where(image, item)
+
+    def _refuse(self) -> None:
+        refuse(self.found.problems, self._lines(), len(self.found.problems) + len(self.problems))
+
+    def _lines(self) -> Iterator[str]:
+        for image, item, text in sorted(self.problems, key=lambda problem: problem[:1]):
+            yield f"{self._place(image, item)}: {text}"
+
+    def _made(self) -> SampleTable:
+        if not self.images.any():
+            raise UserError(f"{self.root}: no image is left; {len(self.found.ids)} were listed")
+        kept = np.flatnonzero(self.images)
+        order = np.argsort(self.owners, kind="stable")
+        order = order[self.objects[order]]
+        counts = np.bincount(self.owners[order], minlength=len(self.images))[kept]
+        ids = pa.array([self.found.ids[image] for image in kept.tolist()], pa.string())
+        known = self.sizes[kept].any(axis=1)
+        sizes = {name: pa.array(self.sizes[kept, side], mask=~known) for name, side in (("width", 1), ("height", 0))}
+        columns = object_columns(self.boxes[order], self.codes[order], list(self.found.classes), counts)
+        repairs = pa.table({"id": [name for name, _ in self.repairs], "what": [what for _, what in self.repairs]},
+                           pa.schema({"id": pa.string(), "what": pa.string()}))  # fmt: skip
+        return SampleTable(self.root, pa.table({"id": ids, "path": ids, **sizes, **columns}), {"repairs": repairs})
+
+
+def refuse(first: Sequence[str], others: Iterator[str], number: int) -> None:
+    """Raise UserError with a line for every problem (of LINES), if there is any. number: of them in all."""
+    lines = list(first[:LINES])
+    for line in others:
+        if len(lines) >= LINES:
+            break
+        lines.append(line)
+    if not lines:
+        return
+    more = [f"… and {number - len(lines):,} more"] if number > len(lines) else []
+    last = f"{number:,} problem{'s' if number > 1 else ''}; {ADVICE}"
+    raise UserError("\n".join([*map(printable, lines), *more, last]))
+
+
+def printable(line: str) -> str:
+    """One line, whatever is in the names that it shows."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def repairs(table: SampleTable) -> list[str]:
+    """A line for each kind of thing that was clipped or left out, with its number."""
+    if "repairs" not in table.related:
+        return []
+    counts = Counter(table.related["repairs"]["what"].to_pylist())
+    return [
+        f"warning: clipped or left out: {number:,} times an image or object {what}" for what, number in sorted(counts.items())
+    ]

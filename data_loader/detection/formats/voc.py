@@ -1,0 +1,228 @@
+"""Pascal VOC's XML: one file per picture.
+
+    <annotation>
+      <filename>a.jpg</filename> <size><width>480</width><height>360</height><depth>3</depth></size>
+      <object> <name>phone</name> <bndbox><xmin>..</xmin><ymin>..</ymin><xmax>..</xmax><ymax>..</ymax></bndbox> </object>
+    </annotation>
+
+Boxes are xyxy in absolute pixels. In VOC's own files the first pixel has the number 1 and xmax, ymax are the last pixels
+inside (devkit documentation), so that x1 = xmin - 1 and x2 = xmax in the convention of `base.detection.objects`. Many tools
+write xmin = x1 instead; `first_pixel` tells the two apart. Parts of objects and the flags (difficult, truncated) are not read.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+from xml.parsers import expat
+from xml.sax.saxutils import escape
+
+import numpy as np
+
+from base.base_reader import READERS
+from base.detection.objects import DECIMALS, objects_of, require_sizes, rounded
+from base.table import SampleTable, some
+from data_loader.detection.formats.found import Found, Invalid
+from data_loader.detection.formats.object_reader import ObjectReader
+from utils.errors import UserError
+
+FirstPixel = Literal[0, 1]
+MAX_BYTES = 20_000_000  # of one file
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+@READERS.register()
+class VocReader(ObjectReader):
+    """An XML file per picture, with name and corners (xmin, ymin, xmax, ymax) in pixels of its objects.
+
+    Args:
+        annotations: folder of the XML files below the data folder, at any depth.
+        root: folder of the images below the data folder, which `filename` in the XML is below.
+        first_pixel: the number of the first pixel: 1 in files of the VOC challenge, 0 in those of most tools.
+        invalid: what to do about boxes outside their picture, of no area or of unknown class, and images that are listed
+            twice or missing: refuse all by line, or clip and leave out with a report.
+        trust_sizes: take the sizes in the XML, and do not look at the pictures' own.
+    """
+
+    def __init__(
+        self,
+        annotations: str,
+        root: str = ".",
+        first_pixel: FirstPixel = 1,
+        invalid: Invalid = "error",
+        trust_sizes: bool = False,
+    ) -> None:
+        self.annotations, self.root, self.first_pixel = annotations, root, first_pixel
+        self.invalid, self.trust_sizes = invalid, trust_sizes
+
+    def parse(self, data_dir: Path) -> Found:
+        """The images in the order of the XML files' names."""
+        folder = data_dir / self.annotations
+        paths = _xml_files(folder)
+        if not paths:
+            raise UserError(f"{folder}: is no folder with .xml files; reader.args.annotations names it")
+        found = Found()
+        sources, lines = array("i"), array("i")  # the file of each image, the line of each object
+
+        def where(image: int, item: int | None) -> str:
+            line = f"line {lines[item]}: " if item is not None else ""
+            return f"{folder / paths[sources[image]]}: {line}{found.ids[image]}"
+
+        found.where = where
+        for number, path in enumerate(paths):
+            entry = _Entry(folder / path, self.first_pixel)
+            if entry.problems:
+                found.problems += [f"{folder / path}: {problem}" for problem in entry.problems]
+                continue
+            image = found.add_image(entry.file_name, *entry.size)
+            sources.append(number)
+            for name, box, line in entry.objects:
+                found.add_object(image, name, box)
+                lines.append(line)
+        return found
+
+
+class _Entry:
+    """One XML file. Entities and document types are refused: an annotation has none, and they can be made to explode."""
+
+    def __init__(self, path: Path, first_pixel: FirstPixel) -> None:
+        self.file_name, self.size = "", (0, 0)  # height, width
+        self.objects: list[tuple[str, tuple[float, ...], int]] = []
+        self.problems: list[str] = []
+        self._first_pixel = first_pixel
+        self._path: list[str] = []
+        self._text: list[str] = []
+        self._fields: dict[str, str] = {}  # of the whole file
+        self._object: dict[str, str] = {}  # of the object that is being read
+        self._line = 0  # that it begins on
+        self._read(path)
+
+    def _read(self, path: Path) -> None:
+        self._parser = parser = expat.ParserCreate()
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.CharacterDataHandler = self._text.append
+        parser.StartDoctypeDeclHandler = self._doctype
+        parser.buffer_text = True
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                self.problems.append(f"has over {MAX_BYTES:,} bytes, which no annotation of one picture needs")
+                return
+            parser.Parse(path.read_bytes(), True)
+        except OSError as error:
+            self.problems.append(f"cannot be read ({error.strerror})")
+        except (expat.ExpatError, ValueError, LookupError) as error:  # the latter two: of an encoding that it does not know
+            self.problems.append(f"line {parser.CurrentLineNumber}: is no XML ({str(error).partition(':')[0]})")
+        except _Refused as error:
+            self.problems.append(f"line {parser.CurrentLineNumber}: {error}")
+        if not self.problems:
+            self._whole()
+
+    def _doctype(self, *_: Any) -> None:
+        raise _Refused("has a document type, which annotations do not need; remove it")
+
+    def _start(self, name: str, attributes: Any) -> None:
+        self._path.append(name)
+        self._text.clear()
+        if len(self._path) == 1 and name != "annotation":
+            raise _Refused(f"found <{some([name])}>; needed is <annotation>")
+        if self._path[1:] == ["object"]:
+            self._object, self._line = {}, self._parser.CurrentLineNumber
+
+    def _end(self, name: str) -> None:
+        path, text = self._path[1:], "".join(self._text).strip()
+        self._path.pop()
+        self._text.clear()
+        key = "/".join(path)
+        if path == ["object"]:
+            self._add_object()
+        elif path[:1] == ["object"]:
+            self._note(self._object, key.removeprefix("object/"), text)
+        else:
+            self._note(self._fields, key, text)
+
+    def _note(self, fields: dict[str, str], key: str, text: str) -> None:
+        wanted = key in ("filename", "size/width", "size/height", "name") or key.removeprefix("bndbox/") in _CORNERS
+        if wanted and key in fields:
+            self.problems.append(f"line {self._parser.CurrentLineNumber}: <{key.rpartition('/')[2]}> is given twice; keep one")
+        fields[key] = text
+
+    def _add_object(self) -> None:
+        missing = [f"<{key}>" for key in ("name", *(f"bndbox/{corner}" for corner in _CORNERS)) if not self._object.get(key)]
+        if missing:
+            self.problems.append(f"line {self._line}: the object has no {some(missing)}")
+            return
+        texts = [self._object[f"bndbox/{corner}"] for corner in _CORNERS]
+        numbers = [_number(text) for text in texts]
+        odd = [f"<{corner}> {text}" for corner, text, number in zip(_CORNERS, texts, numbers, strict=True) if number is None]
+        if odd:
+            self.problems.append(f"line {self._line}: found {some(odd)}; allowed: numbers")
+            return
+        x1, y1, x2, y2 = (number for number in numbers if number is not None)
+        self.objects.append((self._object["name"], (x1 - self._first_pixel, y1 - self._first_pixel, x2, y2), self._line))
+
+    def _whole(self) -> None:
+        self.file_name = self._fields.get("filename", "")
+        if not self.file_name:
+            self.problems.append("has no <filename>")
+        sides = [self._fields.get(f"size/{side}", "0") for side in ("height", "width")]
+        if not all(side.isascii() and side.isdecimal() and len(side) < 9 for side in sides):
+            self.problems.append(f"<size>: found {some(sides)}; allowed: whole numbers")
+        else:
+            self.size = (int(sides[0]), int(sides[1])) if all(map(int, sides)) else (0, 0)
+
+
+class _Refused(Exception):
+    pass
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text) if "_" not in text else None
+    except ValueError:
+        return None
+
+
+def _xml_files(folder: Path) -> list[str]:
+    """Below the folder, with / between names, sorted."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [os.path.relpath(os.path.join(parent, name), folder) for name in names if name.lower().endswith(".xml")]
+    return sorted(found)
+
+
+def write(table: SampleTable, folder: Path, first_pixel: FirstPixel = 1) -> None:
+    """Write an XML file per image into a folder that is there; numbers to a millionth of a pixel.
+
+    Raises UserError, writing nothing, where the size of a picture is not known or two pictures would share a file.
+    """
+    require_sizes(table)
+    objects, widths, heights = objects_of(table), table.numbers("width").tolist(), table.numbers("height").tolist()
+    boxes = rounded(objects.boxes + np.array([first_pixel, first_pixel, 0, 0])).tolist()
+    names, ends = [escape(objects.names[code]) for code in objects.codes.tolist()], objects.ends.tolist()
+    paths = [f"{os.path.splitext(path)[0]}.xml" for path in table.paths()]
+    if len(set(paths)) < len(paths):
+        raise UserError("VOC's XML files are named after the images, and two images differ in their suffix only")
+    for row, path in enumerate(paths):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        items = [(names[item], boxes[item]) for item in range(ends[row], ends[row + 1])]
+        text = "".join(_xml(table.id(row), widths[row], heights[row], items))
+        (folder / path).write_bytes(text.encode())
+
+
+def _xml(name: str, width: int, height: int, items: list[tuple[str, list[float]]]) -> Iterator[str]:
+    """name: not escaped yet. items: escaped class names and boxes as they are to be written."""
+    yield f"<annotation>\n  <filename>{escape(name)}</filename>\n"
+    yield f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n"
+    for label, box in items:
+        corners = "".join(f"<{key}>{_plain(value)}</{key}>" for key, value in zip(_CORNERS, box, strict=True))
+        yield f"  <object>\n    <name>{label}</name>\n    <bndbox>{corners}</bndbox>\n  </object>\n"
+    yield "</annotation>\n"
+
+
+def _plain(value: float) -> str:
+    """Without an exponent and without zeros behind."""
+    return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")

@@ -1,0 +1,68 @@
+"""A part of the training samples, chosen by which classes are in a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from base.detection.objects import class_counts, objects_of
+from base.table import SampleTable
+from utils.config import did_you_mean
+from utils.validate import Settings
+
+Names = Annotated[list[str], Field(min_length=1)]
+
+
+class Rule(Settings):
+    """Pictures with any, or with all, of some classes: every one of them, or every n-th in order of id."""
+
+    any: Names | None = Field(default=None, description="classes of which at least one is in the picture")
+    all: Names | None = Field(default=None, description="classes that are all in the picture")
+    keep_every: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="of the pictures that fit, in order of id, the first and then every so many"
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Rule:
+        if (self.any is None) == (self.all is None):
+            raise ValueError("a rule with either any or all")
+        return self
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes that the rule speaks of."""
+        return self.any or self.all or []
+
+
+def chosen(table: SampleTable, rules: Sequence[Rule], classes: Sequence[str]) -> np.ndarray:
+    """Rows of the samples that some rule keeps, ascending. The rules do not influence each other.
+
+    table: with objects (`base.detection.objects`), in order of id. classes: all class names.
+    """
+    objects = objects_of(table)
+    labels = objects.labels(classes)
+    present = np.zeros((len(table), len(classes)), bool)
+    present[objects.owners[labels >= 0], labels[labels >= 0]] = True
+    kept = np.zeros(len(table), bool)
+    for rule in rules:
+        columns = present[:, [classes.index(name) for name in rule.classes]]
+        fit = columns.any(axis=1) if rule.any else columns.all(axis=1)
+        kept[np.flatnonzero(fit)[:: rule.keep_every]] = True
+    return np.flatnonzero(kept)
+
+
+def unknown_classes(rules: Sequence[Rule], classes: Sequence[str]) -> list[tuple[int, str]]:
+    """(place of the rule, message) for each class of a rule that is none."""
+    there = ", ".join(classes)
+    unknown = [(index, name) for index, rule in enumerate(rules) for name in rule.classes if name not in classes]
+    return [(index, f"no class {name}{did_you_mean(name, classes)}; there are: {there}") for index, name in unknown]
+
+
+def report(before: SampleTable, after: SampleTable, classes: Sequence[str]) -> list[str]:
+    """Samples and objects of each class, before and after."""
+    counts = zip(classes, class_counts(before, classes), class_counts(after, classes), strict=True)
+    listed = ", ".join(f"{name} {old:,} -> {new:,}" for name, old, new in counts)
+    return [f"subset: {len(before):,} -> {len(after):,} training samples; objects: {listed}"]

@@ -1,0 +1,103 @@
+"""Corrections of annotations that are known to be wrong, from a CSV file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from base.table import SampleTable
+from data_loader.formats.csv_reader import read_csv
+from utils.config import did_you_mean
+from utils.errors import UserError
+
+CORRECTION_COLUMNS = ["where", "is", "set", "to"]
+EXCLUDE = "exclude"
+
+
+class Correction(NamedTuple):
+    """Where column `where` is `value`, set column `target` to `to`; or take the samples out, if the target is `exclude`."""
+
+    line: int
+    where: str
+    value: str
+    target: str
+    to: str
+
+
+def correct(table: SampleTable, path: Path) -> tuple[SampleTable, str]:
+    """The table with the corrections of a CSV file, and a line that says how many cells and samples they touched.
+
+    Each row of the file (`where,is,set,to`) reads: where column WHERE is IS, set column SET to TO. SET may be `exclude`,
+    which takes the samples out. Rows are applied in their order. Raises UserError naming every line with an unknown
+    column, one that must not be changed, or no sample.
+    """
+    problems: list[str] = []
+    columns = _Columns(table)
+    excluded = np.zeros(len(table), dtype=bool)
+    changed = 0
+    for correction in _corrections(path):
+        problem = _misnamed(correction, table)
+        rows = [] if problem else columns.rows(correction.where, correction.value)
+        if problem or not rows:
+            problem = problem or f"no sample has {correction.where} = {correction.value}"
+            problems.append(f"{path}: line {correction.line}: {problem}")
+        elif correction.target == EXCLUDE:
+            excluded[rows] = True
+        else:
+            changed += columns.set(correction.target, rows, correction.to)
+    if problems:
+        raise UserError("\n".join(problems))
+    for name, values in columns.changed.items():
+        table = table.with_column(name, pa.array(values, pa.string()))
+    kept = table.take(np.flatnonzero(~excluded))
+    return kept, f"corrections: {changed} values changed, {int(excluded.sum())} samples taken out ({path})"
+
+
+class _Columns:
+    """Columns as text, found by value and changed in place."""
+
+    def __init__(self, table: SampleTable) -> None:
+        self.table = table
+        self.changed: dict[str, list[str]] = {}
+        self._places: dict[str, dict[str, list[int]]] = {}
+
+    def rows(self, name: str, value: str) -> list[int]:
+        if name not in self._places:
+            places = self._places[name] = defaultdict(list)
+            for row, text in enumerate(self.changed.get(name) or self.table.strings(name)):
+                places[text].append(row)
+        return self._places[name].get(value, [])
+
+    def set(self, name: str, rows: list[int], value: str) -> int:
+        """Returns how many of them had another value."""
+        if name not in self.changed:
+            self.changed[name] = self.table.strings(name)
+        column = self.changed[name]
+        different = [row for row in rows if column[row] != value]
+        for row in different:
+            column[row] = value
+        self._places.pop(name, None)
+        return len(different)
+
+
+def _misnamed(correction: Correction, table: SampleTable) -> str:
+    """What is wrong with the columns that a correction names; empty if nothing is."""
+    names = table.names
+    for name, allowed in ((correction.where, names), (correction.target, [*names, EXCLUDE])):
+        if name not in allowed:
+            return f"no column {name}{did_you_mean(name, allowed)}; there are: {', '.join(names)}"
+    fixed = correction.target in ("id", "path") or (
+        correction.target in names and table.columns[correction.target].type != "string"
+    )
+    return f"{correction.target} cannot be changed; allowed: the other columns of text" if fixed else ""
+
+
+def _corrections(path: Path) -> list[Correction]:
+    names, rows, lines = read_csv(path, may_be_empty=True)
+    if names != CORRECTION_COLUMNS:
+        raise UserError(f"{path}: line 1: found {','.join(names)}; the columns are {','.join(CORRECTION_COLUMNS)}")
+    return [Correction(line, *row) for line, row in zip(lines, rows, strict=True)]

@@ -1,0 +1,73 @@
+"""Write a folder for each identity, from whatever layout the config's reader understands; for tools that want it so.
+
+Laurel itself needs no such copy: it reads the list.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "write a folder for each identity"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument("-c", "--config", required=True, help="JSON config, of whose data_loader the reader is used")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
+                        help="change one config value, e.g. data_loader.args.data_dir=data/verify")  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="new folder to write to")
+    parser.add_argument("--link", action="store_true", help="hard links instead of copies, on the same disk")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Copy, and say how many."""
+    from base.contracts import RunContext
+    from data_loader.prepare.section import build_loader
+    from data_loader.verification.loader import EmbeddingLoader
+    from utils import config
+    from utils.errors import UserError
+
+    raw = config.read(args.config, args.set)
+    loader = build_loader(raw, RunContext())
+    if not isinstance(loader, EmbeddingLoader):
+        raise UserError(f"{raw.file}: data_loader.type: {type(loader).__name__} knows no identities; use an EmbeddingLoader")
+    table = loader.label(loader.samples()[0], str(loader.data_dir), required=True)
+    people = table.strings(loader.identity)
+    write(people, [table.path(row) for row in range(len(table))], args.output, args.link)
+    print(f"{args.output}: {len(people):,} images of {len(set(people)):,} identities")
+    return 0
+
+
+def write(people: list[str], paths: list[Path], output: Path, link: bool) -> None:
+    """Each file below a folder called as its identity, all at once or not at all.
+
+    Raises UserError where the folder exists, a name is no folder's name, a file is not there, or two would be one.
+    """
+    import os
+    import secrets
+    import shutil
+
+    from base.table import some
+    from utils.errors import UserError
+
+    if output.exists():
+        raise UserError(f"{output}: exists already; choose a new folder, or remove it")
+    bad = sorted({name for name in people if name in (".", "..") or "/" in name or "\\" in name or "\0" in name})
+    if bad:
+        raise UserError(f"{some(bad)}: cannot be the name of a folder; rename these identities")
+    targets = [Path(who, path.name) for who, path in zip(people, paths, strict=True)]
+    twice = sorted({str(target) for target in targets if targets.count(target) > 1}) if len(set(targets)) < len(targets) else []
+    if twice:
+        raise UserError(f"{output}: {some(twice)} would be written more than once; images of one identity need different names")
+    building = output.with_name(f".{output.name}-{secrets.token_hex(4)}")
+    try:
+        for path, target in zip(paths, targets, strict=True):
+            place = building / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, place) if link else shutil.copyfile(path, place)
+        os.rename(building, output)
+    except OSError as error:
+        raise UserError(f"{error.filename}: {error.strerror}; nothing was written to {output}") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

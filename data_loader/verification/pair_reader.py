@@ -1,0 +1,186 @@
+"""Lists of pairs of pictures, and whether each shows one person: a table of the pictures, with the pairs beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from base.base_reader import READERS, BaseReader
+from base.table import SampleTable, some
+from base.verification.pairs import DIFFERENT, PAIRS, SAME, UNKNOWN
+from data_loader.formats.csv_reader import leaves_folder, read_csv
+from utils.config import did_you_mean, show
+from utils.errors import UserError
+
+
+@READERS.register()
+class PairReader(BaseReader):
+    """A CSV file with two pictures and a label in each row.
+
+    The table has every picture once, whatever the number of its pairs; its related table `pairs` has the columns image1,
+    image2 (ids) and same (1 same person, 0 different, -1 not known), in the order of the file.
+
+    Args:
+        file: the CSV file below the data folder, UTF-8, with a header.
+        first: column with the first picture's path below `root`, which is its id too.
+        second: column with the second one's.
+        label: column that says whether they show one person; null where it says nothing, as in a list to predict.
+        same: what stands there for the same person.
+        different: what stands there for different people.
+        root: folder of the pictures below the data folder.
+        suffix: text to add to every path, e.g. `.jpg` where the file has bare names.
+        delimiter: the character between columns.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        first: str = "image1",
+        second: str = "image2",
+        label: str | None = "label",
+        same: str = "0",
+        different: str = "1",
+        root: str = ".",
+        suffix: str = "",
+        delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ",",
+    ) -> None:
+        if same == different:
+            raise UserError(f"reader.args.same: found {show(same)}, which is reader.args.different too")
+        self.file, self.first, self.second, self.label, self.delimiter = file, first, second, label, delimiter
+        self.meaning = {same: SAME, different: DIFFERENT}
+        self.root, self.suffix = root, suffix
+
+    def read(self, data_dir: Path) -> SampleTable:
+        """The pictures in order of name. Raises UserError naming every line with a label that means nothing."""
+        path = data_dir / self.file
+        names, rows, lines = read_csv(path, self.delimiter)
+        for wanted in filter(None, (self.first, self.second, self.label)):
+            if wanted not in names:
+                raise UserError(f"{path}: line 1: no column {wanted}{did_you_mean(wanted, names)}; there are: {some(names, 20)}")
+        first, second = ([row[names.index(name)] for row in rows] for name in (self.first, self.second))
+        same = [UNKNOWN] * len(rows)
+        if self.label is not None:
+            given = [row[names.index(self.label)] for row in rows]
+            odd = [
+                f"line {line} ({value or 'nothing'})"
+                for line, value in zip(lines, given, strict=True)
+                if value not in self.meaning
+            ]
+            if odd:
+                raise UserError(
+                    f"{path}: {some(odd)}: the label is none of {', '.join(self.meaning)}; see reader.args.same, different"
+                )
+            same = [self.meaning[value] for value in given]
+            require_both(path, same)
+        _require_names(path, first, second, lines)
+        return table_of_pairs(data_dir / self.root, first, second, same, lambda name: name + self.suffix)
+
+
+@READERS.register()
+class LfwPairsReader(BaseReader):
+    """LFW's own lists: `pairs.txt` (view 2, folds of 300 + 300 pairs), `pairsDevTrain.txt` or `pairsDevTest.txt` (view 1).
+
+    Huang et al. 2007, section III: a first line with the number of folds (view 2 only) and of pairs of either kind in each;
+    then `name number number` for one person, `name number name number` for two. The related table `pairs` has the
+    column fold too, from 0; the table has the column person.
+
+    Args:
+        file: the list below the data folder.
+        root: folder below the data folder with a folder for each person.
+        extension: of the pictures, whose names are like `Ada_Lovelace/Ada_Lovelace_0001.jpg`.
+    """
+
+    def __init__(self, file: str = "pairs.txt", root: str = ".", extension: Literal[".jpg", ".png"] = ".jpg") -> None:
+        self.file, self.root, self.extension = file, root, extension
+
+    @classmethod
+    def columns(cls, args: object) -> set[str]:
+        """The person beside id and path."""
+        return {"id", "path", "person"}
+
+    def read(self, data_dir: Path) -> SampleTable:
+        """The pictures in order of name. Raises UserError where the list is not as its first line says."""
+        path = data_dir / self.file
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+        rows = [line.split() for line in lines]
+        while rows and not rows[-1]:
+            rows.pop()
+        pairs = _sizes(path, rows)[1]
+        first, second, same = [], [], []
+        for number, row in enumerate(rows[1:], 2):
+            expected = ((number - 2) // pairs) % 2 == 0  # each fold: the same, then different
+            one, other = self._pictures(path, number, row, expected)
+            first.append(one)
+            second.append(other)
+            same.append(SAME if expected else DIFFERENT)
+        table = table_of_pairs(data_dir / self.root, first, second, same, lambda name: name)
+        fold = [number // (2 * pairs) for number in range(len(first))]
+        table.related[PAIRS] = table.related[PAIRS].append_column("fold", pa.array(fold, pa.int32()))
+        return table.with_column("person", [name.partition("/")[0] for name in table.ids()])
+
+    def _pictures(self, path: Path, line: int, row: list[str], same: bool) -> tuple[str, str]:
+        parts = [*row[:2], row[0], row[2]] if same and len(row) == 3 else row
+        good = (
+            len(row) == (3 if same else 4)
+            and parts[1].isdecimal()
+            and parts[3].isdecimal()
+            and not any(map(leaves_folder, parts))
+        )
+        if not good or (parts[0] == parts[2]) != same:
+            wanted = "name number number" if same else "name number other-name number"
+            raise UserError(f'{path}: line {line}: found "{" ".join(row)}"; expected here: {wanted}')
+        one, other = (f"{n}/{n}_{int(number):04d}{self.extension}" for n, number in (parts[:2], parts[2:]))
+        return one, other
+
+
+def _sizes(path: Path, rows: Sequence[list[str]]) -> tuple[int, int]:
+    """Folds, and pairs of either kind in each."""
+    head = rows[0] if rows else []
+    if not 1 <= len(head) <= 2 or not all(re.fullmatch(r"[1-9]\d{0,8}", number) for number in head):
+        raise UserError(
+            f'{path}: line 1: found "{" ".join(head)}"; expected: the folds and the pairs of either kind, as in "10 300"'
+        )
+    folds, pairs = (int(head[0]), int(head[1])) if len(head) == 2 else (1, int(head[0]))
+    if len(rows) - 1 != folds * 2 * pairs:
+        raise UserError(f"{path}: has {len(rows) - 1} pairs; its first line says {folds * 2 * pairs} ({folds} x 2 x {pairs})")
+    return folds, pairs
+
+
+def table_of_pairs(
+    root: Path, first: Sequence[str], second: Sequence[str], same: Iterable[int], path_of: Callable[[str], str]
+) -> SampleTable:
+    """Every picture once, in order of name, with the pairs beside it."""
+    names = sorted({*first, *second})
+    pairs = {"image1": pa.array(first, pa.string()), "image2": pa.array(second, pa.string()), "same": pa.array(same, pa.int8())}
+    columns = {"id": pa.array(names, pa.string()), "path": pa.array([path_of(name) for name in names], pa.string())}
+    return SampleTable(root, pa.table(columns), {PAIRS: pa.table(pairs)})
+
+
+def require_both(source: object, same: Sequence[int]) -> None:
+    """Raise UserError where there are only pairs of one kind, with which neither a threshold nor a curve has a meaning."""
+    for value, what in ((SAME, "one person"), (DIFFERENT, "different people")):
+        if value not in same:
+            raise UserError(
+                f"{source}: none of its {len(same):,} pairs shows {what}; both kinds are needed, "
+                "or reader.args.label: null for a list to predict"
+            )
+
+
+def _require_names(path: Path, first: Sequence[str], second: Sequence[str], lines: Sequence[int]) -> None:
+    bad = [
+        f"line {line} ({one or 'nothing'}, {other or 'nothing'})"
+        for one, other, line in zip(first, second, lines, strict=True)
+        if not one or not other or leaves_folder(one) or leaves_folder(other)
+    ]
+    if bad:
+        raise UserError(f"{path}: {some(bad)}: a pair needs two pictures below the data folder")

@@ -1,0 +1,109 @@
+"""What a competition on pairs wants: for each pair of its list whether it shows one person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from base.base_reader import SUBMISSIONS, BaseSubmission, Verdict
+from base.predictions import Predictions
+from base.table import SampleTable
+from base.verification.pairs import PAIRS, Distance, median_threshold, pair_scores, pairs_of, require_vectors
+from data_loader.submissions.lint import counted, key_problems, text_of
+from data_loader.submissions.sample_file import FileName
+from utils import files
+from utils.errors import UserError
+
+METRIC = "PairScores"  # under which the metric keeps the threshold that it fits
+
+
+class Called(NamedTuple):
+    """What the pairs are called, and why."""
+
+    scores: np.ndarray  # (N,) float64
+    same: np.ndarray  # (N,) bool
+    threshold: float
+    distance: Distance
+
+
+@SUBMISSIONS.register("verification")
+class PairSubmission(BaseSubmission):
+    """A line `image1 image2 answer` for each pair, in the order of the list, and `pairs.parquet` with the scores beside it.
+
+    Args:
+        file: name of the file that is written; "transductive-" is put before it where the threshold is.
+        same: the answer for one person.
+        different: the answer for different people.
+        threshold: the one that PairScores found on validation; or "transductive", the median of the pairs to predict,
+            which uses that half of them are of one person.
+    """
+
+    def __init__(
+        self,
+        file: FileName = "prediction.txt",
+        same: str = "0",
+        different: str = "1",
+        threshold: Literal["validation", "transductive"] = "validation",
+    ) -> None:
+        self.file, self.same, self.different, self.threshold = file, same, different, threshold
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file in the output folder."""
+        return self.file if self.threshold == "validation" else f"transductive-{self.file}"
+
+    def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
+        """A line for each pair. Raises UserError where no threshold was fitted."""
+        listed, answers = table.related[PAIRS], np.where(self._called(predictions, table, fitted).same, self.same, self.different)
+        rows = zip(listed["image1"].to_pylist(), listed["image2"].to_pylist(), answers.tolist(), strict=True)
+        return "".join(f"{one} {other} {answer}\n" for one, other, answer in rows).encode()
+
+    def lint(self, content: bytes, table: SampleTable, data_dir: Path) -> Verdict:
+        """Whether it has the pairs of the list, each with one of the two answers."""
+        listed = table.related[PAIRS]
+        pairs = zip(listed["image1"].to_pylist(), listed["image2"].to_pylist(), strict=True)
+        text, problems = text_of(content)
+        lines = [line.rsplit(" ", 1) for line in text.splitlines()]
+        short = [f"line {number}" for number, words in enumerate(lines, 1) if len(words) < 2 or not words[0].strip()]
+        problems += counted("lines are not two images and an answer", short)
+        whole = [words for words in lines if len(words) == 2]
+        problems += key_problems([pair for pair, _ in whole], [f"{one} {other}" for one, other in pairs])
+        wrong = [f"{pair}: {answer or 'nothing'}" for pair, answer in whole if answer not in (self.same, self.different)]
+        return Verdict(len(lines), problems + counted(f"answers are neither {self.same} nor {self.different}", wrong))
+
+    def write(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path, path: Path) -> int:
+        """Write both files."""
+        rows = super().write(predictions, table, fitted, data_dir, path)
+        called = self._called(predictions, table, fitted)
+        columns = (
+            table.related[PAIRS]
+            .append_column("score", pa.array(called.scores))
+            .append_column("called_same", pa.array(called.same))
+        )
+        metadata = {"threshold": repr(called.threshold), "threshold_from": self.threshold, "distance": called.distance}
+        table_of_scores = columns.replace_schema_metadata(metadata)
+        files.write_atomically(path.with_name("pairs.parquet"), lambda file: pq.write_table(table_of_scores, file))
+        return rows
+
+    def _called(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any]) -> Called:
+        distance, threshold = _fitted(fitted)
+        pairs = pairs_of(table)
+        vectors = require_vectors(predictions, "embedding", distance)
+        scores = pair_scores(vectors, pairs.first, pairs.second, distance)
+        threshold = median_threshold(scores) if self.threshold == "transductive" else threshold
+        return Called(scores, scores >= threshold, threshold, distance)
+
+
+def _fitted(fitted: Mapping[str, Any]) -> tuple[Distance, float]:
+    """The distance that PairScores used, and its threshold."""
+    for distance in ("cosine", "euclidean"):
+        if (found := fitted.get(METRIC, {}).get(f"threshold/{distance}")) is not None:
+            return distance, float(found)
+    raise UserError(
+        f"submission: the checkpoint holds no threshold; train with {METRIC} among the metrics, and at least one validation"
+    )

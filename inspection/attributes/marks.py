@@ -1,0 +1,160 @@
+"""What people mark while they look: a corrections file for the next run, and a list of what to look at again.
+
+Each is changed one mark at a time under a lock, so that neither of two people loses what the other marks.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from data_loader.attributes.labels import Label
+from data_loader.formats.csv_reader import read_csv
+from data_loader.samples.corrections import CORRECTION_COLUMNS, EXCLUDE
+from inspection.jail import below
+from utils import files
+from utils.errors import UserError
+
+CORRECTIONS, AGAIN = "corrections.csv", "look_again.csv"
+AGAIN_COLUMNS = ["id", "note"]
+PATIENCE = 5.0  # seconds to wait for somebody else's mark
+
+_threads = threading.Lock()  # record locks do not hold between the threads of one process
+
+
+class Mark(NamedTuple):
+    """A line of a corrections file: where column `where` is `value`, set column `target` to `to`."""
+
+    where: str
+    value: str
+    target: str
+    to: str
+
+
+class Marks:
+    """The marks of one data set, in a folder of their own."""
+
+    def __init__(self, saved: Path, name: str) -> None:
+        self.folder = below(saved / "marks", name)
+
+    @property
+    def corrections(self) -> Path:
+        """The file for `data_loader.args.corrections`."""
+        return self.folder / CORRECTIONS
+
+    @property
+    def shown(self) -> str:
+        """Its name as the command line wants it, from the folder that the app was started in."""
+        return os.path.relpath(self.corrections)
+
+    def all(self) -> list[Mark]:
+        """The corrections, in order. Raises UserError for a file that is none."""
+        return [Mark(*row) for row in _rows(self.corrections, CORRECTION_COLUMNS)]
+
+    def again(self) -> list[tuple[str, str]]:
+        """Sample id and note of what is to be looked at again."""
+        return [(row[0], row[1]) for row in _rows(self.folder / AGAIN, AGAIN_COLUMNS)]
+
+    def begin(self, source: Path) -> None:
+        """Take over the corrections that a run already had, where nothing is marked yet. Raises UserError."""
+        if not self.corrections.exists():
+            rows = _rows(source, CORRECTION_COLUMNS)
+            self._change(CORRECTIONS, CORRECTION_COLUMNS, lambda there: there or rows)
+
+    def relabel(self, sample: str, column: str, to: str) -> None:
+        """The sample's value in a column is wrong, and should be `to`; in the place of an earlier mark of the same kind."""
+        self._put(Mark("id", sample, column, to))
+
+    def exclude(self, sample: str) -> None:
+        """The picture is no use for training or validation."""
+        self._put(Mark("id", sample, EXCLUDE, ""))
+
+    def remove(self, *marks: Mark) -> None:
+        """Take marks back."""
+        gone = [list(mark) for mark in marks]
+        self._change(CORRECTIONS, CORRECTION_COLUMNS, lambda rows: [row for row in rows if row not in gone])
+
+    def look_again(self, sample: str, note: str = "") -> None:
+        """Remember a sample."""
+        self._change(AGAIN, AGAIN_COLUMNS, lambda rows: [*(row for row in rows if row[0] != sample), [sample, note]])
+
+    def forget(self, sample: str) -> None:
+        """It has been looked at."""
+        self._change(AGAIN, AGAIN_COLUMNS, lambda rows: [row for row in rows if row[0] != sample])
+
+    def _put(self, mark: Mark) -> None:
+        self._change(
+            CORRECTIONS, CORRECTION_COLUMNS, lambda rows: [*(row for row in rows if row[:3] != list(mark[:3])), list(mark)]
+        )
+
+    def _change(self, name: str, columns: list[str], change: Callable[[list[list[str]]], list[list[str]]]) -> None:
+        """Read, change and write a file while nobody else does. Raises UserError."""
+        with _alone(self.folder):
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerows([columns, *change(_rows(self.folder / name, columns))])
+            files.write_bytes(self.folder / name, text.getvalue().encode())
+
+
+def as_csv(marks: list[Mark]) -> bytes:
+    """The corrections file as people download it."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([CORRECTION_COLUMNS, *marks])
+    return text.getvalue().encode()
+
+
+def _rows(path: Path, columns: list[str]) -> list[list[str]]:
+    if not path.exists():
+        return []
+    names, rows, _ = read_csv(path, may_be_empty=True)
+    if names != columns:
+        raise UserError(f"{path}: line 1: found {','.join(names)}; the columns are {','.join(columns)}")
+    return rows
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder against other sessions of this app and other processes. Raises UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _threads:
+            limit = time.monotonic() + PATIENCE
+            while (held := files.lock(folder / ".lock")) is None:
+                if time.monotonic() > limit:
+                    raise UserError(f"{folder}: another process is writing marks there; try again")
+                time.sleep(0.02)
+            with held:
+                yield
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+
+
+def texts_of(config: dict[str, Any], label: str) -> tuple[str, dict[str, str]]:
+    """The reader's column of a label, and class -> the text in it that means the class, as the loader would read it.
+
+    For classes that are ranges of numbers, a number within. Empty where the config has no such label.
+    """
+    try:
+        section = Label.model_validate(config["data_loader"]["args"]["labels"][label])
+    except (KeyError, TypeError, ValidationError):
+        return "", {}
+    return section.column or label, {name: text for name in section.classes if (text := _text(section, name)) is not None}
+
+
+def _text(label: Label, name: str) -> str | None:
+    if label.bins is not None:
+        place = label.classes.index(name)
+        number = label.bins[place - 1] if place else label.bins[0] - 1
+        return f"{number:g}"
+    if label.values is not None:
+        return next((text for text, value in label.values.items() if value == name), None)
+    return name

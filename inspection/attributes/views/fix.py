@@ -1,0 +1,158 @@
+"""Fix: mark what is wrong with the data while looking at it; the next run takes the marks as its corrections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from inspection import results
+from inspection.attributes.marks import Marks, as_csv, texts_of
+from inspection.attributes.views.looking import chosen_rows, label_box
+from inspection.jail import below
+from inspection.results import Result
+from inspection.runs import SAVED, Run
+from inspection.views.common import (
+    View,
+    chosen_result,
+    chosen_run,
+    commands,
+    no_runs,
+    pages,
+    plain,
+    problem,
+    sample_picture,
+)
+from utils.errors import UserError
+
+SHOWN = 6
+ALL = frozenset({results.ATTRIBUTES, results.EMBEDDING, results.BOXES})
+
+
+def show() -> None:
+    """Samples with what can be marked, then all marks."""
+    run = chosen_run()
+    if run is None:
+        no_runs()
+        return
+    marks = Marks(SAVED, run.folder.parent.name)
+    _take_over(run, marks)
+    left, right = st.columns(2)
+    with left:
+        result = chosen_result(run, ALL)
+    if result is not None:
+        rows, lines = _rows(result, right)
+        st.markdown(f"**{len(rows):,}** of {len(result.samples):,} samples")
+        shown = rows[pages(len(rows), "fix", SHOWN)]
+        for start in range(0, len(shown), 3):
+            for column, row in zip(st.columns(3), shown[start : start + 3].tolist(), strict=False):
+                with column, st.container(border=True):
+                    _sample(run, result, marks, row, lines(row))
+    _marks(marks, run)
+
+
+def _take_over(run: Run, marks: Marks) -> None:
+    """Begin with the corrections that the run already had, so that the new file can stand in the place of the old."""
+    section = run.config.get("data_loader")
+    args = section.get("args") if isinstance(section, dict) else None
+    given = args.get("corrections") if isinstance(args, dict) else None
+    if isinstance(given, str) and given:
+        try:
+            marks.begin(below(Path.cwd(), given))
+        except UserError as error:
+            problem(f"the run's own corrections are not taken over: {error}")
+
+
+def _rows(result: Result, place: Any) -> tuple[np.ndarray, Any]:
+    """The samples to show, the worst first where there are classes, and what to say of each."""
+    if results.ATTRIBUTES in result.kinds:
+        with place:
+            look = label_box(result)
+        return chosen_rows(look), look.lines
+    query = place.text_input("Search", key="query", placeholder="words in id, path or any column")
+    rows = np.flatnonzero(result.matching(query)) if query else np.arange(len(result.samples))
+    return rows, lambda row: [result.samples.id(row)]
+
+
+def _sample(run: Run, result: Result, marks: Marks, row: int, lines: list[str]) -> None:
+    """A picture, and its three buttons."""
+    sample = result.samples.id(row)
+    sample_picture(lambda: result.picture(row), 150)
+    plain("\n".join(lines))
+    with st.popover("Wrong label", icon=":material/edit:", width="stretch", key=f"open-{sample}"):
+        _relabel(run, result, marks, sample)
+    with st.container(horizontal=True):
+        if st.button("Bad image", key=f"bad-{sample}", help="leave it out of training and validation"):
+            _do(lambda: marks.exclude(sample), f"{sample} is left out")
+        if st.button("Look again", key=f"again-{sample}"):
+            _do(lambda: marks.look_again(sample), f"{sample} is on the list")
+
+
+def _relabel(run: Run, result: Result, marks: Marks, sample: str) -> None:
+    """The right class of one of the labels; or, of any other column, the right text."""
+    label = st.selectbox("What is wrong", [*result.labels, *_columns(result)], key=f"which-{sample}")
+    column, texts = texts_of(run.config, label)
+    if texts:
+        right = texts[st.selectbox("It is", list(texts), key=f"class-{sample}")]
+    else:
+        column, right = label, st.text_input("It is", key=f"text-{sample}")
+    if st.button("Mark", key=f"mark-{sample}", type="primary", disabled=not right):
+        _do(lambda: marks.relabel(sample, column, right), f"{sample}: {column} is {right}")
+
+
+def _columns(result: Result) -> list[str]:
+    """The reader's other columns that a correction may set."""
+    names = [name for name in result.samples.names if name not in ("id", "path", *result.labels)]
+    return [name for name in names if not name.startswith("raw:") and name in result.attributes]
+
+
+def _do(change: Any, said: str) -> None:
+    try:
+        change()
+    except UserError as error:
+        problem(error)
+        return
+    st.session_state["marked"] = said
+    st.rerun()
+
+
+# What is marked -----------------------------------------------------------------------------------------------------
+
+
+def _marks(marks: Marks, run: Run) -> None:
+    """All marks, how to take them back, and how the next run takes them."""
+    st.divider()
+    st.subheader("Marks")
+    if said := st.session_state.pop("marked", None):
+        st.success("Marked.")
+        plain(said)
+    try:
+        given, again = marks.all(), marks.again()
+    except UserError as error:
+        problem(error)
+        return
+    if not given and not again:
+        st.info("Nothing is marked yet. Marks are kept in a file that the next run takes as its corrections.")
+        return
+    if given:
+        table = pd.DataFrame(given).set_axis(["where", "is", "set", "to"], axis=1)
+        event = st.dataframe(table, hide_index=True, on_select="rerun", selection_mode="multi-row", key=f"marks-{len(given)}")
+        chosen = list(event.selection.rows)
+        with st.container(horizontal=True):
+            st.download_button("Download", as_csv(given), "corrections.csv", "text/csv", icon=":material/download:")
+            if st.button("Take back", disabled=not chosen, help="the rows selected in the table"):
+                _do(lambda: marks.remove(*(given[row] for row in chosen)), f"{len(chosen)} marks are taken back")
+        st.caption("The next run takes them with:")
+        commands(*run.anew(f"data_loader.args.corrections={marks.shown}"))
+    if again:
+        st.caption("To look at again:")
+        st.dataframe(pd.DataFrame(again, columns=["sample", "note"]), hide_index=True)
+        done = st.selectbox("Looked at", [sample for sample, _ in again], index=None, placeholder="take one off the list")
+        if done:
+            _do(lambda: marks.forget(done), f"{done} is off the list")
+
+
+VIEW = View("Fix", 70, show, ALL)

@@ -1,0 +1,205 @@
+"""Boxes: truth and predictions on the pictures, what is wrong with each box, precision and recall of each class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from data_loader.pictures.decode import ImageError, read_image
+from inspection import pictures, results
+from inspection.cache import by_file
+from inspection.detection import boxes
+from inspection.detection.boxes import Boxes
+from inspection.drawing import drawn
+from inspection.results import Result
+from inspection.text import literal, number
+from inspection.views.common import QUERY, View, chosen_result, chosen_run, no_runs, pages, plain
+from utils.errors import UserError
+
+ANY = "any"
+SHOWN = 4
+SIZES = {
+    "any": (0.0, np.inf),
+    "small (under 32 px)": (0.0, 32.0),
+    "medium (32 to 96 px)": (32.0, 96.0),
+    "large (over 96 px)": (96.0, np.inf),
+}
+TRUTH = ("boxes", "names")  # columns of the samples
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All boxes of an evaluation next to the truth, at one overlap."""
+
+    predicted: list[Boxes]
+    truth: list[Boxes] | None
+    table: pd.DataFrame  # as `boxes.judged` gives it at confidence 0; empty without truth
+    objects: np.ndarray  # (K,) true objects of each class
+
+
+def show() -> None:
+    """The sliders, the count of each kind of mistake, pictures, curves."""
+    run = chosen_run()
+    if run is None:
+        no_runs()
+        return
+    result = chosen_result(run, VIEW.kinds)
+    if result is None:
+        return
+    names = next(iter(result.spec.classes.values()), [])
+    left, right = st.columns(2)
+    confidence = left.slider("Confidence", 0.0, 1.0, 0.3, 0.01, key="confidence", bind=QUERY)
+    overlap = right.slider("Overlap (IoU) of a right box", 0.5, 0.95, 0.75, 0.05, key="overlap", bind=QUERY)
+    data = _judged(result.folder / results.FILE, result, overlap, tuple(names))
+    at = _at(data, overlap, confidence)
+    if data.truth is not None:
+        _figures(at, data)
+    _pictures(result, data, at, names, confidence)
+    if data.truth is not None:
+        _curves(data, names)
+
+
+@by_file(entries=6)
+def _judged(path: Path, result: Result, overlap: float, names: tuple[str, ...]) -> Judged:
+    columns = result.predictions
+    predicted = [Boxes(*found) for found in zip(*(columns.lists(name) for name in ("boxes", "labels", "scores")), strict=True)]
+    truth, classes = true_boxes(result, list(names)), len(names)
+    if truth is None:
+        return Judged(predicted, None, pd.DataFrame(), np.zeros(classes, int))
+    objects = np.bincount(np.concatenate([true.labels for true in truth] or [np.zeros(0, int)]).astype(int), minlength=classes)
+    return Judged(predicted, truth, boxes.judged(predicted, truth, 0.0, overlap), objects)
+
+
+def true_boxes(result: Result, names: list[str]) -> list[Boxes] | None:
+    """The truth of every sample, objects of other classes left out; None where the samples have none."""
+    columns = result.samples.columns
+    if not set(TRUTH) <= set(columns.column_names):
+        return None
+    place = {name: number for number, name in enumerate(names)}
+    found = []
+    for boxes_of, names_of in zip(*(columns[name].to_pylist() for name in TRUTH), strict=True):
+        known = [number for number, name in enumerate(names_of or []) if name in place]
+        corners = np.asarray([boxes_of[number] for number in known], float).reshape(-1, 4)
+        found.append(Boxes(corners, np.asarray([place[names_of[number]] for number in known], int)))
+    return found
+
+
+def _at(data: Judged, overlap: float, confidence: float) -> pd.DataFrame:
+    """The table at a confidence: boxes below it are gone, and objects that only they had found are missed."""
+    if data.truth is None:
+        return data.table
+    return boxes.judged(data.predicted, data.truth, confidence, overlap)
+
+
+def _figures(at: pd.DataFrame, data: Judged) -> None:
+    counts = at["kind"].value_counts()
+    with st.container(horizontal=True):
+        st.metric("Objects", f"{int(data.objects.sum()):,}", width=85)
+        for kind in boxes.KINDS:
+            st.metric(kind.capitalize(), f"{int(counts.get(kind, 0)):,}", width=90)
+
+
+# Pictures -----------------------------------------------------------------------------------------------------------
+
+
+def _pictures(result: Result, data: Judged, at: pd.DataFrame, names: list[str], confidence: float) -> None:
+    rows = np.arange(len(result.samples))
+    if data.truth is not None:
+        rows = _filtered(at, names, rows)
+    query = st.text_input("Search", key="query", bind=QUERY, placeholder="words in id, path or any column")
+    if query:
+        rows = rows[result.matching(query)[rows]]
+    st.markdown(f"**{len(rows):,}** of {len(result.samples):,} pictures")
+    if not len(rows):
+        st.info("No picture fits these filters.")
+        return
+    chosen = rows[pages(len(rows), "boxes", SHOWN)]
+    for start in range(0, len(chosen), 2):
+        for column, row in zip(st.columns(2), chosen[start : start + 2].tolist(), strict=False):
+            with column:
+                _picture(result, data, at, names, confidence, row)
+
+
+def _filtered(at: pd.DataFrame, names: list[str], rows: np.ndarray) -> np.ndarray:
+    """The samples with boxes of the chosen kind, class and size."""
+    first, second, third = st.columns(3)
+    kind = first.selectbox("Mistake", [ANY, *boxes.KINDS], key="kind", bind=QUERY)
+    label = second.selectbox("Class", [ANY, *names], key="class", bind=QUERY)
+    low, high = SIZES[third.selectbox("Size", list(SIZES), key="size", bind=QUERY)]
+    if kind == ANY and label == ANY and low == 0.0 and high == np.inf:
+        return rows
+    fits = (at["side"] >= low) & (at["side"] < high)
+    fits &= (at["kind"] == kind) if kind != ANY else True
+    fits &= (at["label"] == names.index(label)) if label != ANY else True
+    counts = at[fits].groupby("sample").size().sort_values(ascending=False, kind="stable")
+    return np.asarray(counts.index, int)
+
+
+def _picture(result: Result, data: Judged, at: pd.DataFrame, names: list[str], confidence: float, row: int) -> None:
+    """One picture: truth dashed, predictions numbered, and a table of what each is."""
+    sample = result.samples.id(row)
+    plain(sample)
+    if reason := result.predictions.failed().get(sample):
+        st.warning(literal(reason))
+        return
+    try:
+        image = read_image(result.picture(row))
+    except (UserError, ImageError) as error:
+        st.warning(literal(error), icon=":material/broken_image:")
+        return
+    chosen = data.predicted[row].above(confidence)
+    canvas, size = pictures.fitted(image, pictures.LARGE), image.shape[:2]
+    if data.truth is not None:
+        canvas = drawn(canvas, data.truth[row].boxes, data.truth[row].labels, size, dashed=True)
+    st.image(drawn(canvas, chosen.boxes, chosen.labels, size), width="stretch")
+    mine = at[at["sample"] == row] if data.truth is not None else pd.DataFrame({"label": chosen.labels, "score": chosen.scores})
+    table = mine.drop(columns=["sample"], errors="ignore")
+    table = table.assign(label=[names[label] if label < len(names) else str(label) for label in table["label"].astype(int)])
+    table.insert(0, "box", [str(number + 1) if number < len(chosen.labels) else "" for number in range(len(table))])
+    config = {
+        "score": st.column_config.NumberColumn(format="%.3f"),
+        "side": st.column_config.NumberColumn("size, px", format="%.0f"),
+    }
+    if len(table):
+        st.dataframe(table.rename(columns={"label": "class"}), hide_index=True, column_config=config)
+    else:
+        st.caption("No box at this confidence, and no object.")
+
+
+# Curves -------------------------------------------------------------------------------------------------------------
+
+
+def _curves(data: Judged, names: list[str]) -> None:
+    """Precision over recall of each class, and the area under it."""
+    st.subheader("Precision and recall")
+    curve = boxes.precision_recall(data.table, data.objects)
+    if curve.empty:
+        st.info("There are no boxes.")
+        return
+    label = curve["label"].astype(int)
+    areas = {index: boxes.average_precision(curve[label == index]) for index in range(len(names))}
+    shown = curve.assign(name=[names[index] if index < len(names) else str(index) for index in label])
+    thin = pd.concat([_thinned(shown[shown["name"] == name]) for name in shown["name"].unique()])
+    axis, whole = alt.Axis(format="%"), alt.Scale(domain=[0, 1])
+    chart = alt.Chart(thin).mark_line(interpolate="step-before").encode(
+        x=alt.X("recall:Q", axis=axis, scale=whole), y=alt.Y("precision:Q", axis=axis, scale=whole), order="recall:Q",
+        color=alt.Color("name:N", title=None, sort=names, legend=alt.Legend(orient="bottom", labelLimit=200)),
+        tooltip=["name:N", alt.Tooltip("score:Q", format=".3f"), alt.Tooltip("precision:Q", format=".1%"),
+                 alt.Tooltip("recall:Q", format=".1%")],
+    )  # fmt: skip
+    st.altair_chart(chart.properties(height=340))
+    rows = [(name, int(data.objects[index]), number(areas[index])) for index, name in enumerate(names)]
+    st.dataframe(pd.DataFrame(rows, columns=["class", "objects", "average precision"]), hide_index=True)
+    st.caption("Average precision at the chosen overlap, as the area under the curve; metrics.json has the competition's own.")
+
+
+def _thinned(rows: pd.DataFrame, limit: int = 300) -> pd.DataFrame:
+    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int))]
+
+
+VIEW = View("Boxes", 50, show, frozenset({results.BOXES}))

@@ -1,0 +1,160 @@
+"""Which pictures of a gallery are most like a given one: `python laurel.py search -r CKPT --gallery DIR --query IMG`.
+
+The gallery is a folder of pictures, where the first folder of a path says what belongs together, or the
+predictions.parquet of test.py, whose vectors are read a block at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from utils.errors import UserError, run
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+BATCH = 64  # pictures that pass through the model at a time
+
+
+@dataclass(frozen=True)
+class Found:
+    """One answer: a group of the gallery, its picture that is most like the query, and their cosine."""
+
+    group: str
+    name: str
+    score: float
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python laurel.py search", description="Search a gallery for pictures like one.")
+    parser.add_argument(
+        "-r", "--resume", metavar="CKPT", type=Path, required=True, help="checkpoint, or a run's folder for its best"
+    )
+    parser.add_argument("--gallery", metavar="DIR", type=Path, required=True, help="folder of pictures, or predictions.parquet")
+    parser.add_argument("--query", metavar="IMG", type=Path, required=True, nargs="+", help="pictures to look for")
+    parser.add_argument("--top", metavar="N", type=int, default=5, help="groups to show for each query")
+    parser.add_argument("--column", help="which prediction is compared (default: the only vector)")
+    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse()
+    from utils import device
+
+    if args.top < 1:
+        raise UserError(f"--top: found {args.top}; allowed: at least 1")
+    embedder = Embedder(args.resume, device.select(args.device), args.column)
+    answers = search(embedder, args.gallery, args.query, args.top)
+    for query, found in zip(args.query, answers, strict=True):
+        print(query)
+        for rank, one in enumerate(found, 1):
+            print(f"{rank:>4}  {one.score:.4f}  {one.group}  ({one.name})")
+    return 0
+
+
+class Embedder:
+    """A checkpoint that turns files of pictures into vectors, as evaluation would."""
+
+    def __init__(self, checkpoint: Path, device: torch.device, column: str | None) -> None:
+        from data_loader.crop.cutting import NO_CROPPERS
+        from data_loader.image_loader import ImageLoader
+        from trainer.experiment import build
+
+        self.loaded, self.device = build.load_model(checkpoint, device), device
+        self.loader = build.build_loader(self.loaded.experiment, device)
+        if isinstance(self.loader, ImageLoader) and self.loader.cutting.blind:
+            print(f"warning: pictures are {NO_CROPPERS}")
+        self.inference, self.column = build.build_inference(self.loaded.experiment, self.loaded.spec), column
+
+    def vectors(self, paths: Iterable[Path]) -> Iterator[np.ndarray]:
+        """(n, D) float32 for the next pictures, in their order. Raises UserError naming a file that is no picture."""
+        import torch
+
+        from base.predictions import Predictions
+        from trainer.training.predict import evaluating
+
+        remaining = iter(paths)
+        with ThreadPoolExecutor() as pool, evaluating(self.loaded.model):
+            while batch := list(islice(remaining, BATCH)):
+                images = torch.stack(list(pool.map(self._image, batch))).to(self.device)
+                looks = self.inference.look(self.loaded.model, images, None)
+                names = [str(path) for path in batch]
+                fused = self.inference.fuse([Predictions.of(names, prediction) for _, prediction in looks])
+                yield fused.array(self.vector_column(fused))
+
+    def _image(self, path: Path) -> torch.Tensor:
+        try:
+            return self.loader.preprocess(self.loader.decode(path.read_bytes()))[0]
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise UserError(f"{path}: cannot be read ({reason})") from None
+
+    def vector_column(self, predictions: Any) -> str:
+        """The column that is compared. Raises UserError where there is none, or a choice."""
+        vectors = [name for name in predictions.names if not predictions.ragged(name) and predictions.array(name).ndim == 2]
+        if self.column is not None and self.column not in vectors:
+            raise UserError(f'--column: found "{self.column}"; the model predicts these vectors: {", ".join(vectors) or "none"}')
+        if self.column is None and len(vectors) != 1:
+            raise UserError(f"--column: the model predicts {len(vectors)} vectors ({', '.join(vectors)}); choose one")
+        return self.column or vectors[0]
+
+
+def search(embedder: Embedder, gallery: Path, queries: list[Path], top: int) -> list[list[Found]]:
+    """For each query the groups with the most similar pictures, each by its best."""
+    import numpy as np
+
+    from data_loader.formats.pattern_reader import find_images
+    from inspection.verification.nearest import nearest
+
+    wanted = np.concatenate(list(embedder.vectors(queries)))
+    if gallery.is_file():
+        names, blocks = _stored(gallery, embedder.column)
+    else:
+        names = find_images(gallery)
+        blocks = embedder.vectors(gallery / name for name in names)
+    groups = [name.split("/")[0] for name in names]
+    # Enough pictures to see so many groups, even where the largest groups come first.
+    sizes = sorted(np.unique(np.array(groups, object).astype(str), return_counts=True)[1].tolist(), reverse=True)
+    found = nearest(wanted, blocks, sum(sizes[: top - 1]) + 1)
+    return [_by_group(names, groups, *answer)[:top] for answer in zip(found.rows.tolist(), found.scores.tolist(), strict=True)]
+
+
+def _by_group(names: list[str], groups: list[str], rows: list[int], scores: list[float]) -> list[Found]:
+    """The first row of each group."""
+    seen: dict[str, Found] = {}
+    for row, score in zip(rows, scores, strict=True):
+        seen.setdefault(groups[row], Found(groups[row], names[row], score))
+    return list(seen.values())
+
+
+def _stored(path: Path, column: str | None) -> tuple[list[str], Iterator[np.ndarray]]:
+    """Names, and the vectors of a predictions file block by block. Raises UserError for another file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from base.predictions import dense
+    from inspection.verification.nearest import BLOCK
+
+    try:
+        file = pq.ParquetFile(path)
+        vectors = [name for name in file.schema_arrow.names if pa.types.is_fixed_size_list(file.schema_arrow.field(name).type)]
+        chosen = column or (vectors[0] if len(vectors) == 1 else "")
+        if chosen not in vectors:
+            raise UserError(f"{path}: has the vectors {', '.join(vectors) or 'none'}; name one with --column")
+        names = file.read(["id"])["id"].to_pylist()
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise UserError(f"{path}: is not a predictions file ({str(error).splitlines()[0]})") from None
+    return names, (dense(batch[chosen]) for batch in file.iter_batches(BLOCK, columns=[chosen]))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,12 @@
+"""Lines for the user."""
+
+from __future__ import annotations
+
+from utils import distributed
+
+
+def say(*lines: str) -> None:
+    """Print lines to standard output, from the main process alone."""
+    if distributed.is_main():
+        for line in lines:
+            print(line, flush=True)

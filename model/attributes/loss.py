@@ -1,0 +1,116 @@
+"""The loss of several labels at once: a weighted sum of one term for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from base.base_loss import LOSSES, BaseLoss
+from base.contracts import PARTNER, SHARE, DataSpec, Outputs, OutputSpec, Target, Term
+from base.labels import unknown_label
+from model.attributes import terms as _terms  # noqa: F401  registers the terms before a config can name them
+from model.attributes.base_term import BaseTerm
+from model.attributes.margin import Margin
+from utils.errors import UserError
+
+
+@LOSSES.register("attributes")
+class AttributeLoss(BaseLoss):
+    """A weighted sum with one term for each label.
+
+    A mixed sample counts as two with the same logits: one of its own labels and one of its partner's, each by its share. What
+    is not known of either leaves the other's share as it is.
+
+    Args:
+        terms: label -> its term, such as {"mask": {"type": "Focal", "args": {"weight": 0.375}}}; every label that is learned
+            needs one, and null takes one away that an extended config has
+        margins: label -> what its true class must win by in training, for labels with a `CosineHead`
+    """
+
+    takes_shares = True
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        outputs: OutputSpec,
+        terms: dict[str, BaseTerm | None],
+        margins: dict[str, Margin] = {},  # noqa: B006
+    ) -> None:
+        super().__init__()
+        given = {label: term for label, term in terms.items() if term is not None}
+        found = [*label_problems(given, spec), *margin_problems(margins, spec, outputs)]
+        if found:
+            raise UserError("; ".join(f"loss.args.{key}: {message}" for key, message in found))
+        self.labels, self.margins, self.scales = list(given), margins, outputs.scales
+        self.bound = nn.ModuleList(term.bind(spec, label) for label, term in given.items())
+
+    def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
+        """Label -> its term.
+
+        outputs: label -> logits (B, K) float32. target: label -> (B,) int64, -1 where not known; with or without `share` and
+        `partner`.
+        """
+        shares = torch.cat([part[SHARE] for part in both(target)]) if SHARE in target else None
+        found = {}
+        for label, term in zip(self.labels, self.bound, strict=True):
+            logits, labels = _repeated(outputs[label], target, label)
+            found[label] = term(self._with_margin(label, logits, labels), labels, shares)
+        return found
+
+    def _with_margin(self, label: str, logits: Tensor, labels: Tensor) -> Tensor:
+        """In evaluation the loss is that of what is predicted."""
+        if not self.training or label not in self.margins:
+            return logits
+        return self.margins[label].apply(logits, labels, self.scales[label])
+
+    @classmethod
+    def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
+        """Labels without a term, terms and margins without a label, class weights that do not fit."""
+        if not spec.classes:  # the config does not say: the constructor looks when the data are read
+            return
+        given = {label: part for label, part in args.terms.items() if part is not None}
+        yield from label_problems(given, spec)
+        yield from margin_problems(args.margins, spec)
+        for label, part in given.items():
+            if label in spec.classes:
+                problems = part.cls.problems(part.args, spec, label)
+                yield from ((f"terms.{label}.args.{key}", message) for key, message in problems)
+
+
+def both(target: Target) -> list[Target]:
+    """A target, and that of the partners if the samples are mixed."""
+    return [target, target[PARTNER]] if PARTNER in target else [target]
+
+
+def _repeated(logits: Tensor, target: Target, label: str) -> tuple[Tensor, Tensor]:
+    """Logits and labels, once for each of `both`."""
+    labels = [part[label] for part in both(target)]
+    return (logits, labels[0]) if len(labels) == 1 else (logits.repeat(len(labels), 1), torch.cat(labels))
+
+
+def label_problems(terms: Mapping[str, object], spec: DataSpec) -> Iterator[tuple[str, str]]:
+    """Labels without a term and terms without a label."""
+    for label in terms:
+        if label not in spec.classes:
+            yield f"terms.{label}", unknown_label(label, spec)
+    missing = [label for label in spec.classes if label not in terms]
+    if missing:
+        yield "terms", f"is missing {', '.join(missing)}; a label without a term would have a head that is never trained"
+
+
+def margin_problems(
+    margins: Mapping[str, Margin], spec: DataSpec, outputs: OutputSpec | None = None
+) -> Iterator[tuple[str, str]]:
+    """Margins without a label, and on logits that are no cosines; outputs are None while the model is not there."""
+    for label in margins:
+        if label not in spec.classes:
+            yield f"margins.{label}", unknown_label(label, spec)
+        elif outputs is not None and label not in outputs.scales:
+            yield (
+                f"margins.{label}",
+                f'is for cosines, and the model\'s head of "{label}" gives none; '
+                f'set arch.args.heads.{label}={{"type": "CosineHead"}}, or take the margin away',
+            )

@@ -1,0 +1,105 @@
+"""Several labels of one picture at once: a backbone of timm, and a head for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from base.base_model import MODELS, BaseModel
+from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
+from base.labels import unknown_label
+from model.attributes.heads import BaseHead
+from model.backbones.timm_backbone import check_backbone_name, create_backbone, normalisation, stages
+from utils.errors import UserError
+
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+@MODELS.register("attributes")
+class AttributeModel(BaseModel):
+    """A backbone of timm with one head for each label.
+
+    Pictures are normalised as timm's weights for the backbone want it, whether or not they are loaded.
+
+    Args:
+        backbone: name of a timm model, with or without a tag for its weights ("tf_efficientnetv2_s.in21k_ft_in1k")
+        pretrained: true for timm's weights, a local file (.pth, .pt, .safetensors), or false for random weights
+        drop_rate: dropout before the heads
+        drop_path_rate: stochastic depth within the backbone
+        heads: label -> its head; the others have a linear layer each
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        backbone: str,
+        pretrained: bool | str = False,
+        drop_rate: Rate = 0.0,
+        drop_path_rate: Rate = 0.0,
+        heads: dict[str, BaseHead] = {},  # noqa: B006 - never changed
+    ) -> None:
+        for key, message in _head_problems(heads, spec):
+            raise UserError(f"arch.args.{key}: {message}")
+        network, width = create_backbone(backbone, pretrained, drop_path_rate, spec.image_size)
+        super().__init__(**normalisation(network))
+        self.spec = spec
+        self.backbone = network
+        self.dropout = nn.Dropout(drop_rate)
+        self.scales = {label: scale for label, head in heads.items() if (scale := head.cosine_scale) is not None}
+        made = {label: _head(heads.get(label), width, spec.trained(label)) for label in spec.classes}
+        self.heads = nn.ModuleDict({_module_name(label): head for label, head in made.items()})
+
+    def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
+        """Label -> logits (B, K) float32, K its trained classes. image: (B, 3, H, W), uint8 or float in 0..255."""
+        features = self.dropout(self.backbone(self.normalise(image)))  # (B, width)
+        return {label: self.heads[_module_name(label)](features).float() for label in self.spec.classes}
+
+    def decode(self, outputs: Outputs) -> Prediction:
+        """Label -> probabilities (B, K) float32, K its reported classes; each row sums to 1.
+
+        The softmax of the trained classes, summed over those that are reported as one.
+        """
+        return {label: self._reported(label, outputs[label].float().softmax(1)) for label in self.spec.classes}
+
+    @property
+    def output_spec(self) -> OutputSpec:
+        """The labels' trained classes, and the scales of those whose logits are cosines."""
+        return OutputSpec({label: self.spec.trained(label) for label in self.spec.classes}, self.scales)
+
+    def head(self) -> list[nn.Module]:
+        """The last layers, one for each label."""
+        return list(self.heads.values())
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """The stages of the backbone."""
+        return stages(self.backbone)
+
+    @classmethod
+    def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
+        """An unknown backbone, without importing timm, and heads of labels that there are not."""
+        problem = check_backbone_name(args.backbone)
+        return [*([("backbone", problem)] if problem else []), *(_head_problems(args.heads, spec) if spec.classes else ())]
+
+    def _reported(self, label: str, probabilities: Tensor) -> Tensor:
+        if label not in self.spec.merged:
+            return probabilities
+        merged = self.spec.merged[label]
+        groups = [[fine for fine, to in enumerate(merged) if to == index] for index in range(len(self.spec.classes[label]))]
+        return torch.stack([probabilities[:, group].sum(1) for group in groups], dim=1)
+
+
+def _head_problems(heads: Mapping[str, object], spec: DataSpec) -> Iterable[tuple[str, str]]:
+    return [(f"heads.{label}", unknown_label(label, spec)) for label in heads if label not in spec.classes]
+
+
+def _head(chosen: BaseHead | None, width: int, classes: int) -> nn.Module:
+    return nn.Linear(width, classes) if chosen is None else chosen.bind(width, classes)
+
+
+def _module_name(label: str) -> str:
+    """A label as a module's name: torch allows no dots there, and no names of ModuleDict's own, such as `type`."""
+    return label.replace(".", "·") + "_head"

@@ -1,0 +1,251 @@
+"""Scores of several labels, each by itself and all as one combined class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from base.base_metric import METRICS, BaseMetric
+from base.contracts import DataSpec, PictureOf
+from base.labels import combined_class, combined_names, marginals, reported, separated_class, unknown_label
+from base.predictions import Predictions
+from base.table import SampleTable, some
+from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Side = Annotated[int, Field(ge=1, le=10)]
+
+
+class Answers(NamedTuple):
+    """Truth and prediction of one label, or of several combined."""
+
+    truth: np.ndarray  # (N,) int64, -1 where not known
+    predicted: np.ndarray  # (N,) int64
+    confidence: np.ndarray  # (N,) probability of what is predicted
+    classes: list[str]
+
+
+def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Share of samples that are right. truth, predicted: (N,) integers, N > 0."""
+    return float(np.mean(truth == predicted))
+
+
+def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean over the classes, which occur in either, of 2 tp / (2 tp + fp + fn). truth, predicted: (N,) integers, N > 0."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(truth, predicted, average="macro", zero_division=0))
+
+
+def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Numbers of samples, (classes, classes) int64: rows are the truth, columns what is predicted."""
+    return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def resampled_scores(truth: np.ndarray, predicted: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy and macro F1, (B,) each, where samples count `times` (B, N); NaN where none does.
+
+    The same as `accuracy` and `macro_f1` of samples that are there so often, from the confusion matrices of all B at once.
+
+    truth, predicted: (N,) integers from 0.
+    """
+    classes = int(max(truth.max(initial=0), predicted.max(initial=0))) + 1
+    cells, place = np.unique(truth * classes + predicted, return_inverse=True)  # of the confusion matrix, those that occur
+    counts = times @ np.eye(len(cells))[place]  # (B, cells)
+    rows, columns = np.eye(classes)[cells // classes], np.eye(classes)[cells % classes]
+    right = counts * (cells // classes == cells % classes)
+    total = counts.sum(1)
+    either = counts @ (rows + columns)  # (B, classes): 2 tp + fp + fn
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f1 = np.where(either > 0, 2 * (right @ rows) / either, 0).sum(1) / (either > 0).sum(1)
+        return right.sum(1) / total, f1
+
+
+def most_wrong(right: np.ndarray, confidence: np.ndarray, number: int) -> np.ndarray:
+    """Rows to look at, (number,): up to half of them wrong, the surest first, then rows from end to end of the rest.
+
+    right: (N,) bool. confidence: (N,). N >= number.
+    """
+    wrong = np.flatnonzero(~right)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][: number // 2]
+    rest = np.setdiff1d(np.arange(len(right)), worst)
+    spread = np.linspace(0, len(rest) - 1, number - len(worst)).astype(int)
+    return np.concatenate([worst, rest[spread]])
+
+
+def answers(predictions: Predictions, table: SampleTable, spec: DataSpec, label: str) -> Answers:
+    """Truth and prediction of a label, in its reported classes; a table without the label has none that is known.
+
+    Raises UserError for samples without a prediction, and for predictions that are not finite.
+    """
+    probabilities = predictions.array(label)  # (N, K)
+    failed = predictions.failed()
+    if failed:
+        reason = next(iter(failed.values()))
+        raise UserError(f"{len(failed)} samples have no prediction: {some(failed)} ({reason}); repair or exclude them")
+    bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if len(bad):
+        ids = some(predictions.ids()[row] for row in bad)
+        raise UserError(
+            f'{len(bad)} predictions of "{label}" are not finite: {ids}; the model has diverged, use an earlier checkpoint'
+        )
+    truth = table.numbers(label) if label in table.names else np.full(len(table), -1)
+    return Answers(reported(truth, spec, label), probabilities.argmax(1), probabilities.max(1), spec.classes[label])
+
+
+def combine_answers(several: list[Answers]) -> Answers:
+    """The combined class of several labels, known where all of them are. Its confidence is the product of theirs."""
+    sizes = [len(one.classes) for one in several]
+    return Answers(
+        combined_class([one.truth for one in several], sizes),
+        combined_class([one.predicted for one in several], sizes),
+        np.prod([one.confidence for one in several], axis=0),
+        combined_names([one.classes for one in several]),
+    )
+
+
+def separated_answers(predictions: Predictions, combined: Answers, label: str, parts: dict[str, list[str]]) -> dict[str, Answers]:
+    """Each part of a combined label by itself, known where all are: the most probable class of its marginal distribution."""
+    sizes = [len(classes) for classes in parts.values()]
+    truths = separated_class(combined.truth, sizes)
+    each = marginals(predictions.array(label), sizes)
+    found = zip(parts.items(), truths, each, strict=True)
+    return {part: Answers(truth, p.argmax(1), p.max(1), classes) for (part, classes), truth, p in found}
+
+
+@METRICS.register("attributes")
+class AttributeScores(BaseMetric):
+    """Accuracy and macro F1 of the combined class and of each label, over the samples whose labels are known.
+
+    With one label alone the two are the same, and given once. A label that combines others is scored for each of these too.
+    A score for which no sample is known is left out.
+
+    Args:
+        combine: the labels that make up the combined class, the first one its leading digit; all by default
+    """
+
+    def __init__(self, spec: DataSpec, combine: Annotated[list[str], Field(min_length=1)] | None = None) -> None:
+        for key, message in combine_problems(combine or [], spec):
+            raise UserError(f"metrics: AttributeScores.args.{key}: {message}")
+        self.spec, self.combine = spec, combine or list(spec.classes)
+
+    @property
+    def names(self) -> list[str]:
+        """`accuracy`, `f1`, and behind a slash those of each label."""
+        return [f"{score}{suffix}" for suffix in ("", *self._suffixes().values()) for score in ("accuracy", "f1")]
+
+    def decisions(self, predictions: Predictions) -> np.ndarray:
+        """The class of every sample for every label, the labels one after the other."""
+        return np.concatenate([predictions.array(label).argmax(1) for label in self.spec.classes])
+
+    def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
+        """Name -> score in 0..1."""
+        scores = {}
+        for suffix, (truth, predicted, _, _) in self._views(predictions, table).items():
+            known = truth >= 0
+            if known.any():
+                scores[f"accuracy{suffix}"] = accuracy(truth[known], predicted[known])
+                scores[f"f1{suffix}"] = macro_f1(truth[known], predicted[known])
+        return scores
+
+    def resampled(self, predictions: Predictions, table: SampleTable, times: np.ndarray) -> dict[str, np.ndarray]:
+        """Every score, (B,)."""
+        scores: dict[str, np.ndarray] = {}
+        for suffix, (truth, predicted, _, _) in self._views(predictions, table).items():
+            known = truth >= 0
+            if known.any():
+                found = resampled_scores(truth[known], predicted[known], times[:, known])
+                scores |= dict(zip((f"accuracy{suffix}", f"f1{suffix}"), found, strict=True))
+        return scores
+
+    def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
+        """`confusion`, and behind a slash that of each label."""
+        from model.plots import confusion_figure
+
+        plots = {}
+        for suffix, (truth, predicted, _, classes) in self._views(predictions, table).items():
+            known = truth >= 0
+            title = suffix.removeprefix("/") or ", ".join(self.combine)
+            plots[f"confusion{suffix}"] = confusion_figure(
+                confusion(truth[known], predicted[known], len(classes)), classes, title
+            )
+        return plots
+
+    @classmethod
+    def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
+        """Labels that the data do not have, or that are named twice."""
+        return combine_problems(args.combine or [], spec)
+
+    def _suffixes(self) -> dict[str, str]:
+        """By label, of those that are scored beside the combined class."""
+        labels = list(self.spec.classes) if len(self.spec.classes) > 1 else []
+        labels += [part for parts in self.spec.combined.values() for part in parts if part not in self.spec.classes]
+        return {label: f"/{label}" for label in labels}
+
+    def _views(self, predictions: Predictions, table: SampleTable) -> dict[str, Answers]:
+        each = {label: answers(predictions, table, self.spec, label) for label in self.spec.classes}
+        all_of = combine_answers([each[label] for label in self.combine])
+        for label, parts in self.spec.combined.items():
+            each = separated_answers(predictions, each[label], label, parts) | each
+        return {"": all_of, **{suffix: each[label] for label, suffix in self._suffixes().items()}}
+
+
+@METRICS.register("attributes")
+class SampleGrid(BaseMetric):
+    """A figure of pictures with truth and prediction: the surest mistakes first, then samples from all over the set.
+
+    Args:
+        rows: rows of pictures
+        columns: columns of pictures
+    """
+
+    needs_truth = False
+
+    def __init__(self, spec: DataSpec, rows: Side = 4, columns: Side = 4) -> None:
+        self.spec, self.rows, self.columns = spec, rows, columns
+
+    @property
+    def names(self) -> list[str]:
+        """None: it only draws."""
+        return []
+
+    def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
+        """Nothing."""
+        return {}
+
+    def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
+        """`samples`, unless there are none."""
+        from model.plots import Tile, grid_figure
+
+        if not len(table):
+            return {}
+        each = {label: answers(predictions, table, self.spec, label) for label in self.spec.classes}
+        wrong: np.ndarray = np.stack([(one.truth >= 0) & (one.truth != one.predicted) for one in each.values()])  # (labels, N)
+        sureness = np.stack([one.confidence for one in each.values()])
+        surest = np.where(wrong, sureness, 0).max(0)
+        rows = most_wrong(np.logical_not(wrong.any(0)), surest, min(self.rows * self.columns, len(table)))
+        tiles = [Tile(picture_of(int(row)), _lines(each, int(row)), bool(wrong[:, row].any())) for row in rows]
+        return {"samples": grid_figure(tiles, self.columns)}
+
+
+def combine_problems(combine: list[str], spec: DataSpec) -> Iterable[tuple[str, str]]:
+    """Labels that the data do not have, or that are named twice; nothing while the labels are not known."""
+    for index, label in enumerate(combine if spec.classes else ()):
+        if label not in spec.classes:
+            yield f"combine[{index}]", unknown_label(label, spec)
+        elif label in combine[:index]:
+            yield f"combine[{index}]", f'"{label}" is given twice; keep one'
+
+
+def _lines(each: dict[str, Answers], row: int) -> list[str]:
+    """`label: truth → prediction 97 %` for each label of a sample."""
+    lines = []
+    for label, (truth, predicted, confidence, classes) in each.items():
+        name = classes[truth[row]] if truth[row] >= 0 else "?"
+        lines.append(f"{label}: {name} → {classes[predicted[row]]} {confidence[row]:.0%}")
+    return lines

@@ -1,0 +1,159 @@
+"""Losses of one label: pure functions on logits and labels, and the terms that a config names.
+
+N samples, K classes. Functions take logits (N, K) float and labels (N,) int64 in 0..K-1.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from base.contracts import Term
+from model.attributes.base_term import TERMS, BaseTerm, ClassWeights, MeanTerm, NotNegative, Share
+from model.cross_entropy import Smoothing, cross_entropy
+from utils import distributed
+
+
+def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0, label_smoothing: float = 0.0) -> Tensor:
+    """-(1 - p)^gamma log p of each sample, (N,), where p is the softmax at the label: Lin et al. 2017, equation 4.
+
+    The paper has no label smoothing e; here it is that of cross-entropy, sum_k q_k times the value at class k, so that
+    gamma 0 is `cross_entropy`.
+    """
+    log_p = F.log_softmax(logits, dim=1)
+    # Rounding makes 1 - p exactly 0 for a sure sample, where a gamma below 1 has an infinite slope.
+    rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(logits.dtype).eps)
+    value = -(rest**gamma) * log_p  # (N, K)
+    return (1 - label_smoothing) * value.gather(1, labels[:, None])[:, 0] + label_smoothing * value.mean(1)
+
+
+def binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the classes of each one's binary cross-entropy against the rest, (N,)."""
+    return F.binary_cross_entropy_with_logits(logits, one_hot(labels, logits), reduction="none").mean(1)
+
+
+def soft_counts(logits: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
+    """True positives, predictions and labels of each class, (3, K), where a prediction is its softmax, not 0 or 1.
+
+    counted: (N,) bool, or float in 0..1, how much each sample counts.
+    """
+    predicted, actual = logits.softmax(1), one_hot(labels, logits) * counted[:, None]
+    return torch.stack([(predicted * actual).sum(0), (predicted * counted[:, None]).sum(0), actual.sum(0)])
+
+
+def soft_f1_loss(counts: Tensor, weights: Tensor) -> Tensor:
+    """1 - the weighted mean over the classes of 2 tp / (2 tp + fp + fn), (): the macro F1 of soft counts.
+
+    counts: (3, K) of `soft_counts`, whose predictions are tp + fp and whose labels are tp + fn. weights: (K,).
+    Classes without a label in the batch are left out: their F1 is 0 whatever is predicted, and has no gradient.
+    """
+    tiny = torch.finfo(counts.dtype).tiny
+    true_positive, predicted, actual = counts
+    f1 = 2 * true_positive / (predicted + actual).clamp_min(tiny)
+    weights = weights.where(actual > 0, 0.0)
+    macro: Tensor = (weights * f1).sum() / weights.sum().clamp_min(tiny)
+    return torch.ones_like(macro) - macro
+
+
+def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
+    """1 at the label and 0 elsewhere, (N, K) in the dtype of the logits."""
+    hot: Tensor = F.one_hot(labels, logits.shape[1])
+    return hot.to(logits.dtype)
+
+
+@TERMS.register("attributes")
+class CrossEntropy(MeanTerm):
+    """Softmax cross-entropy, with or without label smoothing.
+
+    A smoothed sample weighs as its label says; torch's own loss weighs each smoothed class by that class's weight.
+
+    Args:
+        weight: of this term in the sum of all
+        label_smoothing: share of the target that is spread over all classes
+        class_weights: a weight for each class, or "balanced" for the inverse of its frequency,
+            or {"effective_number": beta}
+        balance_power: between 0 (all classes alike) and 1 (fully balanced)
+    """
+
+    def __init__(
+        self,
+        weight: NotNegative = 1.0,
+        label_smoothing: Smoothing = 0.0,
+        class_weights: ClassWeights = None,
+        balance_power: Share = 1.0,
+    ) -> None:
+        super().__init__(weight, class_weights, balance_power)
+        self.label_smoothing = label_smoothing
+
+    def values(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """`cross_entropy`, (N,)."""
+        return cross_entropy(logits, labels, self.label_smoothing)
+
+
+@TERMS.register("attributes")
+class Focal(MeanTerm):
+    """Focal loss: cross-entropy that looks away from samples which are right already.
+
+    Args:
+        weight: of this term in the sum of all
+        gamma: how far it looks away; 0 is cross-entropy
+        label_smoothing: share of the target that is spread over all classes
+        class_weights: a weight for each class, or "balanced" for the inverse of its frequency,
+            or {"effective_number": beta}
+        balance_power: between 0 (all classes alike) and 1 (fully balanced)
+    """
+
+    def __init__(
+        self,
+        weight: NotNegative = 1.0,
+        gamma: NotNegative = 2.0,
+        label_smoothing: Smoothing = 0.0,
+        class_weights: ClassWeights = None,
+        balance_power: Share = 1.0,
+    ) -> None:
+        super().__init__(weight, class_weights, balance_power)
+        self.gamma, self.label_smoothing = gamma, label_smoothing
+
+    def values(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """`focal`, (N,)."""
+        return focal(logits, labels, self.gamma, self.label_smoothing)
+
+
+@TERMS.register("attributes")
+class BinaryCrossEntropy(MeanTerm):
+    """Each class against the rest, by its own sigmoid.
+
+    The decoder's softmax ranks the classes as the sigmoids do, but its probabilities are not theirs.
+
+    Args:
+        weight: of this term in the sum of all
+        class_weights: a weight for each class of the sample, or "balanced" for the inverse of its frequency,
+            or {"effective_number": beta}
+        balance_power: between 0 (all classes alike) and 1 (fully balanced)
+    """
+
+    def values(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """`binary_cross_entropy`, (N,)."""
+        return binary_cross_entropy(logits, labels)
+
+
+@TERMS.register("attributes")
+class F1(BaseTerm):
+    """1 - the macro F1 of a batch, with probabilities for counts.
+
+    It belongs to a batch and not to a sample: over several batches it is the mean of theirs by known samples, and what
+    is accumulated in pieces is the F1 of each piece. Several processes count together, as one would.
+
+    Args:
+        weight: of this term in the sum of all
+        class_weights: a weight for each class in the mean over the classes, or "balanced" for the inverse of its frequency,
+            or {"effective_number": beta}
+        balance_power: between 0 (all classes alike) and 1 (fully balanced)
+    """
+
+    def term(self, logits: Tensor, labels: Tensor, counted: Tensor) -> Term:
+        """The loss of the global batch, counted as often as this process has known samples."""
+        counts = distributed.differentiable_sum(soft_counts(logits, labels, counted))
+        samples = counted.sum()
+        return Term(self.weight * soft_f1_loss(counts, self.weights) * samples, samples)

@@ -1,0 +1,123 @@
+"""Losses of detectors: each term a sum over points and the number of objects or foreground that it is divided by."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from base.base_loss import LOSSES, BaseLoss
+from base.contracts import Outputs, OutputSpec, Target, Term
+from model.detection.assignment import Assignment, task_aligned
+from model.detection.boxes import Truth, boxes_to_distances, distances_to_boxes, pad_truth
+from model.detection.point_detector import mean_distances
+from utils.errors import UserError
+
+Weight = Annotated[float, Field(ge=0)]
+Exponent = Annotated[float, Field(ge=0)]
+Number = Annotated[int, Field(ge=1)]
+
+
+@LOSSES.register("detection")
+class AlignedLoss(BaseLoss):
+    """The loss of PointDetector: points are assigned by how well they name and place an object, and learn to say how well.
+
+    `classification` is the varifocal loss (Zhang et al. 2021, equation 2): q BCE(p, q) for the class of a positive point,
+    whose target q is the quality that the assignment gives it, and focus * p ** gamma * BCE(p, 0) for all other scores.
+    `box` is 1 - GIoU (Rezatofighi et al. 2019) and `distribution` the distribution focal loss (Li et al. 2020, equation 6),
+    both weighted with the quality. All are divided by the sum of the qualities, as in PP-YOLOE (Xu et al. 2022); for
+    `classification` a picture counts at least 1, so that pictures without objects are learned from too.
+
+    Args:
+        candidates: points that an object has at most
+        alpha: exponent of the score in the alignment of a point with an object
+        beta: exponent of the IoU in it
+        focus: weight of the scores that should be 0
+        gamma: exponent of such a score in its weight
+        classification: weight of the term
+        box: weight of the term
+        distribution: weight of the term
+    """
+
+    def __init__(
+        self,
+        model: OutputSpec,
+        candidates: Number = 13,
+        alpha: Exponent = 1.0,
+        beta: Exponent = 6.0,
+        focus: Weight = 0.75,
+        gamma: Exponent = 2.0,
+        classification: Weight = 1.0,
+        box: Weight = 2.5,
+        distribution: Weight = 0.5,
+    ) -> None:
+        super().__init__()
+        require_outputs(self, model, "bins", "PointDetector")
+        self.candidates, self.alpha, self.beta = candidates, alpha, beta
+        self.focus, self.gamma = focus, gamma
+        self.classification, self.box, self.distribution = classification, box, distribution
+
+    def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
+        """`classification`, `box`, `distribution`.
+
+        outputs: as PointDetector gives them. target: `boxes`, B tensors (n_i, 4) xyxy in pixels; `labels`, B of (n_i,) int64.
+        """
+        truth, points = pad_truth(target), outputs["points"]
+        boxes = distances_to_boxes(points, mean_distances(outputs["bins"]))
+        scores = outputs["logits"].detach().sigmoid()
+        assigned = task_aligned(scores, boxes.detach(), points, truth, self.candidates, self.alpha, self.beta)
+        objects = truth.boxes.gather(1, assigned.place[..., None].expand(-1, -1, 4))  # (B, A, 4)
+        weight = assigned.quality.sum()
+        return {
+            "classification": self._classification(outputs["logits"], assigned, truth),
+            "box": Term(self.box * box_loss(boxes, objects, assigned.quality), weight),
+            "distribution": Term(self.distribution * self._distribution(outputs, objects, assigned.quality), weight),
+        }
+
+    def _classification(self, logits: Tensor, assigned: Assignment, truth: Truth) -> Term:
+        labels = truth.labels.gather(1, assigned.place)
+        wanted = F.one_hot(labels, logits.shape[2]) * assigned.quality[..., None]  # (B, A, K)
+        weights = torch.where(wanted > 0, wanted, self.focus * logits.detach().sigmoid().pow(self.gamma))
+        values = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        return Term(self.classification * (weights * values).sum(), assigned.quality.sum(1).clamp_min(1).sum())
+
+    def _distribution(self, outputs: Outputs, objects: Tensor, quality: Tensor) -> Tensor:
+        distances = boxes_to_distances(outputs["points"], objects)
+        return (distribution_focal(outputs["bins"], distances) * quality[..., None]).sum() / 4
+
+
+def require_outputs(loss: BaseLoss, model: OutputSpec, output: str, detector: str) -> None:
+    """Raise UserError for the loss of one detector with the outputs of another."""
+    if output not in model.widths:
+        found = ", ".join(model.widths) or "none of a detector"
+        raise UserError(f"loss.type: {type(loss).__name__} is the loss of {detector}; the model's outputs are {found}")
+
+
+def box_loss(boxes: Tensor, objects: Tensor, weights: Tensor) -> Tensor:
+    """Sum of weight * (1 - GIoU) (Rezatofighi et al. 2019). boxes, objects: (B, A, 4). weights: (B, A), 0 where none counts."""
+    from torchvision.ops import generalized_box_iou_loss
+
+    counts = (weights > 0)[..., None]
+    # Where nothing counts a box of its own is compared with itself: its loss and its gradient are 0, and finite.
+    unit = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
+    values = generalized_box_iou_loss(boxes.where(counts, unit), objects.where(counts, unit))
+    summed: Tensor = (values * weights).sum()
+    return summed
+
+
+def distribution_focal(bins: Tensor, distances: Tensor) -> Tensor:
+    """Cross-entropy with the two bins beside each distance (Li et al. 2020, Generalized Focal Loss, equation 6).
+
+    bins: (…, 4, n) logits. distances: (…, 4) in strides, cut to 0..n - 1. Returns (…, 4).
+    """
+    last = bins.shape[-1] - 1
+    distances = distances.clamp(0, last - 1e-3)
+    below = distances.floor()
+    share = distances - below  # of the bin above
+    logs = bins.log_softmax(-1)
+    index = below.long()[..., None]
+    low, high = logs.gather(-1, index)[..., 0], logs.gather(-1, index + 1)[..., 0]
+    return -(1 - share) * low - share * high

@@ -1,0 +1,122 @@
+"""Detectors: a feature pyramid, a head over each level of it, and boxes out of what the heads say."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from base.base_model import MODELS, BaseModel
+from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
+from model.detection.boxes import BoxFilter, clipped, distances_to_boxes, grid_points, move_boxes, suppress
+from model.detection.heads import DistanceHead
+from model.detection.pyramid import FeaturePyramid, Pyramid, pyramid_problems
+
+OBJECT = "object"  # the label whose classes the boxes have
+
+
+class Detector(BaseModel):
+    """What all detectors share. A subclass gives outputs for its loss, and makes boxes and scores of them.
+
+    Outputs hold, beside what the loss reads, `size`, the height and width of the pictures in pixels.
+    """
+
+    dense: nn.Module  # what is applied to every level of the pyramid
+
+    def __init__(self, spec: DataSpec, pyramid: Pyramid, keep: BoxFilter, norm_layer: Any = None) -> None:
+        import timm
+
+        config: Any = timm.get_pretrained_cfg(pyramid.backbone)
+        super().__init__(mean=tuple(config.mean), std=tuple(config.std))
+        self.classes = len(spec.classes[OBJECT])
+        self.strides = pyramid.strides
+        self.keep = keep
+        self.pyramid = FeaturePyramid(pyramid, norm_layer)
+
+    @abstractmethod
+    def raw_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """Every box (B, A, 4) in pixels of the input, and its score for each class (B, A, K) in [0, 1]."""
+
+    def decode(self, outputs: Outputs) -> Prediction:
+        """`boxes`, `scores`, `labels`: B tensors each, (n, 4) xyxy in pixels of the input, (n,), (n,) int64; surest first."""
+        found = outputs if "scores" in outputs else self.undecoded(outputs)
+        return suppress(found["boxes"], found["scores"], self.keep)
+
+    def undecoded(self, outputs: Outputs) -> Outputs:
+        """`boxes` (B, A, 4) xyxy in pixels within the picture, `scores` (B, A, K): all of them, before any is chosen."""
+        boxes, scores = self.raw_boxes(outputs)
+        return {"boxes": clipped(boxes, outputs["size"]), "scores": scores}
+
+    def move(self, prediction: Prediction, affine: Tensor) -> Prediction:
+        """The prediction with its boxes moved by `affine` (B, 2, 3); turned boxes become the upright ones around them."""
+        moved = [move_boxes(boxes, one.to(boxes)) for boxes, one in zip(prediction["boxes"], affine, strict=True)]
+        return {**prediction, "boxes": moved}
+
+    @classmethod
+    def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
+        """An unknown backbone."""
+        return pyramid_problems(args.pyramid)
+
+    def head(self) -> list[nn.Module]:
+        """Everything but the backbone."""
+        return [self.pyramid.merge, self.dense]
+
+    def _points(self, maps: list[Tensor]) -> Tensor:
+        return grid_points([(one.shape[2], one.shape[3]) for one in maps], self.strides, maps[0].device)
+
+
+@MODELS.register("detection")
+class PointDetector(Detector):
+    """A detector whose every point gives class scores and the distances to the four sides of a box, for AlignedLoss.
+
+    The head has a branch for classes and one for distances (Tian et al. 2019, FCOS; Ge et al. 2021, YOLOX, section 2.1),
+    whose convolutions all levels share, each with batch norm of its own (Lyu et al. 2022, RTMDet, section 3.2). A distance
+    is the mean of a distribution over 0, 1, … `bins` - 1 strides (Li et al. 2020, Generalized Focal Loss, section 3.2).
+
+    Args:
+        pyramid: backbone and feature pyramid
+        depth: 3x3 convolutions of each branch
+        bins: values of the distribution of a distance: a box reaches `bins` - 1 strides from a point at most
+        keep: which boxes become predictions
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        pyramid: Pyramid,
+        depth: Annotated[int, Field(ge=0)] = 2,
+        bins: Annotated[int, Field(ge=2)] = 16,
+        keep: BoxFilter = BoxFilter(),  # noqa: B008 - settings are frozen
+    ) -> None:
+        super().__init__(spec, pyramid, keep, norm_layer=nn.BatchNorm2d)
+        self.dense = DistanceHead(pyramid.width, self.classes, len(pyramid.levels), depth, bins)
+        self.bins = bins
+
+    def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
+        """`logits` (B, A, K), `bins` (B, A, 4, bins): logits of the distances; `points` (A, 3).
+
+        image: (B, 3, H, W), uint8 or float in 0..255. A is the number of cells of all levels.
+        """
+        maps = self.pyramid(self.normalise(image))
+        logits, bins = self.dense(maps)
+        size = (image.shape[2], image.shape[3])
+        return {"logits": logits.float(), "bins": bins.float(), "points": self._points(maps), "size": size}
+
+    def raw_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """The boxes at the mean distances, and the classes' probabilities."""
+        return distances_to_boxes(outputs["points"], mean_distances(outputs["bins"])), outputs["logits"].sigmoid()
+
+    @property
+    def output_spec(self) -> OutputSpec:
+        """What tells its outputs from those of other detectors."""
+        return OutputSpec({"logits": self.classes, "bins": self.bins})
+
+
+def mean_distances(bins: Tensor) -> Tensor:
+    """Mean of the distribution over 0, 1, …, in strides: (…, 4, bins) logits -> (…, 4). Li et al. 2020, equation 5."""
+    steps = torch.arange(bins.shape[-1], device=bins.device, dtype=bins.dtype)
+    return bins.softmax(-1) @ steps

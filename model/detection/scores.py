@@ -1,0 +1,189 @@
+"""Scores of boxes: average precision, F1 at a confidence fitted on validation, and pictures with boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import pyarrow.compute as pc
+from pydantic import Field
+
+from base.base_metric import METRICS, BaseMetric
+from base.contracts import DataSpec, PictureOf
+from base.predictions import Predictions
+from base.table import SampleTable, some
+from model.detection.average_precision import (  # fmt: skip
+    AREAS,
+    IOUS,
+    Curves,
+    Found,
+    Objects,
+    best_f1,
+    box_confusion,
+    coco_curves,
+    f1_at,
+    mean_known,
+    true_positives,
+)
+from model.detection.point_detector import OBJECT
+from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=1, le=10)]
+AT_50, AT_75 = 0, 5  # places in IOUS
+
+
+def truth_of(table: SampleTable) -> Objects:
+    """The objects of a table, from its columns `boxes` (xyxy in pixels of the original picture) and `classes` (numbers)."""
+    boxes, classes = table.columns["boxes"].combine_chunks(), table.columns["classes"].combine_chunks()
+    ends = np.cumsum(pc.fill_null(boxes.value_lengths(), 0).to_numpy(zero_copy_only=False))[:-1]
+    flat = boxes.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
+    return Objects(np.split(flat, ends), np.split(classes.flatten().to_numpy(zero_copy_only=False).astype(np.int64), ends))
+
+
+def found_in(predictions: Predictions) -> Found:
+    """The predicted boxes. Raises UserError for samples without a prediction, and for boxes that are not finite."""
+    failed = predictions.failed()
+    if failed:
+        reason = next(iter(failed.values()))
+        raise UserError(f"{len(failed)} samples have no prediction: {some(failed)} ({reason}); repair or exclude them")
+    found = Found(*(predictions.lists(name) for name in ("boxes", "labels", "scores")))
+    good = [np.isfinite(boxes).all() and np.isfinite(scores).all() for boxes, _, scores in zip(*found, strict=True)]
+    if not all(good):
+        ids = some(name for name, finite in zip(predictions.ids(), good, strict=True) if not finite)
+        raise UserError(f"the boxes of {good.count(False)} samples are not finite: {ids}; use an earlier checkpoint")
+    return found
+
+
+@METRICS.register("detection")
+class BoxScores(BaseMetric):
+    """Average precision as COCO defines it, and F1 at the confidence that is best on validation.
+
+    `map` is the mean over IoU 0.5 to 0.95 and over the classes; `ap50` and `ap75` are those at one IoU; `ap_small`,
+    `ap_medium` and `ap_large` count objects by their area. `recall` is the mean over IoU of what all boxes find. Scores for
+    which there is no object, of a class or an area, are left out, and do not count in any mean.
+
+    Args:
+        iou: from which on a box has found an object, for F1 and the confusion matrix
+        detections: the surest boxes of a class in a picture, which alone count in average precision
+    """
+
+    def __init__(self, spec: DataSpec, iou: Share = 0.5, detections: Annotated[int, Field(ge=1)] = 100) -> None:
+        self.classes = spec.classes.get(OBJECT, [])
+        self.iou, self.detections = iou, detections
+        self.confidences = [0.5] * len(self.classes)
+
+    @property
+    def names(self) -> list[str]:
+        """The means, and behind a slash the scores of each class."""
+        means = ["map", "ap50", "ap75", *(f"ap_{area}" for area in AREAS[1:]), "recall", "f1"]
+        each = [f"{score}/{name}" for score in ("ap", "ap50", "ap75", "f1") for name in self.classes]
+        return [*means, *each]
+
+    def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
+        """Name -> score in 0..1."""
+        truth, found = truth_of(table), found_in(predictions)
+        scores = precision_scores(coco_curves(truth, found, len(self.classes), self.detections), self.classes)
+        each = {}
+        for label, name in enumerate(self.classes):
+            values, right, objects = true_positives(truth, found, label, self.iou)
+            each[f"f1/{name}"] = f1_at(values, right, objects, self.confidences[label]) if objects else None
+        known = [value for value in each.values() if value is not None]
+        scores |= {"f1": float(np.mean(known)) if known else None, **each}
+        return {name: scores[name] for name in self.names if scores[name] is not None}  # type: ignore[misc]
+
+    def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
+        """`confidence/<class>`: where the class's F1 is largest."""
+        truth, found = truth_of(table), found_in(predictions)
+        cuts = [best_f1(*true_positives(truth, found, label, self.iou))[1] for label in range(len(self.classes))]
+        return {f"confidence/{name}": cut for name, cut in zip(self.classes, cuts, strict=True)}
+
+    def use(self, fitted: Mapping[str, float]) -> None:
+        """Take the confidences that `fit` gave; 0.5 for a class that it did not see."""
+        self.confidences = [fitted.get(f"confidence/{name}", 0.5) for name in self.classes]
+
+    def decisions(self, predictions: Predictions) -> np.ndarray:
+        """How many objects of each class every sample shows, at the classes' confidences: (samples * K,) int64."""
+        found, least = found_in(predictions), np.asarray(self.confidences)
+        sure = [labels[scores >= least[labels]] for labels, scores in zip(found.labels, found.scores, strict=True)]
+        return np.concatenate([np.zeros(0, np.int64), *(np.bincount(labels, minlength=len(least)) for labels in sure)])
+
+    def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
+        """`precision-recall`, a curve for each class, and `confusion`, with background as a class."""
+        from model.detection.plots import curves_figure
+        from model.plots import confusion_figure
+
+        truth, found = truth_of(table), found_in(predictions)
+        curves = coco_curves(truth, found, len(self.classes), self.detections)
+        counts = box_confusion(truth, found, self.confidences, self.iou)
+        return {
+            "precision-recall": curves_figure(curves.precision[..., 0], self.classes),
+            "confusion": confusion_figure(counts, [*self.classes, "background"], f"objects at IoU {self.iou:g}"),
+        }
+
+
+@METRICS.register("detection")
+class BoxGrid(BaseMetric):
+    """A figure of pictures with the objects and the predicted boxes in them, from all over the set.
+
+    Args:
+        rows: rows of pictures
+        columns: columns of pictures
+        confidence: boxes with less are not drawn
+    """
+
+    needs_truth = False
+
+    def __init__(self, spec: DataSpec, rows: Side = 4, columns: Side = 4, confidence: Share = 0.3) -> None:
+        self.classes = spec.classes.get(OBJECT, [])
+        self.rows, self.columns, self.confidence = rows, columns, confidence
+
+    @property
+    def names(self) -> list[str]:
+        """None: it only draws."""
+        return []
+
+    def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
+        """Nothing."""
+        return {}
+
+    def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
+        """`boxes`, unless there are no samples; without the truth where the table has none."""
+        from model.detection.plots import Scene, boxes_figure
+
+        if not len(table):
+            return {}
+        found = Found(*(predictions.lists(name) for name in ("boxes", "labels", "scores")))
+        truth = truth_of(table) if "classes" in table.names else None
+        scenes = []
+        for row in np.linspace(0, len(table) - 1, min(self.rows * self.columns, len(table))).astype(int):
+            sure = found.scores[row] >= self.confidence
+            texts = [f"{self.classes[n]} {s:.0%}" for n, s in zip(found.labels[row][sure], found.scores[row][sure], strict=True)]
+            objects = truth.boxes[row] if truth else np.zeros((0, 4))
+            names = [self.classes[label] for label in truth.labels[row]] if truth else []
+            scenes.append(Scene(picture_of(int(row)), table.id(int(row)), objects, names, found.boxes[row][sure], texts))
+        return {"boxes": boxes_figure(scenes, self.columns)}
+
+
+def precision_scores(curves: Curves, classes: list[str]) -> dict[str, float | None]:
+    """The scores that follow from the curves alone, by name; None where there is nothing to find."""
+    precision = curves.precision
+    scores = {
+        "map": mean_known(precision[..., 0]),
+        "ap50": mean_known(precision[AT_50, ..., 0]),
+        "ap75": mean_known(precision[AT_75, ..., 0]),
+        **{f"ap_{area}": mean_known(precision[..., place]) for place, area in enumerate(AREAS) if place},
+        "recall": mean_known(curves.recall[..., 0]),
+    }
+    for label, name in enumerate(classes):
+        mine = precision[:, :, label, 0]
+        scores |= {f"ap/{name}": mean_known(mine), f"ap50/{name}": mean_known(mine[AT_50])}
+        scores[f"ap75/{name}"] = mean_known(mine[AT_75])
+    return scores
+
+
+assert np.isclose(IOUS[[AT_50, AT_75]], [0.5, 0.75]).all()

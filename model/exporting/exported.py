@@ -1,0 +1,128 @@
+"""An exported model: an ONNX file that says what it is, and a model that runs it as if it had been trained here.
+
+The file is ONNX, with two texts beside the graph: under `laurel` what belongs to the model, as JSON, and at its very end
+under `laurel.sha256` the SHA-256 of all that stands before. A file that was cut off or changed is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from base.base_model import BaseModel
+from base.contracts import Outputs, Prediction, Target
+from model.exporting.convert import INPUT
+from utils.errors import UserError
+
+SUFFIX, PROGRAM = ".onnx", ".pt2"
+KEY = "laurel"
+NEEDED = ("outputs", "decoded", "preprocessing")  # of the metadata, to run the graph
+_SEAL = b"laurel.sha256"
+_METADATA_PROPS = 14 << 3 | 2  # ModelProto's field of texts by name: protobuf joins what stands twice, so it can be appended
+
+
+class ExportedModel(BaseModel):
+    """Runs the graph of an exported file on the CPU, with onnxruntime. metadata: what the file says of itself."""
+
+    def __init__(self, session: Any, metadata: Mapping[str, Any], path: Path) -> None:
+        super().__init__()
+        self.session, self.path = session, path
+        self.names: list[str] = metadata["outputs"]
+        self.size: tuple[int, int] = tuple(metadata["preprocessing"]["size"])
+
+    def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
+        """The graph's outputs by name. image: (B, 3, H, W) uint8 of the file's size. Raises UserError for another."""
+        if tuple(image.shape[1:]) != (3, *self.size) or image.dtype != torch.uint8:
+            height, width = self.size
+            found = f"{'x'.join(map(str, image.shape[1:]))} {str(image.dtype).removeprefix('torch.')}"
+            raise UserError(f"{self.path}: takes pictures of 3x{height}x{width} uint8, found {found}; export for that size")
+        values = self.session.run(None, {INPUT: image.cpu().contiguous().numpy()})
+        return {name: torch.from_numpy(value).to(image.device) for name, value in zip(self.names, values, strict=True)}
+
+    def decode(self, outputs: Outputs) -> Prediction:
+        """What the graph gives."""
+        return outputs
+
+
+class UndecodedModel(ExportedModel):
+    """An exported model whose graph ends before the decoder. decoder: a model of the same config, with whatever weights."""
+
+    def __init__(self, session: Any, metadata: Mapping[str, Any], path: Path, decoder: BaseModel) -> None:
+        super().__init__(session, metadata, path)
+        self.decoder = decoder
+
+    def decode(self, outputs: Outputs) -> Prediction:
+        """What the decoder makes of the graph's outputs."""
+        return self.decoder.decode(outputs)
+
+    def move(self, prediction: Prediction, affine: Tensor) -> Prediction:
+        """As the decoder does."""
+        return self.decoder.move(prediction, affine)
+
+
+def seal(proto: Any, metadata: Mapping[str, Any]) -> bytes:
+    """The bytes of an onnx.ModelProto with what belongs to it, whose keys keep their order: that of labels has a meaning."""
+    del proto.metadata_props[:]
+    text = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
+    body = proto.SerializeToString(deterministic=True) + _entry(KEY.encode(), text)
+    return bytes(body + _tail(body))
+
+
+def unseal(path: Path) -> tuple[Any, dict[str, Any]]:
+    """The session of an exported file, and what the file says of itself. Raises UserError for any other file."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    length = len(_tail(b""))
+    if _SEAL not in content[-length:]:
+        raise UserError(f"{path}: is no exported model of this project, or is cut off; write one with python laurel.py export")
+    if content[-length:] != _tail(content[:-length]):
+        raise UserError(f"{path}: is damaged, or was changed after its export (its SHA-256 is another); export it again")
+    session = start(content, str(path))
+    try:
+        metadata: dict[str, Any] = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: is no exported model of this project ({error})") from None
+    if missing := [name for name in NEEDED if name not in metadata]:
+        raise UserError(f"{path}: is no exported model of this project (it lacks {', '.join(missing)})")
+    return session, metadata
+
+
+def start(content: bytes, name: str) -> Any:
+    """An onnxruntime session on the CPU, with as many threads as torch has. Raises UserError for a graph it cannot run."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has an exception for every kind of fault, and no common base for them
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{name}: onnxruntime {onnxruntime.__version__} cannot run it ({reason})") from None
+
+
+def _tail(body: bytes) -> bytes:
+    return _entry(_SEAL, hashlib.sha256(body).hexdigest().encode())
+
+
+def _entry(key: bytes, value: bytes) -> bytes:
+    """One text of a ModelProto's `metadata_props`, as protobuf writes it."""
+    pair = _field(1 << 3 | 2, key) + _field(2 << 3 | 2, value)
+    return _field(_METADATA_PROPS, pair)
+
+
+def _field(tag: int, value: bytes) -> bytes:
+    """A field that has a length: its tag, the length in base 128 with the lowest digit first, its bytes."""
+    digits, length = [], len(value)
+    while length >= 128:
+        digits.append(length % 128 | 128)
+        length //= 128
+    return bytes([tag, *digits, length]) + value

@@ -1,0 +1,66 @@
+"""The loss of embeddings: a weighted sum of terms on the points of a batch, or on how a head tells identities apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from base.base_loss import LOSSES, BaseLoss
+from base.contracts import DataSpec, Outputs, OutputSpec, Target, Term
+from model.verification import margin_terms as _margin_terms  # noqa: F401
+from model.verification import terms as _embedding_terms  # noqa: F401  registers them before a config can name them
+from model.verification.base_term import IDENTITY, BaseEmbeddingTerm
+from utils.errors import UserError
+
+
+@LOSSES.register("verification")
+class EmbeddingLoss(BaseLoss):
+    """A weighted sum of any number of terms, each under a name of your choice.
+
+    Args:
+        terms: name -> term, such as {"arcface": {"type": "ArcFace", "args": {"scale": 30}}}; null takes one away that an
+            extended config has
+    """
+
+    def __init__(
+        self, spec: DataSpec, outputs: OutputSpec, terms: Annotated[dict[str, BaseEmbeddingTerm | None], Field(min_length=1)]
+    ) -> None:
+        super().__init__()
+        given = {name: term for name, term in terms.items() if term is not None}
+        problems = [f"loss.args.{key}: {message}" for key, message in output_problems(given, outputs)]
+        if problems:
+            raise UserError("; ".join(problems))
+        if len(spec.classes.get(IDENTITY, [])) < 2:
+            raise UserError("loss: there are fewer than two identities to train on; telling people apart takes more")
+        self.names, self.outputs = list(given), [term.output for term in given.values()]
+        self.bound = nn.ModuleList(term.bind(spec.trained(IDENTITY), outputs.widths["embedding"]) for term in given.values())
+
+    def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
+        """Name -> term. outputs: as the model gives them. target: `identity` (B,) int64, every one known."""
+        labels: Tensor = target[IDENTITY]
+        read = zip(self.names, self.outputs, self.bound, strict=True)
+        return {name: term(outputs[output], labels) for name, output, term in read}
+
+    @classmethod
+    def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
+        """No term that is left, and what a term finds wrong between its own arguments."""
+        given = {name: part for name, part in args.terms.items() if part is not None}
+        if not given:
+            yield "terms", f"found only null ({', '.join(args.terms)}); allowed: at least one term"
+        for name, part in given.items():
+            yield from ((f"terms.{name}.args.{key}", message) for key, message in part.cls.problems(part.args))
+
+
+def output_problems(terms: Mapping[str, BaseEmbeddingTerm], outputs: OutputSpec) -> Iterator[tuple[str, str]]:
+    """Terms on outputs that the model does not have."""
+    for name, term in terms.items():
+        if term.output not in outputs.widths:
+            there = ", ".join(outputs.widths) or "none"
+            yield (
+                f"terms.{name}",
+                f'reads the output "{term.output}", which the model does not have (there are: {there}); '
+                'set arch.args.identity to "linear" or "batch_norm"',
+            )

@@ -1,0 +1,104 @@
+"""A picture as a point: near to pictures of the same person, far from those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from base.base_model import MODELS, BaseModel
+from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
+from model.backbones.timm_backbone import stages
+from model.verification.backbones import faces
+
+Rate = Annotated[float, Field(ge=0, lt=1)]
+IDENTITY = "identity"  # the label, and the output of the head for it
+
+
+@MODELS.register("verification")
+class EmbeddingModel(BaseModel):
+    """A backbone, dropout, and a linear layer whose output is the embedding.
+
+    Args:
+        backbone: `mobilefacenet`, `mobilefacenet_relu` (twice as fast on a CPU), `ir_50`, `ir_100`, `ir_se_50`,
+            `ir_se_100`, or the name of a timm model
+        pretrained: for timm's models true for timm's weights, a local file (.pth, .pt, .safetensors), or false
+        embedding_size: numbers in an embedding
+        batch_norm: batch-norm on the embedding (the linear layer then has no bias), or none
+        unit_length: embeddings are scaled to length 1, for the cosine; false leaves them, for Euclidean distance
+        identity: a head for training alone that tells the training identities apart by the embedding, linear
+            or linear with batch-norm on its logits; "none" where the loss has class weights of its own
+        drop_rate: dropout before the linear layer
+        drop_path_rate: stochastic depth within a timm backbone
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        backbone: str,
+        pretrained: bool | str = False,
+        embedding_size: Annotated[int, Field(ge=2, le=65_536)] = 512,
+        batch_norm: bool = True,
+        unit_length: bool = True,
+        identity: Literal["none", "linear", "batch_norm"] = "none",
+        drop_rate: Rate = 0.0,
+        drop_path_rate: Rate = 0.0,
+    ) -> None:
+        network, width, normalisation = faces.create(backbone, pretrained, drop_path_rate, spec.image_size)
+        super().__init__(**normalisation)
+        self.embedding_size, self.unit_length = embedding_size, unit_length
+        self.backbone = network
+        self.dropout = nn.Dropout(drop_rate)
+        self.embed = nn.Linear(width, embedding_size, bias=not batch_norm)
+        self.neck = nn.BatchNorm1d(embedding_size) if batch_norm else nn.Identity()
+        self.classes = spec.trained(IDENTITY) if identity != "none" else 0
+        self.identify = _identity_head(identity, embedding_size, self.classes)
+
+    def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
+        """`embedding` (B, D) float32, not scaled; with an identity head also `identity`, logits (B, K) float32.
+
+        image: (B, 3, H, W), uint8 or float in 0..255.
+        """
+        features = self.dropout(self.backbone(self.normalise(image)))  # (B, width)
+        embedding = self.neck(self.embed(features)).float()
+        outputs = {"embedding": embedding}
+        if self.identify is not None:
+            outputs[IDENTITY] = self.identify(embedding).float()
+        return outputs
+
+    def decode(self, outputs: Outputs) -> Prediction:
+        """`embedding` (B, D) float32, of length 1 unless `unit_length` is off. A zero vector stays zero; metrics refuse it."""
+        embedding = outputs["embedding"].float()
+        return {"embedding": functional.normalize(embedding) if self.unit_length else embedding}
+
+    @property
+    def output_spec(self) -> OutputSpec:
+        """The widths of `embedding`, and of `identity` where there is a head for it."""
+        return OutputSpec({"embedding": self.embedding_size, **({IDENTITY: self.classes} if self.identify is not None else {})})
+
+    def head(self) -> list[nn.Module]:
+        """The linear layer of the embedding, and the identity head."""
+        return [self.embed, *self.training_only()]
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """The stages of a backbone of timm's."""
+        return stages(self.backbone)
+
+    def training_only(self) -> list[nn.Module]:
+        """The identity head."""
+        return [self.identify] if self.identify is not None else []
+
+    @classmethod
+    def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
+        """An unknown backbone, without importing timm."""
+        return faces.problems(args.backbone, args.pretrained, args.drop_path_rate)
+
+
+def _identity_head(kind: str, width: int, classes: int) -> nn.Module | None:
+    if kind == "none":
+        return None
+    linear = nn.Linear(width, classes)
+    return linear if kind == "linear" else nn.Sequential(linear, nn.BatchNorm1d(classes))

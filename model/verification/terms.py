@@ -1,0 +1,227 @@
+"""Terms that compare the samples of a batch with each other, with a centre, or with an identity head's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from base.base_loss import mean_term
+from base.contracts import Term
+from model.cross_entropy import Smoothing, cross_entropy
+from model.verification.base_term import (
+    EMBEDDING_TERMS,
+    IDENTITY,
+    BaseEmbeddingTerm,
+    Distance,
+    NotNegative,
+    PairTerm,
+    Positive,
+    distance_of,
+)
+
+
+@EMBEDDING_TERMS.register("verification")
+class Triplet(PairTerm):
+    """An anchor nearer to one of its own than to another by a margin (Schroff et al. 2015), over triplets that a miner chooses.
+
+    `batch_hard` takes, for each anchor, its furthest own and its nearest other (Hermans et al. 2017, equation 5), and is
+    averaged over all anchors; the other miners choose among all triplets of the batch those that violate the margin,
+    and are averaged over those whose loss is not 0.
+
+    Args:
+        weight: of this term in the sum of all
+        margin: in units of the distance; null for the soft margin, softplus of the difference (Hermans et al. 2017)
+        miner: batch_hard; or all, hard (other nearer than own) or semihard (other further, but not by the margin)
+        distance: euclidean on the embeddings as they are, or cosine
+    """
+
+    def __init__(
+        self,
+        weight: NotNegative = 1.0,
+        margin: NotNegative | None = 0.3,
+        miner: Literal["batch_hard", "all", "hard", "semihard"] = "batch_hard",
+        distance: Distance = "euclidean",
+    ) -> None:
+        super().__init__(weight)
+        from pytorch_metric_learning import losses, miners, reducers
+
+        soft, hardest = margin is None, miner == "batch_hard"
+        self.miner = (
+            miners.BatchHardMiner(distance=distance_of(distance))
+            if hardest
+            else miners.TripletMarginMiner(margin or 0.0, type_of_triplets=miner, distance=distance_of(distance))
+        )
+        self.loss = losses.TripletMarginLoss(
+            margin=margin or 0.0,
+            smooth_loss=soft,
+            distance=distance_of(distance),
+            reducer=reducers.MeanReducer() if hardest else reducers.AvgNonZeroReducer(),
+        )
+
+    def value(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The mean over the triplets."""
+        value: Tensor = self.loss(embeddings, labels, self.miner(embeddings, labels))
+        return value
+
+    @classmethod
+    def problems(cls, args: Any) -> Iterator[tuple[str, str]]:
+        """A miner that looks for triplets between two margins, without a margin."""
+        if args.margin is None and args.miner == "semihard":
+            yield "miner", 'found "semihard" with a soft margin, between whose ends no triplet lies; give a margin'
+
+
+@EMBEDDING_TERMS.register("verification")
+class Contrastive(PairTerm):
+    """Own pairs drawn together, others pushed apart up to a margin (Hadsell et al. 2006), both without the square.
+
+    Args:
+        weight: of this term in the sum of all
+        own: distance below which (similarity above which, for the cosine) a pair of one identity is left alone
+        other: distance above which (similarity below which) a pair of two identities is left alone
+        distance: euclidean on the embeddings as they are, or cosine
+    """
+
+    def __init__(self, weight: NotNegative = 1.0, own: float = 0.0, other: float = 1.0, distance: Distance = "euclidean") -> None:
+        super().__init__(weight)
+        from pytorch_metric_learning.losses import ContrastiveLoss
+
+        self.loss = ContrastiveLoss(pos_margin=own, neg_margin=other, distance=distance_of(distance))
+
+    def value(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The means of both kinds of pairs, over those whose loss is not 0, added."""
+        value: Tensor = self.loss(embeddings, labels)
+        return value
+
+    @classmethod
+    def problems(cls, args: Any) -> Iterator[tuple[str, str]]:
+        """Margins in the wrong order, with which everything is left alone or nothing ever is."""
+        if (args.own >= args.other) != (args.distance == "cosine"):
+            order = "above" if args.distance == "cosine" else "below"
+            yield "own", f"found {args.own}; allowed for the {args.distance} distance: {order} the other margin, {args.other}"
+
+
+@EMBEDDING_TERMS.register("verification")
+class Circle(PairTerm):
+    """Cosines weighted by how far each is from its optimum (Sun et al. 2020, equation 6).
+
+    Args:
+        weight: of this term in the sum of all
+        margin: m of the paper
+        scale: gamma of the paper; for faces it has 256 with a margin of 0.25
+    """
+
+    def __init__(
+        self, weight: NotNegative = 1.0, margin: Annotated[float, Field(ge=0, le=1)] = 0.25, scale: Positive = 256.0
+    ) -> None:
+        super().__init__(weight)
+        from pytorch_metric_learning.losses import CircleLoss
+
+        self.loss = CircleLoss(m=margin, gamma=scale)
+
+    def value(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The mean over the anchors that have both kinds of pairs."""
+        value: Tensor = self.loss(embeddings, labels)
+        return value
+
+
+@EMBEDDING_TERMS.register("verification")
+class MultiSimilarity(PairTerm):
+    """Cosines of own and other pairs, mined and softly weighted (Wang, X. et al. 2019, equation 15).
+
+    Args:
+        weight: of this term in the sum of all
+        alpha: sharpness for pairs of one identity
+        beta: sharpness for pairs of two
+        base: the cosine at which both are balanced
+        epsilon: a pair is used if it is within so much of the hardest pair of the other kind
+    """
+
+    def __init__(
+        self,
+        weight: NotNegative = 1.0,
+        alpha: Positive = 2.0,
+        beta: Positive = 50.0,
+        base: Annotated[float, Field(ge=-1, le=1)] = 0.5,
+        epsilon: NotNegative = 0.1,
+    ) -> None:
+        super().__init__(weight)
+        from pytorch_metric_learning.losses import MultiSimilarityLoss
+        from pytorch_metric_learning.miners import MultiSimilarityMiner
+
+        self.miner, self.loss = MultiSimilarityMiner(epsilon), MultiSimilarityLoss(alpha, beta, base)
+
+    def value(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The mean over the anchors."""
+        value: Tensor = self.loss(embeddings, labels, self.miner(embeddings, labels))
+        return value
+
+
+@EMBEDDING_TERMS.register("verification")
+class SupervisedContrastive(PairTerm):
+    """Log-softmax over all others of the batch, averaged over one's own (Khosla et al. 2020, equation 2), on cosines.
+
+    Two augmented views of the only picture of a person are a pair of one identity too: a sampler that repeats it makes this
+    the instance discrimination of Chen et al. 2020 for people with one picture.
+
+    Args:
+        weight: of this term in the sum of all
+        temperature: the cosines are divided by it
+    """
+
+    def __init__(self, weight: NotNegative = 1.0, temperature: Positive = 0.1) -> None:
+        super().__init__(weight)
+        from pytorch_metric_learning.losses import SupConLoss
+
+        self.loss = SupConLoss(temperature)
+
+    def value(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The mean over the anchors that have another of their own."""
+        value: Tensor = self.loss(embeddings, labels)
+        return value
+
+
+@EMBEDDING_TERMS.register("verification")
+class Center(BaseEmbeddingTerm):
+    """Mean over the samples of the squared distance to the identity's centre (Wen et al. 2016, equation 2).
+
+    The paper halves it, and moves the centres by a rule of its own; here they are parameters like others, with the learning
+    rate of the head.
+
+    Args:
+        weight: of this term in the sum of all
+    """
+
+    centers: nn.Parameter  # (K, D)
+
+    def bind(self, classes: int, width: int) -> BaseEmbeddingTerm:
+        """Centres from a normal distribution."""
+        self.centers = nn.Parameter(torch.randn(classes, width))
+        return self
+
+    def forward(self, values: Tensor, labels: Tensor) -> Term:
+        """The mean over the samples. values: embeddings (B, D)."""
+        return mean_term((values - self.centers[labels]).square().sum(1), scale=self.weight)
+
+
+@EMBEDDING_TERMS.register("verification")
+class IdentityCrossEntropy(BaseEmbeddingTerm):
+    """Softmax cross-entropy of the model's identity head.
+
+    Args:
+        weight: of this term in the sum of all
+        label_smoothing: share of the target that is spread over all identities
+    """
+
+    output = IDENTITY
+
+    def __init__(self, weight: NotNegative = 1.0, label_smoothing: Smoothing = 0.0) -> None:
+        super().__init__(weight)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, values: Tensor, labels: Tensor) -> Term:
+        """The mean over the samples. values: logits (B, K)."""
+        return mean_term(cross_entropy(values, labels, self.label_smoothing), scale=self.weight)

@@ -1,0 +1,136 @@
+"""The paired comparison on constructed predictions."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from base.predictions import Predictions
+from base.table import SampleTable
+from trainer.evaluation import compare
+from trainer.evaluation.held_out import read
+from utils.errors import UserError
+
+CLASSES = ["no", "maybe", "yes"]
+
+
+def evaluation(folder, right, truth=None, label="label", people=None, **changes):
+    """Predictions into a folder: of `right` samples the truth, of the others the next class."""
+    folder.mkdir()
+    truth = np.arange(len(right)) % 3 if truth is None else truth
+    ids = [f"{row:04}" for row in range(len(right))]
+    people = np.arange(len(right)) // 2 if people is None else people
+    columns = {"id": ids, "path": ids, "person": [str(one) for one in people], label: truth}
+    SampleTable.from_columns("/", columns).write(folder / "samples.parquet")
+    predicted = np.where(right, truth, (truth + 1) % 3)
+    made = Predictions.of(ids, {label: torch.eye(3)[torch.from_numpy(predicted)]})
+    manifest = {"split": "valid", "classes": {label: CLASSES}, "counts": {}, "merged": {}, "combined": {},
+                "fitted": {}, "group": "person",
+                "metrics": [{"type": "AttributeScores"}], "monitor": "max val/f1"}  # fmt: skip
+    made.write(folder / "predictions.parquet", manifest | changes)
+    return read(folder)
+
+
+@pytest.fixture
+def sides(tmp_path):
+    """Two systems of which the second is right twice as often."""
+    random = np.random.default_rng(1)
+    return [evaluation(tmp_path / name, random.random(300) < share) for name, share in (("a", 0.4), ("b", 0.8))]
+
+
+def test_the_better_one_is_named_with_how_much_better_it_is(sides):
+    differences = compare.compare(sides[:1], sides[1:])
+    one = next(one for one in differences if one.name == "accuracy")
+    assert one.interval.low < one.b - one.a < one.interval.high and one.higher == 1.0
+    assert compare.verdict(differences, "accuracy").startswith("B is better: accuracy +0.")
+
+
+def test_the_other_way_round_the_other_is_better_by_as_much(sides):
+    there, back = compare.compare(sides[:1], sides[1:]), compare.compare(sides[1:], sides[:1])
+    assert [one.difference for one in there] == [-one.difference for one in back]
+    assert compare.verdict(back, "f1").startswith("A is better: f1 -0.")
+    assert compare.verdict(back, "min f1").startswith("B is better: f1 -0.")
+
+
+def test_of_equal_systems_no_difference_is_shown(sides):
+    differences = compare.compare(sides[:1], sides[:1])
+    assert compare.verdict(differences, "f1") == "no difference shown: f1 +0.000 (0.000 to 0.000)"
+    assert {one.higher for one in differences} == {0.5}
+
+
+def test_drawing_together_who_belongs_together_widens_the_interval(tmp_path):
+    right = np.repeat(np.random.default_rng(2).random(30) < 0.5, 10)
+
+    def width(name, people):
+        one, other = (evaluation(tmp_path / f"{name}{n}", share, people=people) for n, share in enumerate((right, ~right)))
+        low, high = compare.compare([one], [other])[0].interval
+        return high - low
+
+    assert width("together", np.arange(300) // 10) > 2 * width("apart", np.arange(300))
+
+
+def test_systems_of_other_columns_are_compared_by_scores_of_the_same_name(tmp_path):
+    right = np.random.default_rng(3).random(300)
+    one = evaluation(tmp_path / "a", right < 0.5)
+    other = evaluation(tmp_path / "b", right < 0.7, label="other")
+    assert compare.verdict(compare.compare([one], [other]), "f1").startswith("B is better")
+
+
+def test_of_several_runs_of_a_side_the_mean_counts(tmp_path, sides):
+    third = evaluation(tmp_path / "c", np.zeros(300, bool))
+    differences = {one.name: one for one in compare.compare(sides[:1], [sides[1], third])}
+    alone = {one.name: one for one in compare.compare(sides[:1], sides[1:])}
+    assert differences["accuracy"].b == pytest.approx(alone["accuracy"].b / 2)
+
+
+def test_the_same_command_says_the_same(sides, monkeypatch, capsys):
+    said = []
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["compare", *(str(side.folder) for side in sides)])
+        assert compare.main() == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] and "300 samples, 1,000 rounds, drawn by person" in said[0]
+
+
+def test_other_samples_are_refused(tmp_path, sides):
+    with pytest.raises(UserError, match="holds other samples than"):
+        compare.compare(sides[:1], [evaluation(tmp_path / "c", np.ones(200, bool))])
+
+
+def test_other_people_are_refused(tmp_path, sides):
+    with pytest.raises(UserError, match="belong together in another way"):
+        compare.compare(sides[:1], [evaluation(tmp_path / "c", np.ones(300, bool), people=np.arange(300) // 3)])
+
+
+def test_samples_without_labels_have_no_score_in_common(tmp_path, sides):
+    unknown = evaluation(tmp_path / "c", np.ones(300, bool), truth=np.full(300, -1))
+    with pytest.raises(UserError, match="no score in common"):
+        compare.compare(sides[:1], [unknown])
+
+
+def test_a_score_that_is_not_compared_is_refused(sides):
+    with pytest.raises(UserError, match=r'--metric: no score is called "fl" \(did you mean "f1"\?\)'):
+        compare.verdict(compare.compare(sides[:1], sides[1:]), "fl")
+
+
+def test_predictions_that_do_not_say_what_scores_them_are_refused(tmp_path):
+    evaluation(tmp_path / "a", np.ones(4, bool))
+    found, manifest = Predictions.read(tmp_path / "a" / "predictions.parquet")
+    found.write(tmp_path / "a" / "predictions.parquet", {key: value for key, value in manifest.items() if key != "metrics"})
+    with pytest.raises(UserError, match=r"does not say what scores it \(metrics is missing\)"):
+        read(tmp_path / "a")
+
+
+def test_metrics_that_are_not_known_are_refused_in_one_line(tmp_path):
+    with pytest.raises(UserError, match="metrics: not known here") as refused:
+        evaluation(tmp_path / "a", np.ones(4, bool), metrics=[{"type": "Luck"}]).metrics()
+    assert "\n" not in str(refused.value)
+
+
+def test_predictions_that_are_not_finite_are_refused_by_name(tmp_path, sides):
+    ids = sides[0].predictions.ids()
+    broken = Predictions.of(ids, {"label": torch.full((300, 3), float("nan"))})
+    broken.write(sides[0].folder / "predictions.parquet", sides[0].manifest)
+    with pytest.raises(UserError, match=r'300 predictions of "label" are not finite: 0000'):
+        compare.compare([read(sides[0].folder)], sides[1:])

@@ -1,0 +1,51 @@
+"""`trainer.deterministic`: an operation that is not reproducible ends the run with a line that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.helpers import arguments
+from trainer.runs.launch import launch
+from trainer.training.supervised import SupervisedTrainer
+from utils.errors import RunError
+
+
+def test_the_operation_is_named_in_one_line(tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(*_: object) -> dict[str, torch.Tensor]:
+        torch.zeros(3).put_(torch.tensor([0]), torch.ones(1))  # writes in no order that is fixed
+        return {}
+
+    monkeypatch.setattr(SupervisedTrainer, "train_step", step)
+    try:
+        with pytest.raises(RunError, match="trainer.deterministic: the operation put_ is not reproducible") as raised:
+            launch(arguments(tiny_config({"trainer.deterministic": True})))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_operation_of_a_gpu_is_named_from_what_torch_says_there(
+    tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(*_: object) -> dict[str, torch.Tensor]:
+        raise RuntimeError(
+            "adaptive_max_pool2d_backward_cuda does not have a deterministic implementation, but you set "
+            "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this operation, …"
+        )
+
+    monkeypatch.setattr(SupervisedTrainer, "train_step", step)
+    with pytest.raises(RunError, match="the operation adaptive_max_pool2d_backward_cuda is not reproducible on"):
+        launch(arguments(tiny_config()))
+
+
+def test_other_errors_stay_as_they_are(tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(*_: object) -> dict[str, torch.Tensor]:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(SupervisedTrainer, "train_step", step)
+    with pytest.raises(RuntimeError, match="^out of memory$"):
+        launch(arguments(tiny_config()))

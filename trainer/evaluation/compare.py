@@ -1,0 +1,145 @@
+"""Is B better than A? `python -m trainer.evaluation.compare A B`: the same samples drawn anew for both, so that luck is shared.
+
+A and B are runs, groups of folds, ensembles, or folders with the predictions.parquet and samples.parquet of the same
+labelled samples. Each is scored by the metrics of its own config; compared are scores of the same name.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from base.bootstrap import ROUNDS, Interval, middle
+from base.monitor import Monitor, unknown_score
+from trainer.evaluation.held_out import Evaluation, held_out, is_evaluation, read
+from trainer.evaluation.intervals import resampled, units_of
+from trainer.evaluation.shelf import Shelf
+from utils import device
+from utils.errors import UserError, run
+
+
+class Difference(NamedTuple):
+    """One score of both sides."""
+
+    name: str
+    a: float
+    b: float
+    interval: Interval  # of b - a
+    higher: float  # share of the rounds in which b is above a, equal ones counting half
+
+    @property
+    def difference(self) -> float:
+        """Of the scores of all samples."""
+        return self.b - self.a
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.compare", description=(__doc__ or "").partition("\n")[0])
+    for side in ("a", "b"):
+        parser.add_argument(side, metavar=side.upper(), type=Path, help="run, group, ensemble, or folder of predictions")
+    for side in ("a", "b"):
+        parser.add_argument(f"--{side}", metavar="RUN", dest=f"more_{side}", type=Path, action="append", default=[],
+                            help=f"another run of {side.upper()}, say of another seed: their mean counts")  # fmt: skip
+    parser.add_argument("--metric", help='score of the verdict, as f1 or "min eer" (default: what the training of A watched)')
+    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse()
+    with Shelf(device.select(args.device), verbosity=2) as shelf:
+        a, b = ([evaluation(path, shelf) for path in paths] for paths in ([args.a, *args.more_a], [args.b, *args.more_b]))
+    differences = compare(a, b)
+    width = max(len(one.name) for one in differences)
+    print(f"{'':{width}}  {'A':>9}  {'B':>9}  {'B - A':>9}  {'95 % interval':^22}  B higher in")
+    for one in differences:
+        interval = f"{one.interval.low:>+9.4f} to {one.interval.high:>+9.4f}"
+        print(f"{one.name:{width}}  {one.a:>9.4f}  {one.b:>9.4f}  {one.difference:>+9.4f}  {interval}  {one.higher:>6.1%}")
+    samples, group = len(a[0].table), _group([*a, *b])
+    print(f"{samples:,} samples, {ROUNDS:,} rounds, drawn by {group or 'sample'}")
+    print(verdict(differences, args.metric or a[0].monitor))
+    return 0
+
+
+def evaluation(path: Path, shelf: Shelf) -> Evaluation:
+    """The predictions in a folder, or for what predicts those of the samples that it was validated on."""
+    return read(path) if is_evaluation(path) else held_out(shelf.open([path]))
+
+
+def compare(a: Sequence[Evaluation], b: Sequence[Evaluation]) -> list[Difference]:
+    """Every score that both sides have, each side's being the mean of its evaluations.
+
+    The paired bootstrap (Efron and Tibshirani 1993; of clusters where samples belong together): a round draws the same
+    samples for all. Raises UserError where they are not of the same samples, or have no score in common.
+    """
+    units = _units([*a, *b])
+    (points_a, rounds_a), (points_b, rounds_b) = _scores(a, units), _scores(b, units)
+    names = [name for name in points_a if name in points_b and name in rounds_a and name in rounds_b]
+    if not names:
+        found = [", ".join(points) or "none" for points in (points_a, points_b)]
+        raise UserError(f"A and B have no score in common: {found[0]}; and {found[1]}")
+    differences = []
+    for name in names:
+        apart = rounds_b[name] - rounds_a[name]
+        apart = apart[np.isfinite(apart)]
+        higher = float(np.mean((apart > 0) + 0.5 * (apart == 0))) if len(apart) else 0.5
+        differences.append(Difference(name, points_a[name], points_b[name], middle(apart), higher))
+    return differences
+
+
+def verdict(differences: Sequence[Difference], metric: str) -> str:
+    """One sentence. metric: `f1`, `max f1` or `min eer`. Raises UserError for a score that is not compared."""
+    monitor = Monitor(metric if metric.partition(" ")[0] in ("max", "min") else f"max {metric}")
+    name, by_name = monitor.name.removeprefix("val/"), {one.name: one for one in differences}
+    if name not in by_name:
+        raise UserError(f"--metric: {unknown_score(name, by_name)}")
+    one = by_name[name]
+    low, high = one.interval
+    figures = f"{name} {one.difference:+.3f} ({low:.3f} to {high:.3f})"
+    if low <= 0 <= high:
+        return f"no difference shown: {figures}"
+    return f"{'B' if (low > 0) == (monitor.mode == 'max') else 'A'} is better: {figures}"
+
+
+def _scores(side: Sequence[Evaluation], units: np.ndarray) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Means over a side's evaluations: of the scores of all samples, and of those of each round."""
+    points, rounds = [], []
+    for one in side:
+        metrics = one.metrics()
+        points.append({name: value for metric in metrics for name, value in metric.compute(one.predictions, one.table).items()})
+        each = [resampled(metric, one.predictions, one.table, units) for metric in metrics]
+        rounds.append({name: values for found in each for name, values in found.items()})
+    shared = [name for name in points[0] if all(name in other for other in points) and all(name in other for other in rounds)]
+    return (
+        {name: float(np.mean([found[name] for found in points])) for name in shared},
+        {name: np.mean([found[name] for found in rounds], axis=0) for name in shared},
+    )
+
+
+def _group(evaluations: Sequence[Evaluation]) -> str | None:
+    return next(filter(None, (one.group for one in evaluations)), None)
+
+
+def _units(evaluations: Sequence[Evaluation]) -> np.ndarray:
+    """What is drawn together, (N,). Raises UserError where evaluations differ in samples, or in who belongs together."""
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        if other.table.ids() != first.table.ids():
+            raise UserError(
+                f"{other.folder}: holds other samples than {first.folder}; only predictions of the same can be compared"
+            )
+    grouped = [units_of(one.table, one.group) for one in evaluations if one.group is not None]
+    for units in grouped[1:]:
+        together = np.unique(np.stack([grouped[0], units]), axis=1).shape[1]
+        if not together == len(np.unique(units)) == len(np.unique(grouped[0])):
+            raise UserError(f"{first.folder}: its samples belong together in another way than those it is compared with")
+    return grouped[0] if grouped else np.arange(len(first.table))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,135 @@
+"""Weights for several groups or runs, fitted on what each held out: `python -m trainer.evaluation.ensemble A B -o DIR`.
+
+`test.py -r DIR` then takes them as one thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from base.base_metric import BaseMetric
+from base.monitor import Monitor, unknown_score
+from base.predictions import Predictions
+from base.run_folder import ENSEMBLE, OUT_OF_FOLD
+from base.table import SampleTable
+from trainer.evaluation.held_out import held_out
+from trainer.evaluation.predictor import Predictor, Several, fused
+from trainer.evaluation.shelf import Shelf, hashes
+from trainer.evaluation.testing import evaluate
+from trainer.experiment import build
+from utils import device, files
+from utils.errors import UserError, run
+
+ROUNDS = 50  # members chosen at most, so that weights are multiples of 2 % or coarser
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.ensemble", description="Fit the weights of an ensemble.")
+    parser.add_argument("members", metavar="RUN", type=Path, nargs="+", help="group of folds, run's folder, or checkpoint")
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="where to write the ensemble")
+    parser.add_argument("--monitor", help='score that the weights are for, as "max f1" (default: that of the first config)')
+    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse()
+    if len(args.members) < 2:
+        raise UserError("an ensemble has at least two members; name more runs or groups")
+    with Shelf(device.select(args.device), verbosity=2) as shelf:
+        fit(args.members, args.output, args.monitor, shelf)
+    return 0
+
+
+def fit(paths: Sequence[Path], folder: Path, monitor: str | None, shelf: Shelf) -> None:
+    """Choose the weights, and write DIR/ensemble.json beside what all together predict for the samples held out."""
+    both = shelf.open(paths)
+    assert isinstance(both, Several)
+    both.require_held_out()
+    each = [held_out(member) for member in both.members]
+    table, first = both.table("valid"), both.first
+    metrics = build.build_metrics(first.loaded.experiment, first.loaded.spec)
+    watched = Watched(monitor or each[0].monitor, metrics, table)
+
+    def score(weights: Sequence[float]) -> float:
+        return watched.score(fused(first, [one.predictions for one in each], weights))
+
+    alone = [watched.score(one.predictions) for one in each]
+    weights, best = greedy(len(each), score, watched.sign)
+    predictions = fused(first, [one.predictions for one in each], weights)
+    evaluate(Several(both.members, weights), "valid", folder / OUT_OF_FOLD, predictions)
+    fitted = {metric.state_key: metric.fit(predictions, table) for metric in metrics}
+    _write(folder, both.members, paths, weights, alone, watched, best, {key: value for key, value in fitted.items() if value})
+
+
+class Watched:
+    """One score of predictions. text: `max f1` or `min eer`. Raises UserError where no metric computes it."""
+
+    def __init__(self, text: str, metrics: Sequence[BaseMetric], table: SampleTable) -> None:
+        monitor = Monitor(text)
+        if monitor.mode not in ("max", "min"):
+            raise UserError(f'--monitor: found "{text}"; allowed: max or min and the name of a score, as "max f1"')
+        self.name, self.sign = monitor.name.removeprefix("val/"), 1.0 if monitor.mode == "max" else -1.0
+        self.text, self.table = f"{monitor.mode} {self.name}", table
+        self.metrics = [metric for metric in metrics if self.name in metric.names]
+        if not self.metrics:
+            raise UserError(f"--monitor: {unknown_score(self.name, [name for metric in metrics for name in metric.names])}")
+
+    def score(self, predictions: Predictions) -> float:
+        """Its value, at what the metric fits on the same predictions."""
+        (metric,) = self.metrics
+        metric.use(metric.fit(predictions, self.table))
+        found = metric.compute(predictions, self.table)
+        if not math.isfinite(found.get(self.name, math.nan)):
+            raise UserError(f"--monitor: {self.name} cannot be computed on these samples; name another score")
+        return found[self.name]
+
+
+def greedy(members: int, score: Callable[[Sequence[float]], float], sign: float = 1.0) -> tuple[list[float], float]:
+    """Weights (members,) of sum 1, and their score: ensemble selection with replacement (Caruana et al. 2004, section 2).
+
+    Again and again that member joins, who may be in already, with whom the score is best, the first of equals; kept are the
+    fewest members with the best score of all rounds. sign: -1 where small is good. The score is of the samples that the
+    weights were chosen on, and with few members hardly better for it.
+    """
+    known: dict[tuple[int, ...], float] = {}
+
+    def value(counts: list[int]) -> float:
+        key = tuple(count // math.gcd(*counts) for count in counts)
+        if key not in known:
+            known[key] = score([count / sum(key) for count in key])
+        return sign * known[key]
+
+    counts: list[int] = [0] * members
+    best, kept = -math.inf, counts
+    for _ in range(ROUNDS):
+        counts = max(([*counts[:one], counts[one] + 1, *counts[one + 1 :]] for one in range(members)), key=value)
+        if value(counts) > best:
+            best, kept = value(counts), counts
+    return [count / sum(kept) for count in kept], sign * best
+
+
+def _write(
+    folder: Path, members: Sequence[Predictor], paths: Sequence[Path], weights: Sequence[float], alone: Sequence[float],
+    watched: Watched, best: float, fitted: dict[str, dict[str, float]],
+) -> None:  # fmt: skip
+    entries = [
+        {"path": os.path.relpath(path.absolute(), folder.absolute()), "weight": weight, watched.name: own,
+         "checkpoints": hashes(member)}
+        for member, path, weight, own in zip(members, paths, weights, alone, strict=True)
+    ]  # fmt: skip
+    method = f"greedy selection with replacement, {ROUNDS} rounds, on what each member held out"
+    content = {"members": entries, "monitor": watched.text, "score": best, "method": method, "fitted": fitted}
+    files.write_json(folder / ENSEMBLE, content)
+    for path, weight, own in zip(paths, weights, alone, strict=True):
+        print(f"{weight:>8.2f}  {watched.name} alone {own:.6f}  {path}")
+    print(f"{watched.name} together {best:.6f}; as one: python test.py -r {folder}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,338 @@
+"""What predicts as one thing: a checkpoint, the folds of a group, several of either."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from base.base_data_loader import BaseDataLoader, Folds
+from base.base_loss import BaseLoss
+from base.predictions import Predictions, not_finite
+from base.run_folder import OUT_OF_FOLD, RunFolder
+from base.table import SampleTable, some
+from trainer.experiment import build
+from trainer.experiment.build import Loaded
+from trainer.training.predict import Inference, predict
+from utils import files
+from utils.checkpoint import weights_hash
+from utils.errors import UserError
+
+
+class Predictor(ABC):
+    """Predictions of a split, and where they come from. The first checkpoint's config says how they are fused and scored."""
+
+    @property
+    @abstractmethod
+    def checkpoints(self) -> list[Checkpoint]:
+        """All that take part, in order."""
+
+    @abstractmethod
+    def table(self, split: str) -> SampleTable:
+        """The samples that `predict` predicts, in order of id."""
+
+    @abstractmethod
+    def predict(self, split: str, precision: str | None = None) -> Predictions:
+        """A row for each sample of the table. precision: instead of that of the config."""
+
+    @abstractmethod
+    def folder(self, split: str) -> Path:
+        """Where its predictions are kept."""
+
+    @abstractmethod
+    def picture(self, split: str, row: int) -> np.ndarray:
+        """A sample's picture in the pixels of predictions, (h, w, 3) uint8 RGB."""
+
+    @abstractmethod
+    def require_held_out(self) -> None:
+        """Raise UserError where some checkpoint may have been trained on its validation samples."""
+
+    def require_whole(self) -> None:
+        """Raise UserError where samples are missing from its validation."""
+
+    def stored(self, split: str) -> dict[str, Any]:
+        """What was fitted on its validation and kept, by metric; empty where that is to be fitted anew."""
+        return {}
+
+    def origin(self, split: str) -> dict[str, Any]:
+        """Where predictions come from, for their manifest."""
+        return {
+            "checkpoints": [one.description for one in self.checkpoints],
+            "config_hash": self.first.loaded.experiment.hash,
+            "split_hash": self.first.loaded.state["split_hash"],
+        }
+
+    @property
+    def first(self) -> Checkpoint:
+        """The one whose config counts."""
+        return self.checkpoints[0]
+
+    @property
+    def resampled(self) -> bool:
+        """Whether its validation is large enough for intervals to be worth their time."""
+        return False
+
+
+class Checkpoint(Predictor):
+    """One model, and the loader that gives it pictures as it was trained on."""
+
+    def __init__(self, loaded: Loaded, loader: BaseDataLoader, device: torch.device, verbosity: int = 0) -> None:
+        self.loaded, self.loader, self.device, self.verbosity = loaded, loader, device, verbosity
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        return [self]
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.loaded.path
+
+    @property
+    def inference(self) -> Inference:
+        """How its config wants predictions made."""
+        return build.build_inference(self.loaded.experiment, self.loaded.spec)
+
+    @property
+    def folds(self) -> Folds | None:
+        """The folds of its config."""
+        return build.declared_folds(self.loaded.experiment.config)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """For a manifest."""
+        return {"path": str(self.path), "sha256": self.loaded.digest, "run": self.path.parent.name}
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights that predict; unlike the file's it does not depend on where the run was kept."""
+        if self.loaded.exported:
+            return self.loaded.digest
+        return weights_hash(self.loaded.state.get("ema") or self.loaded.state["model"])
+
+    def table(self, split: str) -> SampleTable:
+        return self.loader.table(split)
+
+    def predict(self, split: str, precision: str | None = None) -> Predictions:
+        return self._run(split, self.loader, precision)[0]
+
+    def predict_from(self, loader: BaseDataLoader, split: str, precision: str | None = None) -> Predictions:
+        """Predictions of another loader's samples, which gives its pictures in the same way."""
+        return self._run(split, loader, precision)[0]
+
+    def evaluate(self, split: str) -> tuple[Predictions, dict[str, float]]:
+        """Predictions, and the losses over the samples where they have what the loss compares with."""
+        loss = self._loss() if self.loader.labelled(split) and not self.loaded.exported else None
+        return self._run(split, self.loader, loss=loss)
+
+    def _run(
+        self, split: str, loader: BaseDataLoader, precision: str | None = None, loss: BaseLoss | None = None
+    ) -> tuple[Predictions, dict[str, float]]:
+        inference = self.inference if precision is None else replace(self.inference, precision=precision)
+        build.set_deterministic(self.loaded.experiment.config.trainer.deterministic)
+        with _Bar(f"{self.path.parent.name}/{self.path.name}", self.verbosity) as progress:
+            predictions, losses = predict(self.loaded.model, loader, split, self.device, inference, loss, progress)
+        assert predictions is not None, "one process predicts"
+        predictions.require_ids(loader.table(split))
+        return predictions, losses
+
+    def _loss(self) -> BaseLoss:
+        loss = build.build_loss(self.loaded.experiment, self.loaded.spec, self.loaded.model)
+        loss.load_state_dict(self.loaded.state["loss"])
+        return loss.to(self.device)
+
+    def folder(self, split: str) -> Path:
+        return RunFolder.at(self.path.parent).log / f"{split}-{self.path.stem}"
+
+    def picture(self, split: str, row: int) -> np.ndarray:
+        return self.loader.picture(split, row)
+
+    def require_held_out(self) -> None:
+        stored, now = self.loaded.state["split_hash"], self.loader.split_hash
+        if stored != now:
+            raise UserError(
+                f"{self.path}: was trained on another split ({stored[:8]}) than the validation samples here "
+                f"({now[:8]}), so it may have been trained on some of them; use --split test, or the same data"
+            )
+
+    def stored(self, split: str) -> dict[str, Any]:
+        return self.loaded.fitted
+
+
+class FoldModels(Predictor):
+    """The models of a group's folds: each predicts what it did not see, and all together what none of them saw.
+
+    place: the group's folder. missing: folds whose training is not finished.
+    """
+
+    def __init__(self, place: Path, models: Mapping[int, Checkpoint], missing: Sequence[int]) -> None:
+        self.place, self.models, self.missing = place, dict(sorted(models.items())), list(missing)
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        return list(self.models.values())
+
+    @cached_property
+    def _valid(self) -> SampleTable:
+        return SampleTable.of_folds({fold: model.table("valid") for fold, model in self.models.items()})
+
+    def table(self, split: str) -> SampleTable:
+        return self._valid if split == "valid" else self.first.table(split)
+
+    def predict(self, split: str, precision: str | None = None) -> Predictions:
+        if split == "valid":
+            each = []
+            for model in self.checkpoints:
+                each.append(model.predict(split, precision))
+                model.loader.close()  # its worker processes: there is one loader for each fold
+            found = Predictions.concatenate(each)
+            found.require_ids(self._valid)
+            return found
+        return fused(self.first, [model.predict_from(self.first.loader, split, precision) for model in self.checkpoints])
+
+    def folder(self, split: str) -> Path:
+        return RunFolder.at(self.place).log / (OUT_OF_FOLD if split == "valid" else split)
+
+    def picture(self, split: str, row: int) -> np.ndarray:
+        if split != "valid":
+            return self.first.picture(split, row)
+        model = self.models[int(self._valid.values("fold", row))]
+        return model.picture(split, model.table(split).ids().index(self._valid.id(row)))
+
+    def require_held_out(self) -> None:
+        for model in self.checkpoints:
+            model.require_held_out()
+
+    def require_whole(self) -> None:
+        """Every sample that some fold was trained on must be held out in another; none can be in two, whose table refuses it."""
+        if self.missing:
+            folds = some(map(str, self.missing), 20)
+            raise UserError(f"{self.place}: fold {folds} is not finished; train it first, or use --split test")
+        held_out = set(self._valid.ids())
+        lost = sorted({name for model in self.checkpoints for name in model.table("train").ids()} - held_out)
+        if lost:
+            raise UserError(f"{self.place}: {len(lost)} training samples are held out in no fold ({some(lost)}); train anew")
+
+    def stored(self, split: str) -> dict[str, Any]:
+        path = self.folder("valid") / "predictions.parquet"
+        if split == "valid" or not path.exists():
+            return {}
+        manifest = Predictions.read(path)[1]
+        return dict(manifest["fitted"]) if manifest.get("checkpoints") == self.origin("valid")["checkpoints"] else {}
+
+    def origin(self, split: str) -> dict[str, Any]:
+        """Of out-of-fold predictions nothing that depends on when and where they were made: they are the same bytes each time."""
+        if split != "valid":
+            return super().origin(split)
+        hashes = {fold: model.loaded.state["split_hash"] for fold, model in self.models.items()}
+        return {
+            "checkpoints": [{"fold": fold, "weights": model.weights_hash} for fold, model in self.models.items()],
+            "split_hash": files.hash_lines(f"{fold} {found}" for fold, found in hashes.items()),
+        }
+
+    @property
+    def resampled(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an ensemble was written, and what was fitted for it."""
+
+    folder: Path
+    fitted: dict[str, Any]
+
+
+class Several(Predictor):
+    """Predictions of the same samples fused. place: of an ensemble whose weights were fitted."""
+
+    def __init__(self, members: Sequence[Predictor], weights: Sequence[float] | None = None, place: Place | None = None) -> None:
+        self.members, self.weights, self.place = list(members), weights, place
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        return [checkpoint for member in self.members for checkpoint in member.checkpoints]
+
+    def table(self, split: str) -> SampleTable:
+        return self.members[0].table(split)
+
+    def predict(self, split: str, precision: str | None = None) -> Predictions:
+        several = [member.predict(split, precision) for member in self.members]
+        found = fused(self.first, several, self.weights)
+        if rest := sorted({name for one in several for name in one.names} - set(found.names)):
+            print(f"left out, since not all predict it: {some(rest)}")
+        return found
+
+    def folder(self, split: str) -> Path:
+        if self.place is not None:
+            return self.place.folder / (OUT_OF_FOLD if split == "valid" else split)
+        own = self.members[0].folder(split)
+        return own.with_name(f"{own.name}-and-{len(self.members) - 1}-more")
+
+    def picture(self, split: str, row: int) -> np.ndarray:
+        return self.members[0].picture(split, row)
+
+    def require_held_out(self) -> None:
+        for member in self.members:
+            member.require_held_out()
+        ids = self.table("valid").ids()
+        for member in self.members[1:]:
+            if member.table("valid").ids() != ids:
+                names = f"{self.first.path} and {member.first.path}"
+                raise UserError(f"{names}: were validated on different samples; predict another split, or take runs of one split")
+
+    def require_whole(self) -> None:
+        for member in self.members:
+            member.require_whole()
+
+    def stored(self, split: str) -> dict[str, Any]:
+        return self.place.fitted if self.place is not None else {}
+
+    def origin(self, split: str) -> dict[str, Any]:
+        weights = {} if self.weights is None else {"weights": list(self.weights)}
+        return {**super().origin(split), **weights}
+
+    @property
+    def resampled(self) -> bool:
+        return any(member.resampled for member in self.members)
+
+
+def fused(first: Checkpoint, several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
+    """One prediction of several, as the first checkpoint's config says, of the columns that all have.
+
+    Raises UserError where one is not finite, or they have not in common what the first one's metrics need.
+    """
+    names = [name for name in several[0].names if all(name in other.names for other in several)]
+    needed = [label for label in first.loaded.spec.classes if label in several[0].names]
+    lacking = [name for name in needed or several[0].names[:1] if name not in names]
+    if lacking:
+        raise UserError(f'{first.path}: predicts "{lacking[0]}", which others do not; their predictions cannot be fused')
+    for predictions in several if len(several) > 1 else ():
+        if bad := not_finite(predictions):
+            raise UserError(f"predictions of {some(bad)} are not finite and cannot be fused; leave out what made them")
+    return first.inference.fuse([predictions.only(names) for predictions in several], weights)
+
+
+class _Bar:
+    """A progress bar over batches, as a context that gives predict's callback."""
+
+    def __init__(self, label: str, verbosity: int) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(desc=label, leave=False, disable=verbosity < 2, mininterval=0.2)
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        return self._move
+
+    def _move(self, done: int, total: int) -> None:
+        self.bar.total = total
+        self.bar.update()
+
+    def __exit__(self, *details: object) -> None:
+        self.bar.close()

@@ -1,0 +1,201 @@
+"""What test.py does: predict a split with what the command line names, score it if it has labels, write the submission."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from base.base_metric import BaseMetric
+from base.bootstrap import Interval
+from base.predictions import Predictions, differences
+from base.run_folder import runs
+from base.table import some
+from trainer.evaluation.intervals import intervals
+from trainer.evaluation.predictor import Checkpoint, Predictor
+from trainer.evaluation.shelf import Shelf
+from trainer.experiment import build
+from utils import config, device, files
+from utils.errors import UserError
+
+# What may differ from the config of a checkpoint while what it fitted on validation still fits its predictions.
+_FITS_STILL = ("data_dir", "num_workers", "worker_timeout", "cache_mb", "batch_size", "test_reader", "corrections")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What metrics and submissions use that was fitted on validation."""
+
+    values: dict[str, Any]  # by metric
+    note: str = ""  # for the user; empty where it is the checkpoint's own
+
+
+def run_test(args: argparse.Namespace) -> int:
+    """Predict, write, score; say where everything is."""
+    with Shelf(device.select(args.device), args.set, args.verbosity) as shelf:
+        predictor = shelf.open(_paths(args))
+        split = args.split or ("test" if "test" in predictor.first.loader.splits else "valid")
+        if split == "valid":
+            predictor.require_held_out()
+            predictor.require_whole()
+            _say_other_data(predictor)
+        evaluate(predictor, split, Path(args.output) if args.output else predictor.folder(split))
+    return 0
+
+
+def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predictions | None = None) -> None:
+    """Predictions, and all that follows from them, into `folder`.
+
+    They are written before anything is made of them: whatever is wrong with the labels costs no prediction.
+
+    predictions: those of the split where they are made already.
+    """
+    _make(folder)
+    first, loader = predictor.first.loaded, predictor.first.loader
+    metrics, table = build.build_metrics(first.experiment, first.spec), predictor.table(split)
+    losses: dict[str, float] = {}
+    if predictions is None and isinstance(predictor, Checkpoint):
+        predictions, losses = predictor.evaluate(split)
+    predictions = predictions or predictor.predict(split)
+    predictions.require_ids(table)
+    fitted = _fitted(metrics, predictor, split, predictions)
+    table.write(folder / "samples.parquet")  # what they are predictions of, for who looks at them later
+    predictions.write(folder / "predictions.parquet", _manifest(predictor, split, fitted))
+    print(f"predictions: {folder / 'predictions.parquet'} ({len(predictions):,} samples)")
+    failed = predictions.failed()
+    if failed:
+        print(f"warning: {len(failed)} images could not be read ({some(failed)}); their rows hold the reason")
+    for note in filter(None, (fitted.note, _other_precision(predictor, split, predictions))):
+        print(note)
+    for metric in metrics:
+        metric.use(fitted.values.get(metric.state_key, {}))
+    labelled = loader.labelled(split)
+    if labelled:
+        scores = {name: value for metric in metrics for name, value in metric.compute(predictions, table).items()}
+        held_out = split == "valid" and predictor.resampled
+        ends: dict[str, Interval] = {}
+        for metric in metrics if held_out else ():
+            ends |= intervals(metric, predictions, table, loader.group)
+        _score(losses | scores, ends, folder)
+    _draw((metric for metric in metrics if labelled or not metric.needs_truth), predictions, predictor, split, folder)
+    submission = build.build_submission(first.experiment, first.spec)
+    if submission is not None and split == "test":
+        path = folder / submission.file_name
+        for metric in metrics:
+            predictions = metric.adjust(predictions)
+        rows = submission.write(predictions, table, fitted.values, loader.data_dir, path)
+        print(f"submission: {path} ({rows:,} rows)")
+
+
+def _other_precision(predictor: Predictor, split: str, predictions: Predictions) -> str:
+    """How far predictions are from those in the precision of training, where `--set trainer.precision` asks for another."""
+    models = [one.loaded for one in predictor.checkpoints]
+    own = {model.state["config"].get("trainer", {}).get("precision", "fp32") for model in models}
+    asked = {model.experiment.config.trainer.precision for model in models}
+    if own == asked or len(own) > 1:
+        return ""
+    precision = own.pop()
+    reference = predictor.predict(split, precision)
+    found = [f"{name} by at most {most:.3g}, {mean:.3g} on average" for name, most, mean in differences(predictions, reference)]
+    return f"in {asked.pop()} instead of {precision} predictions differ: {'; '.join(found) or 'in what cannot be compared'}"
+
+
+def _fitted(metrics: list[BaseMetric], predictor: Predictor, split: str, predictions: Predictions) -> Fitted:
+    """What was stored, or for predictions made in another way what is fitted anew on validation.
+
+    predictions: of the split. Where some checkpoint was trained on another split there is no validation for all, and what
+    the first one fitted stays.
+    """
+    fitting = [metric for metric in metrics if type(metric).fit is not BaseMetric.fit]
+    first, stored = predictor.first, predictor.stored(split)
+    if not fitting:
+        return Fitted(first.loaded.fitted)
+    if stored and all(map(_as_trained, predictor.checkpoints)):
+        return Fitted(stored)
+    try:
+        predictor.require_held_out()
+    except UserError:
+        note = f"warning: the checkpoints have no validation in common; used is what {first.path} fitted"
+        return Fitted(first.loaded.fitted, note)
+    valid = predictions if split == "valid" else predictor.predict("valid")
+    table = predictor.table("valid")
+    return Fitted(
+        {metric.state_key: metric.fit(valid, table) for metric in fitting}, "fitted on validation with these predictions"
+    )
+
+
+def _as_trained(checkpoint: Checkpoint) -> bool:
+    """Whether predictions are made as they were in the validation on which something was fitted."""
+    stored, now = checkpoint.loaded.state["config"], checkpoint.loaded.experiment.raw.values
+    changed = [key for key, _, _ in config.differences(stored, now)]
+    free = [key for key in changed if key[:2] == ("data_loader", "args") and key[2] in _FITS_STILL]
+    free += [key for key in changed if key[0] in ("submission", "budget") or (key[0] == "trainer" and key[1:] != ("precision",))]
+    return len(free) == len(changed)
+
+
+def _score(scores: dict[str, float], ends: dict[str, Interval], folder: Path) -> None:
+    """Write and print scores, with what was fitted on validation as it is."""
+    plain: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in scores.items()}
+    files.write_json(folder / "metrics.json", plain | ({"intervals": ends} if ends else {}))
+    for name, value in scores.items():
+        interval = "  ({:.6f} to {:.6f})".format(*ends[name]) if name in ends else ""
+        print(f"{name:>24}  {value:.6f}{interval}")
+
+
+def _draw(metrics: Iterable[BaseMetric], predictions: Predictions, predictor: Predictor, split: str, folder: Path) -> None:
+    for metric in metrics:
+        drawn = metric.figures(predictions, predictor.table(split), lambda row: predictor.picture(split, row))
+        for name, figure in drawn.items():
+            files.write_atomically(folder / f"{name.replace('/', '-')}.png", lambda file, f=figure: f.savefig(file, dpi=120))  # type: ignore[misc]
+
+
+def _manifest(predictor: Predictor, split: str, fitted: Fitted) -> dict[str, Any]:
+    first, loader = predictor.first.loaded, predictor.first.loader
+    return {
+        "split": split,
+        **predictor.origin(split),
+        "classes": first.spec.classes,
+        "counts": first.spec.counts,
+        "merged": first.spec.merged,
+        "combined": first.spec.combined,
+        "fitted": fitted.values,
+        "metrics": first.experiment.raw.values.get("metrics", []),
+        "monitor": first.experiment.config.trainer.monitor,
+        "group": loader.group,
+        "views": first.experiment.raw.values.get("views", []),
+        "data_dir": str(loader.data_dir),
+    }
+
+
+def _paths(args: argparse.Namespace) -> list[Path]:
+    """What is given; `last` is the newest run."""
+    paths = []
+    for given in args.resume:
+        if given != "last":
+            paths.append(Path(given))
+            continue
+        found = runs(Path(args.save_dir))
+        if not found:
+            raise UserError(f"-r last: there is no run with a checkpoint in {args.save_dir}/models; train one first")
+        paths.append(found[-1])
+    return paths
+
+
+def _say_other_data(predictor: Predictor) -> None:
+    """Pictures may be cut or corrected anew on purpose; but then scores are not those of the checkpoint."""
+    for one in predictor.checkpoints:
+        found = one.loader.fingerprint()
+        stored = one.loaded.state.get("fingerprint") or found  # older ones have none
+        changed = sorted(key for key in stored.keys() | found.keys() if stored.get(key) != found.get(key))
+        if changed:
+            print(f"warning: {one.path}: was trained on other {some(changed)} than these; its scores were others")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another with -o") from None

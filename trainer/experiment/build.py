@@ -1,0 +1,354 @@
+"""The composition root: from a config to a checked experiment, from an experiment to running parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from base.base_callback import CALLBACKS, BaseCallback
+from base.base_data_loader import LOADERS, BaseDataLoader, Folds
+from base.base_fusion import FUSIONS, BaseFusion
+from base.base_loss import BaseLoss
+from base.base_metric import METRICS, BaseMetric
+from base.base_model import BaseModel
+from base.base_reader import BaseSubmission
+from base.base_trainer import TRAINERS, BaseTrainer
+from base.contracts import DataSpec, RunContext
+from base.monitor import Monitor
+from base.registry import Checked, Part, named
+from base.run_folder import RunFolder
+from logger.console import ConsoleLogger
+from logger.jsonl import JsonlLogger
+from model.exporting import exported
+from model.exporting.exported import ExportedModel, UndecodedModel
+from trainer.experiment import init_from
+from trainer.experiment.budget import require_within
+from trainer.experiment.config_model import REPLACED, config_model
+from trainer.experiment.conflicts import conflicts, same_scores
+from trainer.training.predict import Inference
+from trainer.training.supervised import SupervisedTrainer
+from utils import checkpoint, config, files, seed
+from utils.config import ConfigError, KeyPath, Problem, RawConfig
+from utils.errors import UserError
+from utils.validate import Settings, validate
+
+LOGGERS = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A config that holds: every key known, every argument checked, every part of the same task."""
+
+    raw: RawConfig
+    config: Any  # the pydantic model of `config_model`
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the values."""
+        return files.hash_json(self.raw.values)
+
+
+# Checking -----------------------------------------------------------------------------------------------------------
+
+
+def check(raw: RawConfig) -> Experiment:
+    """The experiment that a config describes. Raises ConfigError with all problems; builds nothing, touches no data."""
+    trainer = raw.values.get("trainer")
+    if isinstance(trainer, dict):
+        values = {**raw.values, "trainer": {"type": SupervisedTrainer.__name__, **trainer}}
+        raw = dataclasses.replace(raw, values=values)
+    checked = _validated(raw)
+    problems = [*_mixed_tasks(raw, checked), *_inner_problems(raw, checked), *_conflicts(raw, checked)]
+    if not problems:
+        problems = [*_wrong_scores(raw, checked)]
+    if problems:
+        raise ConfigError(problems)
+    return Experiment(raw, checked)
+
+
+def _validated(raw: RawConfig) -> Any:
+    """The config as a model, which is made of the classes that it names: a check need not wait for all the others."""
+    try:
+        return validate(config_model(named(raw.values)), raw, REPLACED)
+    except ConfigError:
+        return validate(config_model(), raw, REPLACED)  # knows everything that could have been meant
+
+
+def _placed_parts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, Part]]:
+    """Every part of a config with its key, those within parts included."""
+    if isinstance(value, Part):
+        yield key, value
+        key, value = (*key, "args"), value.args
+    if isinstance(value, Settings):
+        for name in type(value).model_fields:
+            yield from _placed_parts(getattr(value, name), (*key, name))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _placed_parts(item, (*key, name))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _placed_parts(item, (*key, index))
+
+
+def _mixed_tasks(raw: RawConfig, checked: Any) -> Iterator[Problem]:
+    """Parts that do not serve the task of the data."""
+    tasks = LOADERS.tasks(checked.data_loader.type)
+    for key, part in _placed_parts(checked):
+        serves = part.registry.tasks(part.type) if part.registry is not None else frozenset()
+        if tasks and serves and not tasks & serves:
+            given = f"{checked.data_loader.type} gives {', '.join(sorted(tasks))}"
+            message = f"{part.type} serves {', '.join(sorted(serves))}, but {given}"
+            yield Problem(raw.origin((*key, "type")), config.key_text((*key, "type")), message)
+
+
+def _inner_problems(raw: RawConfig, checked: Any) -> Iterator[Problem]:
+    """What the classes themselves find wrong between their arguments and the declared data."""
+    spec = declared_spec(checked)
+    for key, part in _placed_parts(checked):
+        problems = part.cls.check(part.args, spec) if isinstance(part.cls, type) and issubclass(part.cls, Checked) else ()
+        for below, message in problems:
+            place = (*key, "args", *config.key_path(below))
+            yield Problem(raw.origin(place), config.key_text(place), message)
+
+
+def _conflicts(raw: RawConfig, checked: Any) -> Iterator[Problem]:
+    logs = [name for switch, name in LOGGERS.items() if getattr(checked.trainer, switch)]
+    for key, message in conflicts(checked, logs):
+        yield Problem(raw.origin(key), config.key_text(key), message)
+
+
+def _wrong_scores(raw: RawConfig, checked: Any) -> Iterator[Problem]:
+    """Scores that two metrics compute, and a monitored score that nothing will compute."""
+    spec = declared_spec(checked)
+    metrics = [part.build(spec) for part in checked.metrics]
+    for key, message in same_scores(metrics):
+        yield Problem(raw.origin(key), config.key_text(key), message)
+    try:
+        Monitor(checked.trainer.monitor).require(score_names(metrics, checked.data_loader.cls.valid_targets))
+    except UserError as error:
+        text = str(error).removeprefix("trainer.monitor: ")
+        yield Problem(raw.origin(("trainer", "monitor")), "trainer.monitor", text)
+
+
+def declared_spec(checked: Any) -> DataSpec:
+    """What the config alone says of the data."""
+    spec: DataSpec = checked.data_loader.cls.declared(checked.data_loader.args)
+    return spec
+
+
+def declared_folds(checked: Any) -> Folds | None:
+    """The folds that a config has."""
+    folds: Folds | None = checked.data_loader.cls.folds(checked.data_loader.args)
+    return folds
+
+
+def score_names(metrics: list[BaseMetric], valid_targets: bool) -> list[str]:
+    """Everything that may be monitored. valid_targets: whether the loss can be computed on validation samples."""
+    losses = ["train/loss", "val/loss"] if valid_targets else ["train/loss"]
+    return [*losses, *(f"val/{name}" for metric in metrics for name in metric.names)]
+
+
+# Building -----------------------------------------------------------------------------------------------------------
+
+
+def build_loader(experiment: Experiment, device: torch.device) -> BaseDataLoader:
+    """The loader; it reads no data yet."""
+    context = RunContext(experiment.config.seed, pin_memory=device.type == "cuda")
+    loader: BaseDataLoader = experiment.config.data_loader.build(context)
+    return loader
+
+
+def build_model(experiment: Experiment, spec: DataSpec, fresh: bool = True) -> BaseModel:
+    """The model with the weights that the config's seed gives. fresh: whether it begins, or a state will be loaded into it."""
+    seed.seed_everything(experiment.config.seed, "weights")
+    arch = experiment.config.arch
+    model: BaseModel = (arch if fresh else _without_pretraining(arch)).build(spec)
+    return model
+
+
+def _without_pretraining(value: Any) -> Any:
+    """A model's part that fetches no weights to begin with: every argument `pretrained`, at whatever depth, is false."""
+    if isinstance(value, Settings):
+        fields = type(value).model_fields
+        changed = {name: False if name == "pretrained" else _without_pretraining(getattr(value, name)) for name in fields}
+        return value.model_copy(update=changed)
+    if isinstance(value, list):
+        return [_without_pretraining(item) for item in value]
+    return {name: _without_pretraining(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def build_loss(experiment: Experiment, spec: DataSpec, model: BaseModel) -> BaseLoss:
+    """The loss for a model, with the parameters that the config's seed gives."""
+    seed.seed_everything(experiment.config.seed, "loss")
+    loss: BaseLoss = experiment.config.loss.build(spec, model.output_spec)
+    return loss
+
+
+def build_inference(experiment: Experiment, spec: DataSpec) -> Inference:
+    """How the config wants predictions made."""
+    chosen = experiment.config.fusion
+    fusion: BaseFusion = chosen.build(spec) if chosen is not None else FUSIONS.classes["MeanFusion"]()
+    return Inference(experiment.config.trainer.precision, [view.build(spec) for view in experiment.config.views], fusion)
+
+
+def build_metrics(experiment: Experiment, spec: DataSpec) -> list[BaseMetric]:
+    """The metrics, in the config's order."""
+    return [part.build(spec) for part in experiment.config.metrics]
+
+
+def metrics_of(values: Sequence[Any], spec: DataSpec) -> list[BaseMetric]:
+    """Metrics from a config's list of them, without the rest of it. Raises UserError where they are none of this project's."""
+    config_model()  # registers them
+    try:
+        return [METRICS.part(value["type"]).model_validate(value).build(spec) for value in values]
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"metrics: not known here ({' '.join(str(error).split())[:100]})") from None
+
+
+def build_submission(experiment: Experiment, spec: DataSpec) -> BaseSubmission | None:
+    """The writer of the competition's file, if there is one."""
+    part = experiment.config.submission
+    return part.build(spec) if part is not None else None
+
+
+def build_trainer(
+    experiment: Experiment, loader: BaseDataLoader, folder: RunFolder, device: torch.device, fresh: bool = True
+) -> BaseTrainer:
+    """Everything that trains. fresh: whether it begins, with the weights that `init_from` names, or will load a state."""
+    settings = experiment.config.trainer
+    set_deterministic(settings.deterministic)
+    spec = loader.spec
+    metadata: dict[str, Any] = {
+        "config": experiment.raw.values,
+        "config_hash": experiment.hash,
+        "split_hash": loader.split_hash,
+        "fingerprint": loader.fingerprint(),
+        "spec": spec.as_json(),
+        "parents": [],  # what the run's first weights came from
+    }
+    model = build_model(experiment, spec, fresh)
+    if experiment.config.budget is not None:
+        require_within(experiment.config.budget, model)
+    if experiment.config.init_from is not None and fresh:
+        metadata["parents"] = [asdict(init_from.initialise(model, experiment.config.init_from))]
+    loss = build_loss(experiment, spec, model)
+    return TRAINERS[settings.type](
+        settings=settings, run_seed=experiment.config.seed, loader=loader, folder=folder, device=device, metadata=metadata,
+        callbacks=build_callbacks(experiment, spec), model=model, loss=loss, metrics=build_metrics(experiment, spec),
+        inference=build_inference(experiment, spec), optimizer=experiment.config.optimizer.build(),
+        scheduler=experiment.config.lr_scheduler and experiment.config.lr_scheduler.build(),
+    )  # type: ignore[call-arg]  # fmt: skip
+
+
+def set_deterministic(wanted: bool) -> None:
+    """Refuse operations that are not reproducible, or allow them again; for the whole process."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not reproducible, and torch refuses
+    torch.use_deterministic_algorithms(wanted)
+
+
+def build_callbacks(experiment: Experiment, spec: DataSpec) -> list[BaseCallback]:
+    """The logs that are always on, those that the config switches on, then its own callbacks."""
+    settings = experiment.config.trainer
+    chosen = [CALLBACKS.classes[name]() for key, name in LOGGERS.items() if getattr(settings, key)]
+    own = [part.build(spec) for part in experiment.config.callbacks]
+    return [ConsoleLogger(settings.verbosity), JsonlLogger(), *chosen, *own]
+
+
+# Loading ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model as a checkpoint holds it, with everything that belongs to it."""
+
+    path: Path
+    experiment: Experiment
+    state: Mapping[str, Any]
+    spec: DataSpec
+    model: BaseModel
+    digest: str  # SHA-256 of the file
+
+    @property
+    def fitted(self) -> dict[str, Any]:
+        """By metric, what was fitted on the validation samples of its run."""
+        return dict(self.state["fitted"])
+
+    @property
+    def exported(self) -> bool:
+        """Whether it is what `python laurel.py export` wrote: it predicts, and has no loss."""
+        return "loss" not in self.state
+
+
+def find_checkpoint(path: Path) -> Path:
+    """A checkpoint file as given, or the best (else the last) one of a run's folder. Raises UserError."""
+    if path.is_dir():
+        found = [path / name for name in (checkpoint.BEST, checkpoint.LAST) if (path / name).exists()]
+        if not found:
+            raise UserError(f"{path}: holds no checkpoint ({checkpoint.BEST} or {checkpoint.LAST})")
+        return found[0]
+    if not path.exists():
+        raise UserError(f"{path}: there is no such checkpoint")
+    return path
+
+
+def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()) -> Loaded:
+    """The model of a checkpoint file, ready to predict: the averaged weights where the run kept an average.
+
+    overrides: `a.b.c=VALUE` changes of its config, e.g. another data folder. Raises UserError.
+    """
+    path = find_checkpoint(path)
+    session, state = exported.unseal(path) if path.suffix == exported.SUFFIX else (None, _read(path))
+    try:
+        raw = config.from_values(state["config"], str(path), overrides)
+        spec = DataSpec.from_json(state["spec"])
+        weights = {} if session is not None else state.get("ema") or state["model"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: is no checkpoint of this project (it lacks {error})") from None
+    experiment = check(raw)
+    if session is not None:
+        ran: ExportedModel = (
+            ExportedModel(session, state, path)
+            if state["decoded"]
+            else UndecodedModel(session, state, path, build_model(experiment, spec, fresh=False))
+        )
+        return Loaded(path, experiment, state, spec, ran.to(device).eval(), files.sha256(path))
+    model = build_model(experiment, spec, fresh=False)
+    load_weights(model, weights, path, partial="exported" in state)
+    layout = torch.channels_last if experiment.config.trainer.channels_last else torch.contiguous_format
+    model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
+    return Loaded(path, experiment, state, spec, model, files.sha256(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A checkpoint's state, checked against its folder's manifest where that knows it."""
+    if path.suffix == exported.PROGRAM:
+        raise UserError(
+            f"{path}: is an exported program, which torch unpickles, so that loading it may execute anything; it is for programs "
+            "of your own: give the checkpoint, or an export as onnx or torch"
+        )
+    return checkpoint.load(path, checkpoint.CheckpointFolder(path.parent).digests(path.name))
+
+
+def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path, partial: bool = False) -> None:
+    """Raise UserError, in one line, where the weights are not those of the model. partial: those for predicting are enough."""
+    own = model.state_dict()
+    rest = {name: own[name] for name in training_only_names(model) if name not in weights} if partial else {}
+    try:
+        model.load_state_dict({**rest, **weights})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: holds the weights of another model ({reason})") from None
+
+
+def training_only_names(model: BaseModel) -> set[str]:
+    """The names of the weights and buffers that predicting does without."""
+    left_out = {id(tensor) for part in model.training_only() for tensor in part.state_dict(keep_vars=True).values()}
+    return {name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) in left_out}

@@ -1,0 +1,96 @@
+"""The keys of a config: one model of everything that is registered, which checks configs and describes them to editors."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import Field, create_model
+
+from base.base_callback import CALLBACKS
+from base.base_data_loader import LOADERS
+from base.base_fusion import FUSIONS
+from base.base_loss import LOSSES
+from base.base_metric import METRICS
+from base.base_model import MODELS
+from base.base_reader import SUBMISSIONS
+from base.base_trainer import TRAINERS
+from base.base_view import VIEWS
+from base.registry import Names, Part, Registry, import_all, union_of
+from trainer.experiment.budget import Budget
+from trainer.experiment.init_from import InitFrom
+from trainer.training.optim import OPTIMIZERS, SCHEDULERS
+from utils.validate import Settings
+
+PACKAGES = ("data_loader", "model", "logger", "trainer")
+
+# Keys of pytorch-template and its descendants, and what stands in their place here.
+REPLACED = {
+    "n_gpu": "leave it out and start the script with torchrun --nproc_per_node=N",
+    "device": "leave it out and use --device",
+    "save_freq": "use trainer.save_period",
+    "verbose": "use trainer.verbosity",
+    "loss_name": 'use loss: {"type": …, "args": …}',
+    "metric": "use metrics, a list",
+    "train_loader": "use data_loader",
+    "valid_data_loader": "use data_loader.args.split",
+    "validation_split": "use data_loader.args.split.valid",
+    "shuffle": "leave it out: training samples are always shuffled; see data_loader.args.sampler",
+    "model": 'use arch: {"type": …, "args": …}',
+    "architecture": 'use arch: {"type": …, "args": …}',
+    "scheduler": "use lr_scheduler",
+    "learning_rate": "use optimizer.args.lr",
+    "max_epochs": "use trainer.epochs",
+    "num_epochs": "use trainer.epochs",
+    "patience": "use trainer.early_stop",
+    "early_stopping": "use trainer.early_stop",
+    "tensorboardX": "use trainer.tensorboard",
+    "amp": 'use trainer.precision: "bf16" or "fp16"',
+    "accumulation_steps": "use trainer.accumulate",
+    "grad_clip": "use trainer.clip_norm",
+    "resume": "use --resume",
+}
+
+
+@cache
+def config_model(among: Names = None) -> type[Settings]:
+    """The model of a whole config, from everything that is registered; also the source of configs/schema.json.
+
+    among: only of the parts of these classes, where no others are needed; None for all.
+    """
+    import_all(*PACKAGES)
+    settings = [cls.Settings for cls in TRAINERS.values()]
+    fields: dict[str, Any] = {
+        "name": (
+            Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")],
+            Field(description="of the experiment: letters, digits, . _ - ; names its folders"),
+        ),
+        "seed": (
+            Annotated[int, Field(ge=0, lt=2**63)],
+            Field(default=0, description="of order, augmentation, dropout and weights"),
+        ),
+        "arch": (MODELS.annotation(among), Field(description="the model")),
+        "data_loader": (LOADERS.annotation(among), Field(description="from files to batches")),
+        "loss": (LOSSES.annotation(among), Field(description="what is minimised")),
+        "metrics": (_list_of(METRICS, among), Field(default=[], description="scores on validation and test")),
+        "optimizer": (OPTIMIZERS.annotation(among), Field(description="what moves the weights")),
+        "lr_scheduler": (SCHEDULERS.annotation(among) | None, Field(default=None, description="what moves the learning rate")),
+        "trainer": (union_of(settings), Field(description="how long, what to watch, when to save")),
+        "callbacks": (_list_of(CALLBACKS, among), Field(default=[], description="beside training")),
+        "views": (
+            _list_of(VIEWS, among),
+            Field(default=[], description="test-time augmentation: looked at beside the plain pictures"),
+        ),
+        "fusion": (
+            FUSIONS.annotation(among) | None,
+            Field(default=None, description="of views and checkpoints; by default their mean"),
+        ),
+        "init_from": (InitFrom | None, Field(default=None, description="weights of another run to begin with")),
+        "budget": (Budget | None, Field(default=None, description="a larger model is not trained")),
+        "submission": (SUBMISSIONS.annotation(among) | None, Field(default=None, description="the file that test.py writes")),
+    }
+    return create_model("Config", __base__=Settings, **fields)
+
+
+def _list_of(registry: Registry[Any], among: Names) -> Any:
+    return list[registry.annotation(among)] if registry.classes else list[Part]  # type: ignore[misc]

@@ -1,0 +1,101 @@
+"""Several runs in order, as one: a config with `"stages"`, each of which may begin with the weights of an earlier one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trainer.experiment import build
+from trainer.experiment.group import Member
+from trainer.experiment.init_from import Selection
+from utils import config
+from utils.config import ConfigError, Problem, RawConfig, did_you_mean
+from utils.validate import Settings, validate
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$")]  # two of them and a hyphen name a run
+
+
+class StageInit(Selection):
+    """The weights that a stage begins with."""
+
+    stage: Name = Field(description="an earlier stage")
+    which: Literal["best", "last"] = Field(default="best", description="which of its checkpoints")
+
+
+class Stage(Settings):
+    """One run of the group."""
+
+    name: Name = Field(description="of the stage; its run is called NAME-STAGE")
+    config: str = Field(description="its config, relative to this file")
+    init_from: StageInit | None = Field(default=None, description="the weights to begin with; default: those of its config")
+
+
+class StagesConfig(Settings):
+    """Stages that `train.py` runs in order. Each is a run of its own."""
+
+    name: Name = Field(description="of the group")
+    stages: Annotated[list[Stage], Field(min_length=1)] = Field(description="in the order in which they run")
+
+
+def is_staged(raw: RawConfig) -> bool:
+    """Whether a config describes stages."""
+    return "stages" in raw.values
+
+
+def members(raw: RawConfig, overrides: list[str], lr: float | None, bs: int | None) -> list[Member]:
+    """The stages, each with its whole config, checked. Raises ConfigError with the problems of all of them.
+
+    overrides: `KEY=VALUE` for every stage, or `STAGE:KEY=VALUE` for one.
+    """
+    stages: StagesConfig = validate(StagesConfig, raw, {})
+    problems = [*_wrong_order(raw, stages), *_wrong_overrides(stages, overrides)]
+    found: list[Member] = []
+    for stage in stages.stages:
+        try:
+            found.append(_member(Path(raw.file).parent, stages.name, stage, overrides, lr, bs))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def _member(folder: Path, group: str, stage: Stage, overrides: list[str], lr: float | None, bs: int | None) -> Member:
+    addressed = map(_addressed, overrides)
+    own = [text for name, text in addressed if name in (None, stage.name)]
+    raw = config.read(folder / stage.config, [*own, f'name="{group}-{stage.name}"'], lr, bs)
+    build.check(raw)
+    init = stage.init_from
+    return Member(stage.name, raw) if init is None else Member(stage.name, raw, init.stage, init.which, init)
+
+
+def _addressed(override: str) -> tuple[str | None, str]:
+    """The stage that an override names, None for all of them, and the override itself."""
+    key = override.partition("=")[0]
+    stage, colon, _ = key.partition(":")
+    return (stage, override[len(stage) + 1 :]) if colon else (None, override)
+
+
+def _wrong_overrides(stages: StagesConfig, overrides: list[str]) -> Iterator[Problem]:
+    names = [stage.name for stage in stages.stages]
+    for text in overrides:
+        name, rest = _addressed(text)
+        if rest.partition("=")[0].strip() == "name":
+            yield Problem("--set", text, "a stage's run is called by its group and its own name; change those in the file")
+        if name is not None and name not in names:
+            yield Problem("--set", text, f"no stage is called {name}{did_you_mean(name, names)}; there are: {', '.join(names)}")
+
+
+def _wrong_order(raw: RawConfig, stages: StagesConfig) -> Iterator[Problem]:
+    """Names given twice, and stages that begin with one that has not run yet."""
+    before: list[str] = []
+    for index, stage in enumerate(stages.stages):
+        if stage.name in before:
+            yield Problem(raw.file, f"stages[{index}].name", f'found "{stage.name}" twice; every stage needs a name of its own')
+        if stage.init_from and stage.init_from.stage not in before:
+            found, there = stage.init_from.stage, ", ".join(before) or "none, this is the first"
+            yield Problem(raw.file, f"stages[{index}].init_from.stage", f'found "{found}"; allowed, an earlier stage: {there}')
+        before.append(stage.name)

@@ -1,0 +1,238 @@
+"""Which learning rate? `python laurel.py find-lr -c CONFIG -o DIR`: the rate rises from step to step until the loss explodes.
+
+The range test of Smith (2017), with a ramp that is exponential. Nothing is kept in `saved/models`: the weights of the sweep are
+spoilt. It writes `lr.csv` (a row for each step), `lr.json` (what is suggested, and why) and `lr.png`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from base.base_callback import BaseCallback
+from utils.errors import UserError, run
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from base.base_trainer import BaseTrainer
+
+MEMORY = 0.9  # of the smoothed loss: about the last ten steps
+EXPLODED = 4.0  # times the lowest smoothed loss above 0
+SETTLED = 10  # steps after which the smoothed loss means something
+MIN_STEPS = 20
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python laurel.py find-lr", description="Look for a learning rate by trying all.")
+    parser.add_argument("-c", "--config", required=True, help="JSON config of a run")
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for lr.csv, lr.json and lr.png")
+    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value")
+    parser.add_argument(
+        "--from", dest="low", metavar="LR", type=float, default=1e-7, help="the first rate (default: %(default)s)"
+    )
+    parser.add_argument("--to", dest="high", metavar="LR", type=float, default=1.0, help="the last rate (default: %(default)s)")
+    parser.add_argument("--steps", metavar="N", type=int, default=200, help="steps in between (default: %(default)s)")
+    return parser.parse_args()
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """Rates from `low` to `high`, each the same multiple of the one before. Raises UserError for a range that is none."""
+
+    low: float
+    high: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not (0 < self.low < self.high <= 1e6):
+            raise UserError(
+                f"--from {self.low:g} --to {self.high:g}: allowed: two rates above 0 and up to 1e6, the first below the second"
+            )
+        if self.steps < MIN_STEPS:
+            raise UserError(f"--steps {self.steps}: allowed: at least {MIN_STEPS}, or there is no curve to look at")
+
+    def rate(self, step: int) -> float:
+        """The rate of a step, counted from 0."""
+        return float(self.low * (self.high / self.low) ** (step / (self.steps - 1)))
+
+
+class SweepOver(Exception):
+    """No step is left to make."""
+
+
+@dataclass
+class Sweep(BaseCallback):
+    """Sets the rate of every step, and remembers what the loss was. Groups keep the ratios of their rates to the config's."""
+
+    ramp: Ramp
+    ratios: list[float]
+    rates: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    smoothed: list[float] = field(default_factory=list)
+    ended: str = "the range is at its end"
+    diverged: float | None = None  # the rate of the step that ended it, if it was not the last
+
+    def on_epoch_start(self, trainer: BaseTrainer) -> None:
+        """The rate of the step that comes."""
+        optimizer: torch.optim.Optimizer = trainer.optimizer  # type: ignore[attr-defined]
+        for group, ratio in zip(optimizer.param_groups, self.ratios, strict=True):
+            group["lr"] = ratio * self.ramp.rate(len(self.rates))
+
+    def on_step(self, trainer: BaseTrainer, losses: Mapping[str, Tensor]) -> None:
+        """Waits for the device: the next rate depends on the loss."""
+        loss = float(losses["loss"]) if losses else math.nan
+        if not math.isfinite(loss):
+            self._end("the loss or its gradient was not finite")
+        self.take(loss)
+        if len(self.smoothed) > SETTLED and self.smoothed[-1] > EXPLODED * min(self.smoothed):
+            self._end(f"the smoothed loss was {EXPLODED:g} times its lowest value")
+        if len(self.rates) == self.ramp.steps:
+            raise SweepOver
+        self.on_epoch_start(trainer)
+
+    def take(self, loss: float) -> None:
+        """One step more. The smoothed loss is an exponential average without its bias to 0 (Kingma and Ba 2015, section 3)."""
+        number = len(self.losses)
+        before = self.smoothed[-1] * (1 - MEMORY**number) if number else 0.0
+        self.rates.append(self.ramp.rate(number))
+        self.losses.append(loss)
+        self.smoothed.append((MEMORY * before + (1 - MEMORY) * loss) / (1 - MEMORY ** (number + 1)))
+
+    def _end(self, reason: str) -> None:
+        self.diverged = self.ramp.rate(len(self.losses))
+        self.ended = f"{reason} at {self.diverged:.2g}"
+        raise SweepOver
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a sweep says; None where it does not."""
+
+    steepest: float | None  # where the smoothed loss falls fastest over the logarithm of the rate
+    tenth: float | None  # of the rate at which training diverged
+    ended: str
+
+    def lines(self) -> list[str]:
+        """For the user."""
+        found = [
+            (self.steepest, "where the smoothed loss falls most steeply"),
+            (self.tenth, "a tenth of the rate at which training diverged"),
+        ]
+        rates = [f"--lr {rate:.2g}: {why}" for rate, why in found if rate is not None]
+        none = "no suggestion: the loss did not fall; begin with a lower --from, or look at lr.png"
+        return [f"the sweep ended because {self.ended}", *(rates or [none])]
+
+
+def suggest(rates: list[float], smoothed: list[float], diverged: float | None, ended: str) -> Suggestion:
+    """What the curve says. rates, smoothed: (n,), the rate and the smoothed loss of every step."""
+    import numpy as np
+
+    first = min(SETTLED, len(rates) // 4)
+    logs, losses = np.log10(rates[first:]), np.array(smoothed[first:])
+    lowest = int(losses.argmin()) if len(losses) else 0
+    if lowest < 2:  # it never fell
+        return Suggestion(None, None, ended)
+    slope = np.gradient(losses[: lowest + 1], logs[: lowest + 1])
+    steepest = float(10 ** logs[int(slope.argmin())])
+    return Suggestion(steepest, diverged / 10 if diverged is not None else None, ended)
+
+
+def sweep(raw: Any, ramp: Ramp, chosen: torch.device) -> Sweep:
+    """Train as the config says but for its rates, from its own first weights, until the loss explodes."""
+    from base.run_folder import RunFolder
+    from trainer.experiment import build
+    from utils import config
+
+    changes = [
+        "lr_scheduler=null",
+        'trainer.nonfinite="skip"',
+        "trainer.save_steps=null",
+        "trainer.ema=null",
+        "callbacks=[]",
+    ]
+    changes += ["trainer.tensorboard=false", "trainer.wandb=false", "trainer.verbosity=0"]
+    experiment = build.check(config.from_values(raw.values, raw.file, changes))
+    loader = build.build_loader(experiment, chosen)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = build.build_trainer(experiment, loader, RunFolder.at(Path(folder)), chosen)
+            rate = experiment.config.optimizer.args.lr
+            made = Sweep(ramp, [each / rate for each in trainer.learning_rates().values()])
+            trainer.callbacks = [made]
+            _train(trainer)
+    finally:
+        loader.close()
+    return made
+
+
+def _train(trainer: BaseTrainer) -> None:
+    """Epoch after epoch, however many it takes."""
+    try:
+        while True:
+            trainer.train_epoch()
+            trainer.progress.epoch, trainer.progress.batch = trainer.progress.epoch + 1, 0
+    except SweepOver:
+        pass
+
+
+def write(made: Sweep, found: Suggestion, folder: Path) -> None:
+    """The curve, the suggestion, and both as a picture. Raises WriteError."""
+    from utils import files
+
+    rows = zip(made.rates, made.losses, made.smoothed, strict=True)
+    text = "".join(f"{rate!r},{loss!r},{smooth!r}\n" for rate, loss, smooth in rows)
+    with files.explaining(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(folder / "lr.csv", f"lr,loss,smoothed\n{text}".encode())
+    files.write_json(folder / "lr.json", {**asdict(found), **asdict(made.ramp), "said": found.lines()})
+    files.write_atomically(folder / "lr.png", lambda file: plot(made, found).savefig(file, format="png", dpi=120))
+
+
+def plot(made: Sweep, found: Suggestion) -> Any:
+    """The losses over the rates, with what is suggested."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(made.rates, made.losses, color="0.8", linewidth=1, label="loss")
+    axes.plot(made.rates, made.smoothed, color="C0", label="smoothed")
+    for rate, colour, name in ((found.steepest, "C1", "steepest descent"), (found.tenth, "C2", "a tenth of the divergence")):
+        if rate is not None:
+            axes.axvline(rate, color=colour, linestyle="--", label=f"{name}: {rate:.2g}")
+    top = EXPLODED * min(made.smoothed) if made.smoothed and min(made.smoothed) > 0 else None
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", ylim=(None, top), title=found.ended)
+    axes.legend()
+    return figure
+
+
+def main() -> int:
+    args = parse()
+    ramp = Ramp(args.low, args.high, args.steps)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            "trainer.runs.find_lr: runs in one process; start it without torchrun (batch_size is that of all processes)"
+        )
+    from trainer.experiment.stages import is_staged
+    from utils import config, device
+
+    if is_staged(config.read(args.config)):
+        raise UserError(f"{args.config}: describes stages, each with rates of its own; give the config of one of them")
+    made = sweep(config.read(args.config, args.set), ramp, device.select(args.device))
+    found = suggest(made.rates, made.smoothed, made.diverged, made.ended)
+    write(made, found, args.output)
+    print(*found.lines(), f"the curve: {args.output / 'lr.png'}, lr.csv, lr.json", sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,221 @@
+"""The folds of a config as runs of one group, and what follows from all of them: `python -m trainer.runs.folds RUN RUN …`.
+
+`train.py --folds` trains them. Folds that were trained by commands of their own, on other machines perhaps, are joined
+here into one group; predictions of what each held out are then those of all training samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from base.base_data_loader import Folds
+from base.run_folder import FINISHED, FOLDS, GROUP, RunFolder
+from base.table import SampleTable
+from trainer.evaluation.predictor import FoldModels
+from trainer.evaluation.shelf import Shelf
+from trainer.evaluation.testing import evaluate
+from trainer.experiment import build, resuming
+from trainer.experiment.build import Experiment
+from trainer.experiment.group import DONE, Group, Member
+from trainer.runs.run import CONFIG
+from utils import config, device
+from utils.config import RawConfig, differences, key_text, show
+from utils.errors import UserError, run
+
+ARGS = ("data_loader", "args")
+# What may differ between the folds of a group beside the fold itself: how they were run, but not for how long.
+_FREE = (resuming.MAY_CHANGE | {"name", "init_from.checkpoint"}) - {
+    "trainer.epochs", "trainer.early_stop", "trainer.validate_every", "trainer.nonfinite",
+}  # fmt: skip
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.runs.folds", description="Join the finished folds of a config.")
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="a run's folder, or that of a group of folds")
+    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse()
+    with Shelf(device.select(args.device), verbosity=2) as shelf:
+        join(args.runs, shelf)
+    return 0
+
+
+# Training -----------------------------------------------------------------------------------------------------------
+
+
+def members(singles: Sequence[Member], folds: str) -> list[Member]:
+    """The runs of every fold, one after the other. singles: those of the config, of one fold; folds: as the option says it.
+
+    Raises UserError where the config has no folds, or not such ones.
+    """
+    numbers = _numbers(folds, {_folds_of(single.raw).number for single in singles})
+    return [_of_fold(single, fold, alone=len(singles) == 1) for fold in numbers for single in singles]
+
+
+def _folds_of(raw: RawConfig) -> Folds:
+    found = build.declared_folds(build.check(raw).config)
+    if found is None:
+        raise UserError(f"--folds: {raw.file}: the config has no folds; give data_loader.args.split a number of them")
+    return found
+
+
+def _numbers(text: str, counts: set[int]) -> list[int]:
+    if len(counts) > 1:
+        raise UserError(f"--folds: the stages have {' and '.join(map(str, sorted(counts)))} folds; allowed: equally many")
+    (count,) = counts
+    if text == "all":
+        return list(range(count))
+    words = [word.strip() for word in text.split(",")]
+    numbers = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) < 10 and int(word) < count]
+    if len(numbers) < len(words) or len(set(numbers)) < len(numbers):
+        allowed = f"all, or different numbers from 0 to {count - 1} with commas between them"
+        raise UserError(f"--folds: found {show(text)}; allowed: {allowed}")
+    return numbers
+
+
+def _of_fold(member: Member, fold: int, alone: bool) -> Member:
+    """The member with its loader, its name and what it begins with set to a fold."""
+    name = f"fold{fold}"
+    raw = replace(member.raw, values=copy.deepcopy(member.raw.values))
+    _set_fold(raw.values, _folds_of(member.raw).key, fold)
+    raw.values["name"] = f"{raw.values['name']}-{name}"
+    build.check(raw)
+    before = None if member.after is None else f"{name}/{member.after}"
+    return replace(member, name=name if alone else f"{name}/{member.name}", raw=raw, after=before)
+
+
+def _set_fold(values: dict[str, Any], key: str, fold: int) -> None:
+    place, steps = values, [*ARGS, *key.split(".")]
+    for step in steps[:-1]:
+        place = place[step]
+    place[steps[-1]] = fold
+
+
+def conclude(group: Group, chosen: torch.device, verbosity: int) -> None:
+    """Where all folds are there, predict what each held out, with scores and their intervals; else say what is missing."""
+    with Shelf(chosen, verbosity=verbosity) as shelf:
+        models = shelf.open([group.folder])
+        assert isinstance(models, FoldModels)
+        if models.missing:
+            rest = ",".join(map(str, models.missing))
+            print(f"still to train: --folds {rest}; then join them: python -m trainer.runs.folds {group.folder} …")
+            return
+        for line in _seen_before(group, models, chosen):
+            print(line)
+        _write(models)
+
+
+def _write(models: FoldModels) -> None:
+    models.require_held_out()
+    models.require_whole()
+    evaluate(models, "valid", models.folder("valid"))
+    print(f"all folds as one: python test.py -r {models.place}")
+
+
+def _seen_before(group: Group, models: FoldModels, chosen: torch.device) -> Iterator[str]:
+    """Warnings where an earlier stage was trained on pictures that its fold holds out: stages may have splits of their own."""
+    for name in (name for name in group.members if name not in group.finals()):
+        experiment = build.check(config.read(group.required_run(name) / CONFIG))
+        folds = build.declared_folds(experiment.config)
+        assert folds is not None, "a member of such a group"
+        trained, held_out = build.build_loader(experiment, chosen).table("train"), models.models[folds.fold].table("valid")
+        seen = len(files_of(trained) & files_of(held_out))
+        if seen:
+            yield f"warning: {name} was trained on {seen:,} pictures that its fold holds out: scores are too good; split alike"
+
+
+def files_of(table: SampleTable) -> set[str]:
+    """The pictures of a table, wherever its paths begin."""
+    return {os.path.abspath(table.root / path) for path in table.paths()}
+
+
+# Joining ------------------------------------------------------------------------------------------------------------
+
+
+def join(paths: Sequence[Path], shelf: Shelf) -> Group:
+    """A group of finished runs. Raises UserError, and makes none, unless they are all folds of one config and its data."""
+    found: dict[int, tuple[Path, Experiment]] = {}
+    for models in [models for path in paths for models in _runs(path)]:
+        experiment = _finished(models)
+        folds = build.declared_folds(experiment.config)
+        if folds is None:
+            raise UserError(f"{models}: its config has no folds; data_loader.args.split names none")
+        if folds.fold in found:
+            raise UserError(f"{models}: is fold {folds.fold}, as {found[folds.fold][0]} is; give each fold once")
+        found[folds.fold] = models, experiment
+    ordered = dict(sorted(found.items()))
+    _require_same(list(ordered.values()))
+    fold, (_, first) = next(iter(ordered.items()))
+    number = _number(first)
+    if missing := [str(other) for other in range(number) if other not in found]:
+        raise UserError(f"{paths[0]}: fold {', '.join(missing)} of {number} is missing; train it, and name it too")
+    save_dir, name = Path(first.config.trainer.save_dir), str(first.config.name).removesuffix(f"-fold{fold}")
+    checkpoints = {other: shelf.checkpoint(models) for other, (models, _) in ordered.items()}
+    _require_one_split(FoldModels(save_dir / "models" / name, checkpoints, []))
+    group = Group.create(save_dir, name, FOLDS, [Member(f"fold{other}", one.raw) for other, (_, one) in ordered.items()])
+    for other, (models, _) in ordered.items():
+        group.record(f"fold{other}", models)
+    print(f"group {group.folder}")
+    _write(FoldModels(group.folder, checkpoints, []))
+    RunFolder.at(group.folder).set_status(DONE)
+    return group
+
+
+def _require_one_split(models: FoldModels) -> None:
+    models.require_held_out()
+    models.require_whole()
+
+
+def _number(experiment: Experiment) -> int:
+    folds = build.declared_folds(experiment.config)
+    assert folds is not None
+    return folds.number
+
+
+def _runs(path: Path) -> list[Path]:
+    """The last run of each fold of a group; any other folder as it is."""
+    if not (path / GROUP).exists():
+        return [path]
+    group = Group(path)
+    if group.kind != FOLDS:
+        raise UserError(f"{path}: is a group of {group.kind}; allowed: runs, and groups of folds")
+    return [group.required_run(name) for name in group.finals()]
+
+
+def _finished(path: Path) -> Experiment:
+    """The config of a run that has come to its end."""
+    if not (path / CONFIG).is_file():
+        raise UserError(f"{path}: is no run's folder ({CONFIG} is not there)")
+    status = RunFolder.at(path).status
+    if status not in FINISHED:
+        raise UserError(f"{path}: is not finished ({status}); go on with it: python train.py -r {path}")
+    return build.check(config.read(path / CONFIG))
+
+
+def _require_same(found: Sequence[tuple[Path, Experiment]]) -> None:
+    """Raise UserError where configs differ in more than the fold, their names, and how they were run."""
+    (first_path, first), *others = found
+    folds = build.declared_folds(first.config)
+    assert folds is not None
+    free = {*_FREE, ".".join((*ARGS, folds.key))}
+    for path, other in others:
+        for key, old, new in differences(resuming.plain(first.config), resuming.plain(other.config)):
+            if not any(key_text(key[:length]) in free for length in range(1, len(key) + 1)):
+                what = f"found {show(new)}, and {show(old)} in {first_path}"
+                raise UserError(f"{path}: {key_text(key)}: {what}; folds of one group differ in nothing but the fold")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,103 @@
+"""Train the runs of a group in order, each an ordinary run, continued as one after any kill."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from base.run_folder import RunFolder
+from logger.lines import say
+from trainer.experiment import build
+from trainer.experiment.group import DONE, Group, Member, groups, plain_selection
+from trainer.runs import run
+from utils import checkpoint, config, distributed
+from utils.config import RawConfig
+from utils.errors import UserError
+
+
+def train(
+    args: argparse.Namespace, name: str, kind: str, members: Sequence[Member], chosen: torch.device,
+    conclude: Callable[[Group], None] = lambda group: None,
+) -> int:  # fmt: skip
+    """Train what is not finished, in order; the exit status of the first that was stopped, else 0.
+
+    conclude: what follows when all are finished, in the main process alone; without it the group is not done.
+    """
+    save_dir = Path(str(build.check(members[0].raw).config.trainer.save_dir))
+    held: list[IO[bytes]] = []  # the group's lock, which the main process has to the end
+    group = Group(distributed.on_main(lambda: _find_or_create(args.resume, save_dir, name, kind, members, held)))
+    say(f"group {group.folder}")
+    for member in members:
+        models = group.run(member.name)
+        if group.finished(member.name):
+            say(f"{member.name}: finished before, {models}")
+            continue
+        say(f"{member.name}:")
+        start = run.load(models) if models is not None and _has_checkpoint(models) else run.Start(None, {}, [])
+        ended = run.train(_with_weights(member, group), start, chosen, partial(group.record, member.name))
+        if status := ended.status or _interrupted(ended, member is members[-1]):
+            return status
+    if distributed.leave():
+        conclude(group)
+        RunFolder.at(group.folder).set_status(DONE)
+    return 0
+
+
+def _interrupted(ended: run.Ended, last: bool) -> int:
+    """The status to exit with where a signal came too late to stop a member, and early enough to stop the next."""
+    signals = distributed.broadcast_object(distributed.gather_objects(ended.signal))
+    return 0 if last else next(filter(None, signals), 0)
+
+
+def _has_checkpoint(models: Path) -> bool:
+    """Whether a run got as far as that; a kill right after it was recorded may have left it nothing."""
+    return distributed.on_main(lambda: any(models.glob("*.pth")))
+
+
+def _find_or_create(
+    resume: str | None, save_dir: Path, name: str, kind: str, members: Sequence[Member], held: list[IO[bytes]]
+) -> Path:
+    """The group to go on with, or a new one; its lock is added to `held`. The main process alone."""
+    group = _to_resume(resume, save_dir, name, members) or Group.create(save_dir, name, kind, members)
+    held.append(group.claim())
+    return group.folder
+
+
+def _to_resume(resume: str | None, save_dir: Path, name: str, members: Sequence[Member]) -> Group | None:
+    """The group named, or the newest of these members that is neither finished nor another process's; None for a new one."""
+    if resume is None:
+        return None
+    if resume not in ("auto", "last"):
+        group = Group(Path(resume))
+        group.require_same(members)
+        return group
+    for folder in reversed(groups(save_dir, name)):
+        try:
+            group = Group(folder)
+            if group.done:
+                continue
+            group.claim().close()
+            group.require_same(members)
+        except UserError as error:
+            say(f"not going on with {folder}: {str(error).splitlines()[0]}")
+            continue
+        return group
+    if resume == "last":
+        raise UserError(f"-r last: there is no unfinished group of this config in {save_dir / 'models' / name}")
+    return None
+
+
+def _with_weights(member: Member, group: Group) -> RawConfig:
+    """The member's config, beginning with the checkpoint of the run that came before it."""
+    if member.after is None or member.selection is None:
+        return member.raw
+    before = group.run(member.after)
+    assert before is not None, "members run in order"
+    path = before / (checkpoint.BEST if member.which == "best" else checkpoint.LAST)
+    init = {"checkpoint": str(path), **plain_selection(member.selection)}
+    return config.from_values({**member.raw.values, "init_from": init}, member.raw.file)

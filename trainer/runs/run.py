@@ -1,0 +1,128 @@
+"""One run from its beginning, new or in the middle, to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from base.base_data_loader import BaseDataLoader
+from base.base_trainer import BaseTrainer
+from base.run_folder import RunFolder
+from logger.lines import say
+from trainer.experiment import build, resuming
+from trainer.experiment.init_from import Report
+from utils import config, distributed, files
+from utils.checkpoint import LAST
+from utils.config import RawConfig
+from utils.errors import RunError, UserError
+
+CONFIG, SOURCE = "config.json", "source.json"
+
+
+class Start(NamedTuple):
+    """Where a run begins: its folder (None for a new one), a checkpoint's state (empty without one), lines for the user."""
+
+    folder: RunFolder | None
+    state: dict[str, Any]
+    notes: list[str]
+
+
+class Ended(NamedTuple):
+    """How a run ended: its exit status, and that of the signal that this process received, if it did."""
+
+    status: int
+    signal: int | None
+
+
+def load(path: Path) -> Start:
+    """The run, the checkpoint named or the newest whole one, and a warning where others are damaged.
+
+    From a checkpoint that is not known to be the newest of a run's folder a new run begins, with a best of its own: the
+    folder would hold two histories.
+    """
+    folder = run_of(path)
+    if path.is_dir():
+        _, state, warnings = folder.checkpoints.load_newest()
+        return Start(folder, state, warnings)
+    state = folder.checkpoints.load(path.name)
+    newest = path.name == LAST or folder.checkpoints.newest_step() == state["progress"]["step"]
+    if newest and (folder.models / CONFIG).exists():
+        return Start(folder, state, [])
+    return Start(None, state, [f"a new run: {path} is not the newest checkpoint of a run; what is beside it stays as it is"])
+
+
+def run_of(path: Path) -> RunFolder:
+    """The run that a folder of models, or a checkpoint in one, belongs to."""
+    return RunFolder.at(path if path.is_dir() else path.parent)
+
+
+def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable[[Path], None] = lambda models: None) -> Ended:
+    """One run, from where it begins to its end or a signal. on_begin: is told the run's models folder."""
+    experiment = build.check(raw)
+    loader = build.build_loader(experiment, chosen)
+    if start.state:
+        stored = build.check(config.from_values(start.state["config"], raw.file))
+        resuming.require_resumable(stored.config, experiment.config, raw.file)
+        _require_same_data(start.state, loader, raw.file)
+    settings = experiment.config.trainer
+    lines = [*start.notes, *loader.report()]  # reads the data: what is wrong with them leaves no folder
+    folder = start.folder.claim() if start.folder else RunFolder.create(Path(settings.save_dir), experiment.config.name)
+    on_begin(folder.models)
+    trainer = _trainer(experiment, loader, folder, chosen, start)
+    if settings.verbosity > 0:
+        say(*lines, *(line for parent in trainer.metadata["parents"] for line in Report(**parent).lines()))
+    if distributed.is_main():
+        files.write_json(folder.models / CONFIG, experiment.raw.values)
+        files.write_json(folder.models / SOURCE, {"split_hash": loader.split_hash, **loader.source()})
+    return Ended(_fit(trainer), trainer.stop.exit_status if trainer.stop.received else None)
+
+
+def _trainer(
+    experiment: build.Experiment, loader: BaseDataLoader, folder: RunFolder, chosen: torch.device, start: Start
+) -> BaseTrainer:
+    """The trainer where the run begins. The checkpoint's state is forgotten then: it would take memory to the end."""
+    try:
+        trainer = build.build_trainer(experiment, loader, folder, chosen, fresh=not start.state)
+    except UserError:
+        folder.discard()
+        raise
+    if start.state:
+        trainer.load_state_dict(start.state)
+        start.state.clear()
+    if start.folder is None:
+        trainer.monitor.forget()
+    return trainer
+
+
+def _fit(trainer: BaseTrainer) -> int:
+    """The exit status. Raises RunError, one line that names the operation, where `deterministic` forbids one."""
+    try:
+        return trainer.fit()
+    except RuntimeError as error:
+        operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+        if not found:
+            raise
+        raise RunError(
+            f"trainer.deterministic: the operation {operation.split()[-1]} is not reproducible on this device, and is refused; "
+            "choose a part that does without it, or set trainer.deterministic to false"
+        ) from error
+
+
+def _require_same_data(state: dict[str, Any], loader: BaseDataLoader, file: str) -> None:
+    stored, found = state["split_hash"], loader.split_hash
+    if stored != found:
+        raise UserError(
+            f"{file}: data_loader: the samples or their split are not those of the checkpoint ({stored[:8]}, now "
+            f"{found[:8]}); the data have changed: bring them back, or start a new run without -r"
+        )
+    before, now = state.get("fingerprint", {}), loader.fingerprint()
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key, "nothing")[:8], now.get(key, "nothing")[:8]
+        if old != new:
+            raise UserError(
+                f"{file}: {key}: what its file says is not what the checkpoint was trained with ({old}, now {new}); "
+                "bring it back, or start a new run without -r"
+            )

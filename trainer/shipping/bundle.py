@@ -1,0 +1,143 @@
+"""Pack what a competition wants handed in: `python -m trainer.shipping.bundle -r CKPT`.
+
+A zip with the code, the config, the weights, the exact packages, the SHA-256 of every file, and `rebuild.py`, which makes
+the submission anew from the data. The same inputs give the same zip, byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import subprocess
+import tempfile
+import zipfile
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.shipping import rebuild
+from utils import files
+from utils.errors import UserError, run
+
+if TYPE_CHECKING:
+    from trainer.experiment.build import Loaded
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = "submission"  # of the bundle: what is no code
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can name
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.shipping.bundle", description=__doc__.splitlines()[0])
+    parser.add_argument("-r", "--resume", metavar="CKPT", action="append", required=True,
+                        help="checkpoint, exported model, or the folder of a run or of stages; repeat to average")  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE.zip", help="default: bundle.zip in the run's log")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value, as for test.py")
+    return parser.parse_args()
+
+
+def main() -> int:
+    return run_bundle(parse())
+
+
+def run_bundle(args: argparse.Namespace) -> int:
+    """Make the submission, and pack it with all that it takes to make it again."""
+    import torch
+
+    from base.run_folder import RunFolder
+    from trainer.experiment import build
+    from trainer.experiment.group import final_run
+
+    paths = [final_run(Path(path)) for path in args.resume]
+    models = [build.load_model(path, torch.device("cpu"), tuple(args.set)) for path in paths]
+    path = Path(args.output) if args.output else RunFolder.at(models[0].path.parent).log / "bundle.zip"
+    contents = code()
+    checkpoints = {f"{FOLDER}/checkpoint-{number}{one.path.suffix}": one for number, one in enumerate(models, 1)}
+    contents |= {name: one.path.read_bytes() for name, one in checkpoints.items()}
+    contents |= {f"{FOLDER}/config-{number}.json": _json(one.experiment.raw.values) for number, one in enumerate(models, 1)}
+    contents[f"{FOLDER}/requirements.lock"] = "".join(f"{line}\n" for line in packages()).encode()
+    contents["rebuild.py"] = Path(rebuild.__file__).read_bytes()
+    submission = _submission(models, paths, args.set)
+    if submission is not None:
+        contents[f"{FOLDER}/{submission[0]}"] = submission[1]
+    contents[rebuild.ABOUT] = _json(_about(checkpoints, submission))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"-o {path}: cannot be written ({error.strerror}); choose another") from None
+    files.write_bytes(path, packed(contents))
+    print(f"{path}: {len(contents) + 1:,} files, {path.stat().st_size / 1e6:,.1f} MB; unpacked: python rebuild.py DATA")
+    return 0
+
+
+def code() -> dict[str, bytes]:
+    """Name -> content of every file that git has. Raises UserError where the project is in no git repository."""
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        raise UserError(f"{ROOT}: is no git repository, so what belongs to the project is not known; git init, git add") from None
+    names = [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    return {name: (ROOT / name).read_bytes() for name in names}
+
+
+def packages() -> list[str]:
+    """`name==version` of every package that is installed."""
+    return sorted({f"{found.metadata['Name']}=={found.version}" for found in distributions()}, key=str.lower)
+
+
+def packed(contents: dict[str, bytes]) -> bytes:
+    """The zip, in order of name and without times, and in it the SHA-256 of every file."""
+    sums = "".join(f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in sorted(contents))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in sorted({**contents, rebuild.SUMS: sums.encode()}.items()):
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _submission(models: list[Loaded], paths: list[Path], overrides: list[str]) -> tuple[str, bytes] | None:
+    """The submission's file name and content, as test.py makes it; None where the config has none, or the data are not there."""
+    from trainer.evaluation.testing import run_test
+
+    part = models[0].experiment.config.submission
+    if part is None:
+        print("the config has no submission; rebuild.py will predict only")
+        return None
+    name = part.build(models[0].spec).file_name
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"resume": paths, "set": overrides, "output": folder, "split": "test", "device": "cpu"}
+        try:
+            run_test(argparse.Namespace(**given, save_dir="saved", verbosity=0))
+        except UserError as error:
+            print(f"no submission is packed: {str(error).splitlines()[0]}")
+            return None
+        return name, (Path(folder) / name).read_bytes()
+
+
+def _about(checkpoints: dict[str, Loaded], submission: tuple[str, bytes] | None) -> dict[str, Any]:
+    made = {"file": submission[0], "sha256": hashlib.sha256(submission[1]).hexdigest()} if submission is not None else None
+    first = next(iter(checkpoints.values()))
+    return {
+        "checkpoints": list(checkpoints),
+        "submission": made,
+        "commit": _commit(),
+        "runs": [one.path.absolute().parent.name for one in checkpoints.values()],
+        **{key: first.state.get(key) for key in ("config_hash", "split_hash", "parents", "scores")},
+    }
+
+
+def _commit() -> str:
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,211 @@
+"""What an exported model says of itself: to programs in the file, to readers in a card of JSON and Markdown beside it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from base.base_data_loader import BaseDataLoader
+from base.bootstrap import Interval
+from base.predictions import Predictions
+from base.run_folder import RunFolder
+from base.table import SampleTable
+from model.exporting.convert import Graph
+from trainer.evaluation.intervals import intervals
+from trainer.experiment import build
+from trainer.experiment.budget import inference_size
+from trainer.experiment.build import Loaded
+from trainer.shipping import parity
+from trainer.shipping.parity import Golden, Parity, Run
+from trainer.training.predict import predict
+from utils import files
+from utils.errors import UserError
+
+PREDICTED = 5000  # validation samples that are predicted for the card's sake, on the CPU; more are left to test.py
+WARM_UP, TIMED = 5, 50  # predictions of one picture
+KEPT = ("config_hash", "split_hash", "parents", "scores", "fingerprint")  # of a checkpoint
+
+
+def metadata(loaded: Loaded, graph: Graph, preprocessing: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """What the file carries: all that a program needs to make predictions of pictures, and to say where they come from."""
+    return {
+        "name": loaded.experiment.config.name,
+        "config": loaded.experiment.raw.values,
+        **{key: loaded.state.get(key) for key in KEPT},
+        "checkpoint": {"file": loaded.path.name, "run": loaded.path.absolute().parent.name, "sha256": loaded.digest},
+        "spec": loaded.spec.as_json(),
+        "classes": loaded.spec.classes,
+        "fitted": loaded.fitted,
+        "kind": kind,
+        "outputs": graph.names,
+        "decoded": graph.decoded,
+        "preprocessing": {**preprocessing, "size": list(graph.size), "normalisation": _normalisation(loaded)},
+        "licence": licences(loaded),
+    }
+
+
+def licences(loaded: Loaded) -> list[str]:
+    """What is known of the rights in the weights: of the network's source, and of the weights that training began with."""
+    notes = ["Code: MIT, see LICENSE.", "Training data: their own terms hold for what is learned from them."]
+    for part in loaded.model.modules():
+        about = getattr(part, "pretrained_cfg", None)  # of timm's networks
+        if about is None:
+            continue
+        name, tag, terms, origin = (about.get(key) for key in ("architecture", "tag", "license", "origin_url"))
+        notes.append(f"Network: {name} of timm, Apache-2.0.")
+        if _pretrained(loaded.state["config"].get("arch")):
+            notes.append(f"First weights: {name}.{tag}, {terms or 'terms not recorded'} ({origin or 'timm'}).")
+    return notes
+
+
+def scores(loaded: Loaded, loader: BaseDataLoader) -> dict[str, Any]:
+    """The checkpoint's scores, and the ends of their intervals as `NAME/low` and `NAME/high`.
+
+    They come from the predictions for validation that `test.py` left; where there are none, from new ones, unless those
+    would take long, or the data are not there.
+    """
+    found = dict(loaded.state.get("scores") or {})
+    ends: dict[str, Interval] = {}
+    try:
+        predictions, table = _validation(loaded, loader)
+        for metric in parity.with_fitted(build.build_metrics(loaded.experiment, loaded.spec), loaded.fitted):
+            ends |= intervals(metric, predictions, table, loader.group)
+    except UserError as error:
+        print(f"no intervals of the scores: {str(error).splitlines()[0]}")
+    known = {f"val/{name}": interval for name, interval in ends.items() if f"val/{name}" in found}
+    return found | {f"{name}/{end}": value for name, both in known.items() for end, value in both._asdict().items()}
+
+
+def _validation(loaded: Loaded, loader: BaseDataLoader) -> tuple[Predictions, SampleTable]:
+    """Predictions of the checkpoint for its validation samples, and those. Raises UserError."""
+    left = RunFolder.at(loaded.path.parent).log / f"valid-{loaded.path.stem}" / "predictions.parquet"
+    if left.exists():
+        predictions, manifest = Predictions.read(left)
+        made_by = [one["sha256"] for one in manifest["checkpoints"]]
+        if made_by == [loaded.digest] and manifest["config_hash"] == loaded.experiment.hash:
+            return predictions, SampleTable.read(left.with_name("samples.parquet"))
+    table = loader.table("valid")
+    if loaded.state["split_hash"] != loader.split_hash:
+        raise UserError("the validation samples are not those of the checkpoint")
+    if len(table) > PREDICTED:
+        raise UserError(f"{len(table):,} samples are to be predicted; run python test.py -r {loaded.path} --split valid before")
+    inference = build.build_inference(loaded.experiment, loaded.spec)
+    found, _ = predict(loaded.model, loader, "valid", torch.device("cpu"), inference)
+    assert found is not None
+    return found, table
+
+
+def latency(runs: Mapping[str, Run], pictures: Tensor) -> dict[str, dict[str, float]]:
+    """By name, the milliseconds for one picture: the median and the 95th percentile.
+
+    They take turns, so that whatever else the machine does meets all of them.
+    """
+    picture, taken = pictures[:1], {name: list[float]() for name in runs}
+    with torch.inference_mode():
+        for number, (name, run) in product(range(WARM_UP + TIMED), runs.items()):
+            start = time.perf_counter()
+            run(picture)
+            if number >= WARM_UP:
+                taken[name].append(1000 * (time.perf_counter() - start))
+    return {name: {f"p{q}_ms": float(np.percentile(values, q)) for q in (50, 95)} for name, values in taken.items()}
+
+
+def write(
+    path: Path, loaded: Loaded, about: Mapping[str, Any], agreed: Parity, timed: Mapping[str, Mapping[str, float]], shown: Golden
+) -> Path:
+    """The card beside the exported file, as `.card.json` and `.card.md`; the path of the second."""
+    size, budget = inference_size(loaded.model), loaded.experiment.config.budget
+    data = about["config"]["data_loader"]
+    values = {
+        "file": path.name,
+        "sha256": files.sha256(path),
+        "megabytes": path.stat().st_size / 1e6,
+        "parameters": size.params,
+        "budget": budget.model_dump() if budget is not None else None,
+        "data": {
+            "folder": str(data["args"].get("data_dir", "")),
+            "hash": files.hash_json(data),
+            "samples": loaded.spec.counts,
+        },
+        **{key: value for key, value in about.items() if key not in ("config", "spec")},
+        "parity": asdict(agreed),
+        "latency": {"machine": _machine(), "threads": torch.get_num_threads(), "size": list(shown.size), **timed},
+    }
+    files.write_json(path.with_name(f"{path.name}.card.json"), values)
+    markdown = path.with_name(f"{path.name}.card.md")
+    files.write_bytes(markdown, "\n".join(_markdown(values)).encode())
+    return markdown
+
+
+def text(about: Mapping[str, Any]) -> str:
+    """The metadata as JSON."""
+    return json.dumps(about, ensure_ascii=False, allow_nan=False)
+
+
+def _markdown(values: Mapping[str, Any]) -> Iterator[str]:
+    yield f"# {values['name']} ({values['kind']})\n"
+    yield from _table("File", {key: values[key] for key in ("file", "sha256", "megabytes", "parameters", "budget")})
+    yield from _table("Trained", {key: values[key] for key in ("data", *KEPT[:3], "checkpoint")})
+    yield from _table("Takes", values["preprocessing"])
+    yield from _table("Gives", {key: values[key] for key in ("outputs", "classes", "fitted")})
+    yield from _table("Scores", _with_intervals(values["scores"] or {}))
+    yield from _table("Agreement with the original", values["parity"])
+    yield from _table("Time for one picture", values["latency"])
+    yield "## Licence\n"
+    yield from (f"- {note}" for note in values["licence"])
+    yield ""
+
+
+def _table(title: str, rows: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## {title}\n\n| | |\n|---|---|"
+    yield from (f"| {name} | {_shown(value)} |" for name, value in rows.items())
+    yield ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, dict | list):
+        found = json.dumps(value, ensure_ascii=False)
+        return f"`{found[:400]}{'…' if len(found) > 400 else ''}`".replace("|", "\\|")
+    return "not known" if value is None else str(value).replace("|", "\\|")
+
+
+def _with_intervals(scores: Mapping[str, Any]) -> dict[str, str]:
+    """The scores; `x/low` and `x/high`, where a metric gives them, are the ends of the interval of `x`."""
+    ends = [name for name in scores if name.rpartition("/")[2] in ("low", "high")]
+    shown = {}
+    for name in (name for name in scores if name not in ends):
+        low, high = scores.get(f"{name}/low"), scores.get(f"{name}/high")
+        interval = f" (95 % interval {_shown(low)} to {_shown(high)})" if low is not None and high is not None else ""
+        shown[name] = _shown(scores[name]) + interval
+    return shown
+
+
+def _normalisation(loaded: Loaded) -> dict[str, Any]:
+    """What the model does first, with pictures in the 0..255 scale."""
+    mean, std = (getattr(loaded.model, name).flatten().tolist() for name in ("mean", "std"))
+    return {"where": "in the model", "mean": mean, "std": std}
+
+
+def _pretrained(value: Any) -> bool:
+    """Whether a part's arguments, or those of one within it, ask for trained weights."""
+    if isinstance(value, dict):
+        return bool(value.get("pretrained")) or any(map(_pretrained, value.values()))
+    return False
+
+
+def _machine() -> str:
+    return f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"

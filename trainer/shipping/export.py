@@ -1,0 +1,149 @@
+"""What `python laurel.py export` does: convert, let the result prove that it agrees with the original, write it with its card."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from base.contracts import Prediction
+from base.run_folder import RunFolder
+from model.exporting import convert, exported
+from model.exporting.convert import Graph
+from trainer.experiment import build, group
+from trainer.experiment.build import Loaded
+from trainer.shipping import card, parity
+from trainer.shipping.parity import Golden, Limits, Run
+from utils import checkpoint, files
+from utils.errors import UserError
+
+SUFFIXES = {"onnx": exported.SUFFIX, "torch": ".pth", "exported-program": exported.PROGRAM}
+KINDS = {"onnx": ("fp32", "fp16", "int8"), "torch": ("fp32", "fp16"), "exported-program": ("fp32",)}
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An exported model that has yet to prove itself: how it runs, and what puts it into the file."""
+
+    run: Run
+    write: Callable[[Path], None]
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Export one checkpoint; nothing is written where the result disagrees with it."""
+    kind = "int8" if args.int8 else "fp16" if args.half else "fp32"
+    if kind not in KINDS[args.format]:
+        raise UserError(f"--format {args.format}: cannot be written in {kind}; allowed: {', '.join(KINDS[args.format])}")
+    if args.samples < 1 or not 0 <= (args.allow or 0) <= 1:
+        raise UserError("--samples must be at least 1, and --allow a share from 0 to 1")
+    loaded = build.load_model(group.final_run(Path(args.resume)), CPU, tuple(args.set))
+    if loaded.exported:
+        raise UserError(f"{loaded.path}: is an exported model; export the checkpoint that it was made from")
+    size = input_size(loaded)
+    loader = build.build_loader(loaded.experiment, CPU)
+    shown = parity.golden(loader, size, args.samples)
+    graph = Graph(loaded.model.to(memory_format=torch.contiguous_format), size)
+    about = card.metadata(loaded, graph, loader.preprocessing(), kind)
+    # Ranges are fitted on other pictures than those that the result then has to prove itself on.
+    calibration = parity.golden(loader, size, args.samples, "train") if kind == "int8" else None
+    if calibration is not None:
+        about["calibration"] = f"{len(calibration.pictures)} pictures ({calibration.source})"
+    made = candidate(args.format, kind, loaded, graph, calibration, about)
+    path = _path(Path(args.output) if args.output else RunFolder.at(loaded.path.parent).exported, loaded, args.format, kind)
+    found = compare(loaded, graph, shown, made.run)
+    limits = parity.LIMITS[kind]
+    found.require(limits if args.allow is None else Limits(limits.numbers, args.allow), str(path))
+    made.write(path)
+    timed = card.latency({"torch": graph, path.name: made.run}, shown.pictures)
+    about["scores"] = card.scores(loaded, loader)
+    written = card.write(path, loaded, about, found, timed, shown)
+    print(f"{path}: {path.stat().st_size / 1e6:,.2f} MB; {found.line()}")
+    print("\n".join(f"{name:>24}  {one['p50_ms']:.2f} ms, p95 {one['p95_ms']:.2f} ms a picture" for name, one in timed.items()))
+    print(f"model card: {written}")
+    return 0
+
+
+def input_size(loaded: Loaded) -> tuple[int, int]:
+    """Height and width of the pictures that the model takes. Raises UserError where they differ."""
+    size = build.declared_spec(loaded.experiment.config).image_size or loaded.spec.image_size
+    if size is None:
+        raise UserError(
+            f"{loaded.path}: its pictures are of different sizes, and an exported model takes one size; "
+            "change data_loader.args with --set so that evaluation puts all into the same frame"
+        )
+    return size
+
+
+def _path(folder: Path, loaded: Loaded, form: str, kind: str) -> Path:
+    """`DIR/NAME.onnx`, with the kind of its numbers in the name where they are not float32."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"-o {folder}: cannot be made ({error.strerror}); choose another") from None
+    suffix = "" if kind == "fp32" else f"-{kind}"
+    return folder / f"{loaded.experiment.config.name}{suffix}{SUFFIXES[form]}"
+
+
+def compare(loaded: Loaded, graph: Graph, shown: Golden, run: Run) -> parity.Parity:
+    """How far an exported model is from the graph of its checkpoint, on the golden pictures."""
+    expected, found = parity.outputs(graph, shown.pictures), parity.outputs(run, shown.pictures)
+    metrics = build.build_metrics(loaded.experiment, loaded.spec)
+
+    def decode(values: Sequence[Tensor]) -> Prediction:
+        named = dict(zip(graph.names, values, strict=True))
+        return named if graph.decoded else loaded.model.decode(named)
+
+    return parity.compare(shown, expected, found, decode, metrics, loaded.fitted)
+
+
+# The formats ----------------------------------------------------------------------------------------------------------
+
+
+def candidate(form: str, kind: str, loaded: Loaded, graph: Graph, calibration: Golden | None, about: dict[str, Any]) -> Candidate:
+    """The checkpoint in a format and a kind of numbers (KINDS), not written yet.
+
+    calibration: what the ranges of int8 are measured on, None for other kinds. about: what the file says of itself.
+    """
+    if form == "onnx":
+        return _onnx(kind, graph, calibration, about)
+    return _checkpoint(kind, loaded, graph.size, about) if form == "torch" else _program(graph, about)
+
+
+def _onnx(kind: str, graph: Graph, calibration: Golden | None, about: dict[str, Any]) -> Candidate:
+    proto = convert.to_onnx(graph)
+    if kind == "fp16":
+        proto = convert.to_half(proto)
+    if calibration is not None:
+        proto = convert.to_int8(proto, calibration.pictures.numpy())
+    content = exported.seal(proto, about)
+    session = exported.start(content, "the exported model")
+
+    def run(image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(map(torch.from_numpy, session.run(None, {convert.INPUT: image.numpy()})))
+
+    return Candidate(run, lambda path: files.write_bytes(path, content))
+
+
+def _program(graph: Graph, about: dict[str, Any]) -> Candidate:
+    program = convert.to_program(graph)
+    content = convert.program_bytes(program, {"laurel.json": card.text(about)})
+    return Candidate(program.module(), lambda path: files.write_bytes(path, content))
+
+
+def _checkpoint(kind: str, loaded: Loaded, size: tuple[int, int], about: dict[str, Any]) -> Candidate:
+    """A checkpoint with the weights that predicting needs: no optimiser, no average beside them, no parts of training."""
+    left_out = build.training_only_names(loaded.model)
+    weights = {name: value for name, value in loaded.model.state_dict().items() if name not in left_out}
+    if kind == "fp16":
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    model = build.build_model(loaded.experiment, loaded.spec, fresh=False)
+    build.load_weights(model, weights, loaded.path, partial=True)
+    state = {**about, "exported": kind, "progress": loaded.state["progress"], "model": weights}
+    graph = Graph(model, size)
+    return Candidate(graph, lambda path: checkpoint.CheckpointFolder(path.parent).save(state, [path.name]))
