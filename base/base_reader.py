@@ -29,6 +29,10 @@ class BaseReader(ABC):
         """The columns that the table will have, where the arguments alone say so; None where only the files do."""
         return None
 
+    def delegate(self, data_dir: Path) -> BaseReader:
+        """Return the reader that reads in this one's place; itself by default."""
+        return self
+
 
 class Verdict(NamedTuple):
     """What there is to say of a file before it is handed in."""

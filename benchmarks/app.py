@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from base.table import SampleTable
-from data_loader.synthetic.writers import write_masks
+from data_loader.attributes.synthetic import write_masks
 from tests.app_world import LABELS, learning, probabilities, write_result, write_run
 from tests.browser.conftest import CHROMIUM, Person
 from tests.helpers import ROOT

@@ -28,7 +28,7 @@ from base.predictions import Predictions
 from base.verification.pairs import pairs_of
 from benchmarks.held import Held
 from benchmarks.pairs import line, seconds, speed_ratio
-from data_loader.synthetic.writers import write_verify
+from data_loader.verification.synthetic import write_verify
 from trainer.experiment import build
 from trainer.experiment.build import Experiment
 from trainer.training.predict import predict

@@ -223,7 +223,7 @@ def whole_runs(
     number: int, workers: list[int], numbers: tuple[int, ...], write: Callable[[Path, int, int], Path] = write_config,
     more: tuple[str, ...] = (),
 ) -> bool:  # fmt: skip
-    from data_loader.synthetic.writers import write_masks
+    from data_loader.attributes.synthetic import write_masks
 
     held = []
     for count in workers:

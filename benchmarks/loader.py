@@ -25,8 +25,8 @@ from torchvision.transforms import v2
 from base.base_data_loader import BaseDataLoader
 from base.contracts import RunContext
 from benchmarks.pairs import line, seconds, speed_ratio
+from data_loader.attributes.synthetic import write_masks
 from data_loader.prepare.section import build_loader
-from data_loader.synthetic.writers import write_masks
 from utils import config
 
 CONFIG = Path(__file__).parents[1] / "configs" / "masks.json"

@@ -21,7 +21,9 @@ import torch
 from base.predictions import Predictions
 from base.run_folder import FOLDS, GROUP, OUT_OF_FOLD, RunFolder
 from base.table import SampleTable
-from data_loader.synthetic.writers import write_drivers, write_masks, write_verify
+from data_loader.attributes.synthetic import write_masks
+from data_loader.detection.synthetic import write_drivers
+from data_loader.verification.synthetic import write_verify
 from tests.helpers import ROOT
 from utils import config, files
 
@@ -247,7 +249,7 @@ def write_world(folder: Path) -> Path:
     data.mkdir(parents=True)
     write_masks(data / "masks", people=40, eval_people=12, seed=3, size=(96, 72))
     _write_twin(data / "masks/train/images")
-    write_verify(data / "faces", identities=60, shots=4, pairs=160, seed=3, size=(96, 96))
+    write_verify(data / "faces", people=60, shots=4, pairs=160, seed=3, size=(96, 96))
     write_drivers(data / "drivers", images=40, test_images=1, seed=3, size=(180, 240))
     masks_run(saved, data / "masks", EARLIER, seed=1)
     masks_run(saved, data / "masks")

@@ -14,7 +14,7 @@ from tests.helpers import write_config
 @pytest.fixture(scope="session")
 def masks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """16 people to train and validate on and 4 to predict, 32 x 32 pixels; not to be changed."""
-    from data_loader.synthetic.writers import write_masks
+    from data_loader.attributes.synthetic import write_masks
 
     folder = tmp_path_factory.mktemp("data") / "masks"
     write_masks(folder, people=16, eval_people=4, seed=1, size=(32, 32))
@@ -24,10 +24,10 @@ def masks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def verify_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """12 people of 6 faces to train on, 12 pairs of 3 others to validate on and to predict, 32 x 32 pixels; not to be changed."""
-    from data_loader.synthetic.writers import write_verify
+    from data_loader.verification.synthetic import write_verify
 
     folder = tmp_path_factory.mktemp("data") / "verify"
-    write_verify(folder, identities=12, shots=6, pairs=12, seed=1, size=(32, 32))
+    write_verify(folder, people=12, shots=6, pairs=12, seed=1, size=(32, 32))
     return folder
 
 

@@ -25,7 +25,7 @@ from data_loader.batches.samplers import ShuffleSampler
 from data_loader.batches.stream import BatchKey
 from data_loader.detection import subset
 from data_loader.detection.formats.found import repairs
-from data_loader.detection.formats.object_reader import ReadsObjects
+from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.detection.mosaic import Mosaic, visible
 from data_loader.detection.subset import Rule
 from data_loader.image_loader import ImageLoader
@@ -168,9 +168,10 @@ class DetectionLoader(ImageLoader):
     # Samples ------------------------------------------------------------------------------------------------------
 
     def read_table(self, reader: BaseReader) -> SampleTable:
-        """What a reader finds; objects of other classes are its to refuse, since it knows the lines they are on."""
+        """Return what a reader reads; it refuses objects of other classes itself, since it knows the lines they are on."""
+        reader = reader.delegate(self.data_dir)
         return (
-            reader.read_objects(self.data_dir, self.classes) if isinstance(reader, ReadsObjects) else reader.read(self.data_dir)
+            reader.read_objects(self.data_dir, self.classes) if isinstance(reader, ObjectReader) else reader.read(self.data_dir)
         )
 
     def samples(self) -> tuple[SampleTable, list[str]]:

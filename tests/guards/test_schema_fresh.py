@@ -33,9 +33,8 @@ def test_the_generated_file_is_fresh(path: Path, texts: dict[Path, str]) -> None
 
 
 def test_generating_twice_in_another_process_gives_the_same(texts: dict[Path, str]) -> None:
-    code = (
-        "from trainer import schema; from utils import files; print([files.hash_json(text) for text in schema.texts().values()])"
-    )
+    hashes = "[files.hash_json(text) for text in schema.texts().values()]"
+    code = f"from trainer.experiment import schema; from utils import files; print({hashes})"
     printed = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout

@@ -10,7 +10,8 @@ import cv2
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from data_loader.synthetic.writers import write_drivers, write_verify
+from data_loader.detection.synthetic import write_drivers
+from data_loader.verification.synthetic import write_verify
 from inspection import results
 from inspection.runs import Run
 from tests.helpers import ROOT, run, run_folders
@@ -42,7 +43,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if name == "drivers_balanced":
         write_drivers(folder / "data", images=16, test_images=2, seed=1, size=(96, 128))
     else:
-        write_verify(folder / "data", identities=16, shots=3, pairs=12, seed=1, size=(32, 32))
+        write_verify(folder / "data", people=16, shots=3, pairs=12, seed=1, size=(32, 32))
     changed = {"extends": str(ROOT / "configs" / f"{name}.json"), "name": name, **json.loads(json.dumps(SMALL[name]))}
     changed["data_loader"]["args"] |= {"data_dir": str(folder / "data"), "num_workers": 0}
     changed["trainer"] = {

@@ -52,7 +52,7 @@ def test_a_finished_run_goes_on_for_more_epochs(tiny_config, tmp_path):
 
 
 def test_other_data_are_refused(tiny_config, tmp_path):
-    from data_loader.synthetic.writers import write_masks
+    from data_loader.attributes.synthetic import write_masks
 
     train(tiny_config(), ask=Ask(1))
     (models,) = run_folders(tmp_path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data_loader.synthetic.writers import write_masks
+from data_loader.attributes.synthetic import write_masks
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -195,7 +195,7 @@ def test_a_pickle_that_would_run_a_program_is_refused_and_runs_none(tiny_config,
 
 
 def test_a_checkpoint_of_other_data_is_not_scored_on_validation(copied, tmp_path):
-    from data_loader.synthetic.writers import write_masks
+    from data_loader.attributes.synthetic import write_masks
 
     write_masks(tmp_path / "other", people=17, eval_people=1, seed=1, size=(32, 32))
     change = f"data_loader.args.data_dir={tmp_path / 'other'}"

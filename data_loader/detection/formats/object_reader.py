@@ -5,20 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from base.base_reader import BaseReader
 from base.detection.objects import COLUMNS
 from base.table import SampleTable
 from data_loader.detection.formats.found import Found, Invalid, finish
-
-
-@runtime_checkable
-class ReadsObjects(Protocol):
-    """A reader whose tables have the columns of `base.detection.objects`."""
-
-    def read_objects(self, data_dir: Path, classes: Sequence[str] | None) -> SampleTable:
-        """As `read`; objects whose class is none of `classes` are refused with file and line, or dropped."""
 
 
 class ObjectReader(BaseReader):

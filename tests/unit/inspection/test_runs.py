@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from base.run_folder import ENSEMBLE, FOLDS, GROUP, STAGES, RunFolder
-from data_loader.synthetic.writers import write_masks
+from data_loader.attributes.synthetic import write_masks
 from inspection import results, runs
 from inspection.runs import Run, all_runs, curves, overview, run_at, smoothed
 from tests.app_world import EARLIER, JOINED, MASKS, learning, masks_folds, masks_run, write_run

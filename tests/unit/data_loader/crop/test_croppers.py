@@ -66,7 +66,8 @@ def test_grabcut_finds_a_square_of_another_colour() -> None:
 
 
 def test_grabcut_finds_the_face_of_a_synthetic_portrait() -> None:
-    from data_loader.synthetic.writers import casual_shot, draw, person
+    from data_loader.synthetic.people import casual_shot, person
+    from data_loader.synthetic.portraits import draw
 
     found = 0
     for index in range(6):

@@ -31,7 +31,7 @@ def table_file(folder, content):
 
 
 def arguments(reader, **args):
-    import_all("data_loader.readers")
+    import_all("data_loader")
     return READERS.parts[reader].model_validate({"type": reader, "args": args}).build()
 
 
@@ -212,27 +212,3 @@ def test_500_mutated_csv_files_are_read_or_refused_in_one_line(tmp_path):
             assert str(error).startswith(f"{tmp_path}/labels.csv: ") and "\n" not in str(error)
             refused += 1
     assert refused > 100
-
-
-# Built-in data ------------------------------------------------------------------------------------------------------
-
-
-def test_drivers_are_drawn_and_read_with_their_boxes(tmp_path):
-    reader = arguments("SyntheticReader", layout="drivers", people=6, eval_people=2, size=(64, 80))
-    table = reader.read(tmp_path / "drivers")
-    assert len(table) == 6 and sum(len(boxes) for boxes in table.columns["boxes"].to_pylist()) > 5
-    assert reader.read(tmp_path / "drivers").columns.equals(table.columns)
-    others = arguments("SyntheticReader", layout="drivers", part="eval", people=6, eval_people=2, size=(64, 80))
-    assert len(others.read(tmp_path / "drivers")) == 2 and "boxes" not in others.read(tmp_path / "drivers").names
-
-
-def test_unknown_classes_of_built_in_data_are_refused(tmp_path):
-    reader = arguments("SyntheticReader", layout="drivers", people=4, eval_people=2, size=(64, 80))
-    with pytest.raises(UserError, match='labels.json: line 1: .* is of an unknown class "'):
-        reader.read_objects(tmp_path / "drivers", ["fone"])
-
-
-def test_built_in_data_of_another_layout_are_not_taken_for_ones_own(tmp_path):
-    arguments("SyntheticReader", layout="drivers", people=2, eval_people=2, size=(64, 80)).read(tmp_path / "data")
-    with pytest.raises(UserError, match=r"holds data drawn as .*'layout': 'drivers'.*, wanted .*'layout': 'masks'"):
-        arguments("SyntheticReader", people=2, eval_people=2, size=(64, 80)).read(tmp_path / "data")

@@ -11,11 +11,11 @@ from data_loader.formats.csv_reader import CsvReader
 from data_loader.formats.pattern_reader import PatternReader
 from data_loader.prepare.section import build_loader
 from data_loader.samples.splits import Split
-from data_loader.synthetic.writers import write_verify
 from data_loader.verification.drawn_pairs import make_pairs
 from data_loader.verification.identity_sampler import IdentitySampler
 from data_loader.verification.loader import EmbeddingLoader
 from data_loader.verification.pair_reader import PairReader
+from data_loader.verification.synthetic import write_verify
 from utils import config
 from utils.config import ConfigError
 from utils.errors import UserError
@@ -28,7 +28,7 @@ TEST = PairReader("test/test_label.csv", root="test", label=None)
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verify") / "data"
-    write_verify(folder, identities=12, shots=4, pairs=12, seed=1, size=(32, 32))
+    write_verify(folder, people=12, shots=4, pairs=12, seed=1, size=(32, 32))
     return folder
 
 
