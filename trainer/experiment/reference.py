@@ -1,13 +1,15 @@
-"""The reference of all config keys as Markdown, from their JSON Schema."""
+"""Write the reference of all config keys as Markdown, from their JSON Schema, in the order in which a config is written."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from base.registry import Registry, registries
+from utils import config
 
 Schema = dict[str, Any]
 
@@ -20,6 +22,13 @@ objects merge key by key, lists and values are replaced, and a part whose `type`
 `"$schema": "./schema.json"` an editor completes keys and types. A part is `{"type": NAME, "args": {…}}`.
 `python train.py -c FILE --check` reports everything that is wrong with a config, a line each."""
 
+# The sections in the order in which a person writes a config; registries that are not named here follow by name.
+ORDER = (
+    "data_loader", "reader", "cropper", "transform", "mix", "sampler", "model", "head", "loss", "loss term", "embedding term",
+    "metric", "optimizer", "lr_scheduler", "trainer", "callback", "view", "fusion", "submission",
+)  # fmt: skip
+WIDTH = 110  # characters of an example's line
+
 # Registries of a library's classes: their arguments are the library's, and documented there.
 LIBRARIES = {"transform": "[albumentations' own docs](https://albumentations.ai/docs/)"}
 
@@ -30,28 +39,59 @@ BOUNDS = (
 )  # fmt: skip
 
 
-def markdown(schema: Schema, stages: Schema) -> str:
-    """Every key of a config. schema: of a whole config, with its $defs. stages: of one that names several."""
-    pages = Pages(schema["$defs"] | stages["$defs"])
-    sections = [INTRODUCTION, "## Top-level keys", pages.table(schema)]
-    sections += ["## Top-level keys of a config of stages", stages["description"], pages.table(stages)]
-    for registry in registries():
-        sections += list(pages.registry(registry))
-    sections += ["## Groups of keys"]
-    written: set[str] = set()
-    while waiting := sorted(pages.groups - written):  # a group's table may link to further groups
-        for name in waiting:
-            sections += [f"### {name}", pages.definitions[name].get("description", ""), pages.table(pages.definitions[name])]
-        written.update(waiting)
+def markdown(schema: Schema, stages: Schema, examples: Mapping[str, Schema]) -> str:
+    """Return the page with every key of a config.
+
+    schema: JSON Schema of a whole config, with its $defs. stages: of a config that names several. examples: registered
+    class -> a part of a config that names it.
+    """
+    pages = Pages(schema["$defs"] | stages["$defs"], examples)
+    sections = [INTRODUCTION, "## Top-level keys", pages.table(schema), *pages.linked_groups()]
+    for registry in sorted(registries(), key=_place):
+        sections += [*pages.registry(registry), *pages.linked_groups()]
+    sections += ["## Top-level keys of a config of stages", stages["description"], pages.table(stages), *pages.linked_groups()]
     return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def shipped_examples(folder: Path) -> dict[str, Schema]:
+    """Return, for each class that the configs in a folder name, the shortest part that names it, with arguments if any has."""
+    parts: dict[str, list[Schema]] = {}
+    for path in sorted(folder.glob("**/*.json")):
+        if path.name != "schema.json":
+            for part in _parts(config.read(path).values):
+                parts.setdefault(part["type"], []).append(part)
+    return {name: min(known, key=lambda part: (not part.get("args"), len(json.dumps(part)))) for name, known in parts.items()}
+
+
+def _parts(value: Any) -> Iterator[Schema]:
+    """Yield every object with a `type` and nothing but arguments beside it, at whatever depth."""
+    if isinstance(value, dict):
+        if isinstance(value.get("type"), str) and value.keys() <= {"type", "args"}:
+            yield value
+        value = list(value.values())
+    for item in value if isinstance(value, list) else []:
+        yield from _parts(item)
+
+
+def _place(registry: Registry[Any]) -> tuple[int, str]:
+    return (ORDER.index(registry.noun) if registry.noun in ORDER else len(ORDER), registry.noun)
 
 
 class Pages:
     """Sections and tables; notes in `groups` which definitions are linked to beside the registered classes."""
 
-    def __init__(self, definitions: dict[str, Schema]) -> None:
-        self.definitions = definitions
-        self.groups: set[str] = set()
+    def __init__(self, definitions: dict[str, Schema], examples: Mapping[str, Schema]) -> None:
+        self.definitions, self.examples = definitions, examples
+        self.groups: dict[str, bool] = {}  # definition -> whether its section is written, in the order of the first link
+
+    def linked_groups(self) -> Iterator[str]:
+        """Yield the sections of the groups of keys that are linked to and not written yet; they may link to further ones."""
+        while waiting := [name for name, written in self.groups.items() if not written]:
+            for name in waiting:
+                self.groups[name] = True
+                yield f"### {name}"
+                yield self.definitions[name].get("description", "")
+                yield self.table(self.definitions[name])
 
     def registry(self, registry: Registry[Any]) -> Iterator[str]:
         """A section with all registered classes."""
@@ -69,6 +109,7 @@ class Pages:
             yield f"### {name}"
             yield f"{part.__doc__}" + (f" For {', '.join(sorted(tasks))}." if tasks else "")
             yield self.table(_without(arguments[name], common))
+            yield _example(self.examples.get(name, {"type": name}))
 
     def _arguments(self, part: str) -> Schema:
         reference: str = self.definitions[part]["properties"]["args"]["$ref"]
@@ -93,7 +134,7 @@ class Pages:
             return _link(next(registry.noun for registry in registries() if set(names) <= registry.parts.keys()))
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
-            self.groups.add(name)
+            self.groups.setdefault(name, False)
             return _link(name)
         if choices:
             return " or ".join(dict.fromkeys(self.type(choice) for choice in choices))
@@ -120,6 +161,25 @@ class Pages:
         definition = self.definitions.get(schema.get("$ref", "").rpartition("/")[2], {})
         properties = definition.get("properties", {})
         return properties["type"].get("const") if set(properties) == {"type", "args"} else None
+
+
+def _example(part: Schema) -> str:
+    """A part as a config writes it: on one line if it fits."""
+    return f"```json\n{_written(part)}\n```"
+
+
+def _written(value: Any, indent: str = "") -> str:
+    """JSON whose objects and lists are broken into lines only if they do not fit on one."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(indent) + len(line) <= WIDTH or not isinstance(value, dict | list):
+        return line
+    deeper = indent + "  "
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}: {_written(item, deeper)}" for key, item in value.items()]
+    else:
+        items = [_written(item, deeper) for item in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return opening + "\n" + ",\n".join(deeper + item for item in items) + "\n" + indent + closing
 
 
 def _common(arguments: list[Schema]) -> Schema:

@@ -104,7 +104,10 @@ def texts() -> dict[Path, str]:
     """Path -> what it should hold."""
     whole = whole_schema()
     schema = json.dumps(file_schema(whole), indent=1, ensure_ascii=False)
-    return {SCHEMA: schema + "\n", REFERENCE: reference.markdown(whole, StagesConfig.model_json_schema())}
+    return {
+        SCHEMA: schema + "\n",
+        REFERENCE: reference.markdown(whole, StagesConfig.model_json_schema(), reference.shipped_examples(SCHEMA.parent)),
+    }
 
 
 def main() -> int:
