@@ -250,3 +250,36 @@ def test_identical_files_under_two_labels_are_named(tmp_path):
         "warning: 1 files with the same bytes as another differ from it in mask (00001.jpg = 00003.jpg)"
     ]
     assert duplicates.contradiction(found, [[0, 1, 2]], "mask") == []
+
+
+# The very samples of a split: whoever changes a bound by one sees it here ----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        (Split(folds=5, fold=1, seed=3), "84e034369a44e02d"),
+        (Split(group="person", stratify=["label"], folds=4, fold=2), "dae068fd9f009d65"),
+        (Split(group="person", stratify=["label", "shot"], folds=10), "36137d1a231224d7"),
+        (Split(valid=0.15), "6fd3e90f13352229"),
+        (Split(group="person", stratify=["label"], valid=0.33, seed=9), "42f09272876c405a"),
+    ],
+    ids=lambda value: value.in_words() if isinstance(value, Split) else "",
+)
+def test_a_split_of_given_samples_never_changes(split, expected):
+    assert splits.split_hash(*sides(random_table(7, 240, 50, 4), split))[:16] == expected
+
+
+def test_a_class_of_as_many_samples_as_folds_is_a_stratum_of_its_own():
+    label = np.array([0] * 20 + [1] * 5, np.int16)
+    held_out = [split_rows(table(range(25), label=label), Split(stratify=["label"], folds=5, fold=fold))[1] for fold in range(5)]
+    assert [int(label[rows].sum()) for rows in held_out] == [1] * 5
+
+
+def test_of_two_numbers_equally_near_to_the_share_the_smaller_is_held_out():
+    people = np.repeat(np.arange(10), 10)  # ten folds of 10; a share of 15 lies halfway between one and two
+    assert len(split_rows(table(people), Split(group="person", valid=0.15))[1]) == 10
+
+
+def test_a_share_that_is_nearly_a_third_is_built_from_twentieths():
+    assert [splits._parts_for(share) for share in (0.1, 0.15, 1 / 3, 0.3333)] == [10, 20, 3, 20]

@@ -104,6 +104,21 @@ def test_where_one_half_is_as_good_as_any_it_stays():
     assert fit_threshold(np.array([0.1, 0.2, 0.8, 0.9]), np.array([0, 0, 1, 1])) == 0.5
 
 
+def test_of_equally_good_thresholds_the_one_nearest_to_one_half_is_taken():
+    second, truth = np.array([0.6, 0.7, 0.8, 0.9]), np.array([0, 1, 0, 1])  # 0.65 and 0.85 score the same, 0.5 less
+
+    assert fit_threshold(second, truth) == pytest.approx(0.65)
+
+
+def test_the_threshold_is_fitted_on_what_the_temperature_leaves():
+    predictions, table = both_labels()
+    fitted = Calibration(SPEC, thresholds=["gender"]).fit(predictions, table)
+    tempered_second = tempered(predictions.array("gender").astype(np.float64), fitted["temperature/gender"])[:, 1]
+
+    assert fitted["temperature/gender"] != pytest.approx(1, abs=0.05)
+    assert fitted["threshold/gender"] == pytest.approx(fit_threshold(tempered_second, table.numbers("gender")))
+
+
 def test_what_was_the_threshold_becomes_one_half():
     assert moved(np.array([[0.7, 0.3], [0.6, 0.4]]), 0.3)[:, 1].tolist() == pytest.approx(
         [0.5, 0.4 * 0.7 / (0.4 * 0.7 + 0.6 * 0.3)]
