@@ -25,7 +25,8 @@ import torch
 
 from base.table import SampleTable
 from data_loader.attributes.synthetic import write_masks
-from tests.app_world import LABELS, learning, probabilities, write_result, write_run
+from tests.app_world import learning, probabilities, write_result, write_run
+from tests.attributes.app_world import LABELS
 from tests.browser.conftest import CHROMIUM, Person
 from tests.helpers import ROOT
 from utils.files import append_line

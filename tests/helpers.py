@@ -1,8 +1,7 @@
-"""What many tests need: a tiny config, a trainer built from it in this process, and the scripts in another."""
+"""What many tests need: a trainer built from a config in this process, and the scripts in another."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import pickle
@@ -22,40 +21,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-
-# 16 people of 7 pictures each: 6 batches of 14 to train on, 2 of 16 and 12 to validate on.
-TINY: dict[str, Any] = {
-    "extends": str(ROOT / "configs" / "masks.json"),
-    "name": "tiny",
-    "arch": {"args": {"backbone": "test_resnet", "drop_rate": 0.1}},
-    "data_loader": {
-        "args": {
-            "image_size": [32, 32],
-            "batch_size": 16,
-            "num_workers": 0,
-            "train_transforms": [{"type": "HorizontalFlip"}, {"type": "RandomBrightnessContrast", "args": {"p": 0.5}}],
-        }
-    },
-    "metrics": [{"type": "AttributeScores"}],
-    "trainer": {
-        "epochs": 2, "precision": "fp32", "ema": 0.9, "accumulate": 2, "log_every": 1, "tensorboard": False, "verbosity": 0,
-    },
-}  # fmt: skip
-
-
-def write_config(folder: Path, data_dir: Path, changes: dict[str, Any] | None = None, name: str = "config.json") -> Path:
-    """A tiny config in `folder`, which trains into `folder/saved`. changes: dotted key -> value."""
-    values = json.loads(json.dumps(TINY))
-    places = {"data_loader.args.data_dir": str(data_dir), "trainer.save_dir": str(folder / "saved")}
-    for key, value in (places | (changes or {})).items():
-        place = values
-        *parents, last = key.split(".")
-        for part in parents:
-            place = place.setdefault(part, {})
-        place[last] = value
-    path = folder / name
-    path.write_text(json.dumps(values))
-    return path
 
 
 def arguments(config: Path | None = None, resume: str | Path | None = None, **others: Any) -> Namespace:
@@ -80,7 +45,7 @@ def build_trainer(config: Path, folder: Path | None = None) -> Any:
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The model folders of all runs of the config that `write_config` wrote in `folder`."""
+    """Return the model folders of all runs of a config that trains into `folder/saved`."""
     return sorted((folder / "saved" / "models").glob("*/*"))
 
 
@@ -163,6 +128,12 @@ class Script:
 def run(folder: Path, script: str, *args: str | Path, **options: Any) -> Result:
     """A script of the project, to its end. `folder` takes what it says."""
     return Script(folder, script, *args, **options).wait()
+
+
+def succeed(folder: Path, *words: str | Path) -> None:
+    """Run a script of the project on the CPU. `folder` takes what it says. Raises AssertionError if it fails."""
+    result = run(folder, *map(str, words), "-d", "cpu")
+    assert result.status == 0, result.errors
 
 
 def ranks(number: int) -> list[dict[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -20,7 +19,8 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.app_world import write_world
-from tests.helpers import ENVIRONMENT, ROOT, run, write_config
+from tests.helpers import ENVIRONMENT, ROOT
+from tests.tasks import parts
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 SCREENSHOTS = ROOT / "docs" / "app" if os.environ.get("SCREENSHOTS") else None
@@ -33,46 +33,13 @@ LOADED = """() => document.querySelector('[data-testid=stApp]').dataset.testScri
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with runs of each kind, two of which have a model; not to be changed but for marks."""
+    """A folder with runs of each task, some of which have a model; not to be changed but for marks."""
     folder = write_world(tmp_path_factory.mktemp("world"))
-    changes = {"data_loader.args.image_size": [64, 48], "trainer.save_dir": str(folder / "saved"), "trainer.epochs": 3}
-    train = folder / "train"
-    train.mkdir()
-    _run(train, "train.py", "-c", write_config(train, folder / "data" / "masks", changes))
-    (train / "alike.json").write_text(json.dumps(alike(folder)))
-    _run(train, "train.py", "-c", train / "alike.json")
-    _run(train, "test.py", "-r", next((folder / "saved/models/alike").glob("*")), "--split", "valid")
+    (folder / "train").mkdir()
+    for part in parts("app_world"):
+        if hasattr(part, "train_run"):
+            part.train_run(folder / "data", folder / "saved", folder / "train")
     return folder
-
-
-def alike(folder: Path) -> dict[str, Any]:
-    """The config of a small run of verification on the synthetic faces."""
-    args = {
-        "data_dir": str(folder / "data/faces"), "image_size": [32, 32], "batch_size": 32, "num_workers": 0,
-        "train_transforms": [], "eval_transforms": [], "sampler": {"args": {"identities": 8, "images": 4}},
-    }  # fmt: skip
-    trainer = {"epochs": 1, "precision": "fp32", "save_dir": str(folder / "saved"), "tensorboard": False, "verbosity": 0}
-    return {
-        "extends": str(ROOT / "configs/verify_timm.json"), "name": "alike", "arch": {"args": {"backbone": "test_efficientnet"}},
-        "data_loader": {"args": args}, "trainer": trainer,
-    }  # fmt: skip
-
-
-def _run(folder: Path, *words: str | Path) -> None:
-    result = run(folder, *map(str, words), "-d", "cpu")
-    assert result.status == 0, result.errors
-
-
-@pytest.fixture(scope="session")
-def trained(world: Path) -> str:
-    """`name/id` of the run that has a model."""
-    return f"tiny/{next((world / 'saved/models/tiny').glob('*')).name}"
-
-
-@pytest.fixture(scope="session")
-def embedding(world: Path) -> str:
-    """`name/id` of the run that compares faces, whose validation predictions are there."""
-    return f"alike/{next((world / 'saved/models/alike').glob('*')).name}"
 
 
 @pytest.fixture(scope="session")
@@ -174,6 +141,14 @@ class Person:
         self.page.get_by_role("option", name=option, exact=True).click()
         self.ready()
 
+    def upload(self, *paths: Path) -> None:
+        """Give one file to each field in turn."""
+        for field, path in enumerate(paths):
+            uploader = self.page.get_by_test_id("stFileUploader").nth(field)
+            uploader.locator("input[type=file]").set_input_files(str(path))
+            uploader.get_by_test_id("stFileChip").wait_for()
+            self.ready()
+
     def text(self) -> str:
         """Everything on the page."""
         return str(self.page.get_by_test_id("stMain").inner_text())
@@ -191,7 +166,7 @@ class Person:
         self.page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
         self.page.wait_for_timeout(700)  # fonts, and charts that fade in
         with Image.open(io.BytesIO(self.page.screenshot())) as image:
-            SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+            (SCREENSHOTS / name).parent.mkdir(parents=True, exist_ok=True)
             image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(SCREENSHOTS / f"{name}.png", optimize=True)
 
 

@@ -190,8 +190,8 @@ def monitor_typo(values: Values, rng: random.Random) -> Iterator[Change]:
 
 def term_typo(values: Values, rng: random.Random) -> Iterator[Change]:
     """A loss term for a label that does not exist; where terms are not of labels, their names are the user's own."""
-    terms = values["loss"].get("args", {}).get("terms") if values["loss"]["type"] == "AttributeLoss" else None
-    for name in rng.sample(list(terms), len(terms)) if isinstance(terms, dict) else ():
+    terms, labels = values["loss"].get("args", {}).get("terms"), values["data_loader"]["args"].get("labels")
+    for name in rng.sample(list(terms), len(terms)) if isinstance(terms, dict) and isinstance(labels, dict) else ():
         if terms[name] is None:  # says that there is none, under whatever name
             continue
         key = ("loss", "args", "terms", name)

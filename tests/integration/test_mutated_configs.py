@@ -32,7 +32,9 @@ def listed(verdicts: list[Verdict]) -> list[str]:
 
 
 def test_mistakes_of_every_kind_are_made(verdicts: list[Verdict]) -> None:
-    assert {verdict.mutation.kind for verdict in verdicts} == set(KINDS)
+    rng, configs = random.Random(SEED), [config.read(path).values for path in CONFIGS]
+    possible = {kind for kind, change in KINDS.items() if any(next(change(values, rng), None) for values in configs)}
+    assert {verdict.mutation.kind for verdict in verdicts} == possible
 
 
 def test_every_mistake_is_refused(verdicts: list[Verdict]) -> None:
@@ -110,7 +112,7 @@ def test_the_script_says_that_a_config_holds(tmp_path: Path) -> None:
 # The mutations themselves -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", ["p", "lr", "epochs", "AttributeModel"])
+@pytest.mark.parametrize("word", ["p", "lr", "epochs", "CosineAnnealingLR"])
 def test_a_typo_is_one_edit(word: str) -> None:
     rng = random.Random(0)
     assert {config.edit_distance(typo(word, rng), word) for _ in range(200)} <= {0, 1}

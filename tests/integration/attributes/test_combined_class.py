@@ -8,7 +8,8 @@ import json
 import pytest
 
 from base.predictions import Predictions
-from tests.helpers import ROOT, run, run_folders, write_config
+from tests.attributes.tiny import write_config
+from tests.helpers import ROOT, run, run_folders
 
 CHANGES = {
     "extends": str(ROOT / "configs" / "masks_arcface_margin.json"),

@@ -7,8 +7,9 @@ import signal
 import pytest
 import torch
 
-from tests.helpers import build_trainer, on_ranks, run_folders, write_config
-from tests.integration.test_resume import LEARNED, STEPS, Ask, fingerprint, train
+from tests.attributes.tiny import write_config
+from tests.helpers import build_trainer, on_ranks, run_folders
+from tests.integration.attributes.test_resume import LEARNED, STEPS, Ask, fingerprint, train
 from trainer.training import pseudo_label
 from utils import distributed
 from utils.checkpoint import LAST, CheckpointFolder, weights_hash

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from inspection.attributes.marks import Marks
 from inspection.jail import below
 from inspection.results import Result, read
 from inspection.runs import Run
@@ -22,17 +21,6 @@ LINKS = ["link/secret.txt", "link/../secret.txt", "circle", "circle/x", "../" * 
 FILES = ["secret.txt", "etc/passwd", "proc/self/mem", "dev/zero", "%2e%2e/secret.txt", "..\\..\\secret.txt"]
 DEEP = [f"{'../' * depth}{name}" for depth, name in product(range(1, 21), FILES)]
 TRAVERSALS = list(dict.fromkeys([*(up + end for up, end in product(UPS, ENDS)), *ABSOLUTE, *ODD, *LINKS, *DEEP]))
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A folder with a link that leaves it, beside a file that nobody may read."""
-    folder = tmp_path / "deep" / "root"
-    (folder / "a" / "b").mkdir(parents=True)
-    (tmp_path / "deep" / "secret.txt").write_text("secret")
-    (folder / "link").symlink_to(tmp_path / "deep")
-    (folder / "circle").symlink_to(folder / "circle")
-    return folder
 
 
 def test_there_are_at_least_200_of_them() -> None:
@@ -78,17 +66,6 @@ def test_predictions_are_read_below_the_runs_log_only(root: Path) -> None:
     for name in TRAVERSALS:
         with pytest.raises(UserError):
             read(run, name)
-
-
-def test_marks_are_written_below_their_folder_only(root: Path) -> None:
-    before = {path for path in root.parent.rglob("*")}
-    for name in TRAVERSALS:
-        try:
-            Marks(root / "saved", name).exclude("x")
-        except UserError:
-            continue
-    made = {path for path in root.parent.rglob("*")} - before
-    assert all(path.is_relative_to(root / "saved") for path in made)
 
 
 def test_pictures_are_read_below_the_data_folder_only(root: Path) -> None:

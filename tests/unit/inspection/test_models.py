@@ -7,21 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from base.base_model import BaseModel
-from base.contracts import DataSpec, Outputs, Prediction, RunContext, Target
-from data_loader.crop.cutting import NO_CROPPERS
-from data_loader.prepare.section import build_loader
+from base.contracts import DataSpec, Outputs, Prediction, Target
 from inspection import models
 from inspection.cache import by_file
 from inspection.models import Ready
 from model.fusion import MeanFusion
-from utils import config
 from utils.errors import UserError
 
 SIZE = 32
@@ -81,20 +77,6 @@ def test_looking_for_reasons_leaves_the_model_as_it_was() -> None:
     network = model.loaded.model
     assert not network.training and all(not part._forward_hooks for part in network.modules())
     assert models.answer(model, b"").prediction["colour"].tolist() == pytest.approx([200 / 255, 55 / 255])
-
-
-@pytest.mark.parametrize(
-    ("croppers", "said"), [([{"type": "GrabCutCropper"}], "cut to what GrabCutCropper finds"), ([], NO_CROPPERS)]
-)
-def test_an_upload_is_cut_by_the_configs_croppers_and_that_is_said(tiny_config: Any, croppers: Any, said: str) -> None:
-    changes = {"data_loader.args.crops": {"file": "boxes.csv"}, "data_loader.args.croppers": croppers}
-    loader = build_loader(config.read(tiny_config(changes)), RunContext())
-    model: Any = Ready(SimpleNamespace(), loader)  # type: ignore[arg-type]
-    picture = np.zeros((96, 128, 3), np.uint8)
-    picture[30:72, 44:86] = 255
-    image, _, size, note = models._prepared(model, cv2.imencode(".png", picture)[1].tobytes())
-    assert (size, note) == ((96, 128), said)
-    assert (image[..., 3:-3, 3:-3] == 255).all() == bool(croppers)
 
 
 def test_sessions_that_ask_for_one_model_at_once_load_it_once(tmp_path: Path) -> None:

@@ -197,9 +197,9 @@ def test_a_config_that_extends_itself_is_a_circle(write: Write) -> None:
 
 
 def test_a_missing_parent_is_named_where_it_is_asked_for(write: Write) -> None:
-    write("masks.json", {})
-    text = refused(write("a.json", {"extends": "maks.json"}))
-    assert text == 'a.json: extends: found "maks.json" (did you mean "masks.json"?); there is no such file'
+    write("faces.json", {})
+    text = refused(write("a.json", {"extends": "faecs.json"}))
+    assert text == 'a.json: extends: found "faecs.json" (did you mean "faces.json"?); there is no such file'
 
 
 @pytest.mark.parametrize("name", ["none/none.json", "x" * 5000, "x" * 5000 + "/a.json", ".", "a.json/b.json"])

@@ -11,8 +11,7 @@ from base.contracts import PARTNER, SHARE, DataSpec
 from base.predictions import Predictions
 from base.pseudo_labels import PseudoLabels
 from data_loader.attributes.unlabelled import propose
-from data_loader.pretext.loader import RotationLoader
-from tests.unit.data_loader.conftest import MASKS
+from tests.attributes.fixtures import MASKS
 from utils import config
 from utils.errors import UserError
 
@@ -200,10 +199,3 @@ def test_a_later_choice_takes_the_place_of_an_earlier_one(make_loader):
     loader.adopt("test", some_labels(), 1.0)
     loader.adopt("test", some_labels((0,)), 1.0)
     assert len(loader.table("train")) == own + 1
-
-
-def test_a_loader_that_makes_no_pseudo_labels_says_so():
-    loader = object.__new__(RotationLoader)
-    assert loader.pools == ()
-    with pytest.raises(UserError, match="RotationLoader makes no pseudo-labels"):
-        loader.pseudo_labels("test", Predictions.of([], {}))

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from data_loader.augment.transforms import ALLOWED, DETERMINISTIC, TRANSFORMS, Pipeline, random_steps
-from utils.config import ConfigError
 from utils.errors import UserError
 
 NEEDED = {  # arguments without a default
@@ -99,14 +98,6 @@ def test_wrong_arguments_are_refused(name, args, message):
         part(name, **args)
 
 
-def test_a_wrong_argument_in_a_config_is_a_line_with_its_key(make_loader):
-    with pytest.raises(ConfigError) as refusal:
-        make_loader(train_transforms=[{"type": "HorizontalFlip", "args": {"probability": 0.5}}, {"type": "Flip"}])
-    first, second = str(refusal.value).splitlines()
-    assert first.startswith("masks.json: data_loader.args.train_transforms[0].args.probability: unknown key")
-    assert second.startswith('masks.json: data_loader.args.train_transforms[1].type: unknown type "Flip"')
-
-
 def test_importing_albumentations_asks_no_network():
     code = (
         "import data_loader.augment.transforms as t, os, sys; t.TRANSFORMS.parts; print(os.environ['NO_ALBUMENTATIONS_UPDATE'])"
@@ -171,13 +162,6 @@ def test_a_random_step_is_not_for_evaluation(name, args, message):
 
 def test_steps_without_chance_are_for_evaluation():
     assert list(random_steps([part("Resize"), part("CLAHE", p=1.0, clip_limit=[2, 2]), part("ToGray", p=1.0)])) == []
-
-
-def test_the_config_refuses_random_steps_in_evaluation(make_loader):
-    with pytest.raises(
-        ConfigError, match=r"masks.json: data_loader.args.eval_transforms\[0\]: found HorizontalFlip, which is random"
-    ):
-        make_loader(eval_transforms=[{"type": "HorizontalFlip"}])
 
 
 # Faults and records -------------------------------------------------------------------------------------------------

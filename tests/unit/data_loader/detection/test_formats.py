@@ -15,7 +15,7 @@ from base.detection.objects import objects_of
 from data_loader.detection.formats import yolo
 from data_loader.detection.formats.voc import VocReader
 from data_loader.prepare.__main__ import parse
-from tests.unit.data_loader.detection.objects_folder import (
+from tests.detection.objects_folder import (
     FORMATS,
     NAMES,
     make_reader,

@@ -14,7 +14,7 @@ from base.detection.objects import objects_of
 from data_loader.detection.formats.competition_json import CompetitionJsonReader
 from data_loader.detection.formats.found import repairs
 from data_loader.detection.formats.voc import VocReader
-from tests.unit.data_loader.detection.objects_folder import (
+from tests.detection.objects_folder import (
     FORMATS,
     NAMES,
     make_reader,

@@ -14,7 +14,7 @@ from base.predictions import Predictions
 from data_loader.detection.formats.coco import CocoReader
 from data_loader.detection.formats.competition_json import CompetitionJsonReader
 from data_loader.detection.submissions import CocoSubmission, CompetitionJsonSubmission
-from tests.unit.data_loader.detection.objects_folder import make_table, write_picture
+from tests.detection.objects_folder import make_table, write_picture
 from utils.errors import UserError
 
 SPEC = DataSpec(classes={"object": ["phone", "cigar"]})

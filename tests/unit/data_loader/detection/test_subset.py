@@ -15,7 +15,7 @@ from base.detection.objects import class_counts
 from data_loader.batches.samplers import ShuffleSampler
 from data_loader.detection import subset
 from data_loader.detection.subset import Rule
-from tests.unit.data_loader.detection.objects_folder import NAMES, make_table
+from tests.detection.objects_folder import NAMES, make_table
 
 BOX = [1.0, 1.0, 2.0, 2.0]
 

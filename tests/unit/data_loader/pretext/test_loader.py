@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from base.contracts import RunContext
+from base.predictions import Predictions
 from data_loader.formats.pattern_reader import PatternReader
 from data_loader.pretext.loader import RotationLoader
 from data_loader.samples.splits import Split
 from trainer.experiment import build
 from utils import config
 from utils.config import ConfigError
+from utils.errors import UserError
 
 ROOT = Path(__file__).parents[4]
 
@@ -55,3 +57,10 @@ def test_pictures_that_are_not_square_are_refused_before_anything_is_read() -> N
     raw = config.read(ROOT / "configs/examples/rotation.json", ["data_loader.args.image_size=[96,72]"])
     with pytest.raises(ConfigError, match=r"data_loader.args.image_size: found \[96, 72\]; allowed: height and width equal"):
         build.check(raw)
+
+
+def test_a_loader_that_makes_no_pseudo_labels_says_so():
+    loader = object.__new__(RotationLoader)
+    assert loader.pools == ()
+    with pytest.raises(UserError, match="RotationLoader makes no pseudo-labels"):
+        loader.pseudo_labels("test", Predictions.of([], {}))

@@ -12,6 +12,7 @@ from base.table import SampleTable
 from data_loader.samples.corrections import correct
 from inspection.attributes import marks
 from inspection.attributes.marks import Mark, Marks, texts_of
+from tests.unit.inspection.test_jail import TRAVERSALS
 from utils import files
 from utils.errors import UserError
 
@@ -119,3 +120,14 @@ def test_a_file_with_other_columns_is_refused(tmp_path: Path) -> None:
 def test_a_class_is_written_as_the_reader_finds_it(label: str, column: str, texts: dict[str, str]) -> None:
     labels = {"mask": MASK, "age": AGE, "gender": {"classes": ["male", "female"]}}
     assert texts_of({"data_loader": {"args": {"labels": labels}}}, label) == (column, texts)
+
+
+def test_marks_are_written_below_their_folder_only(root: Path) -> None:
+    before = {path for path in root.parent.rglob("*")}
+    for name in TRAVERSALS:
+        try:
+            Marks(root / "saved", name).exclude("x")
+        except UserError:
+            continue
+    made = {path for path in root.parent.rglob("*")} - before
+    assert all(path.is_relative_to(root / "saved") for path in made)

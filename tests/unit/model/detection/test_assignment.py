@@ -6,7 +6,7 @@ import torch
 
 from model.detection.assignment import centre_sampled, eligible, task_aligned
 from model.detection.boxes import grid_points, pad_truth, pairwise_iou
-from tests.boxes import random_boxes
+from tests.detection.boxes import random_boxes
 
 SIZES, STRIDES = [(8, 8), (4, 4), (2, 2)], [8, 16, 32]
 POINTS = grid_points(SIZES, STRIDES, torch.device("cpu"))

@@ -8,7 +8,7 @@ import pytest
 from ensemble_boxes import weighted_boxes_fusion
 
 from model.detection.box_fusion import BoxFusion
-from tests.boxes import box_predictions, random_boxes
+from tests.detection.boxes import box_predictions, random_boxes
 from utils.errors import UserError
 
 SIDE = 200

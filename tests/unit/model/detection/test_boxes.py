@@ -19,7 +19,7 @@ from model.detection.boxes import (  # fmt: skip
     suppress,
 )
 from model.views import FlipView, ScaleView, ShiftView
-from tests.boxes import random_boxes
+from tests.detection.boxes import random_boxes
 
 VIEWS = [FlipView(), ScaleView(1.5), ScaleView(0.5, multiple_of=32), ShiftView(7, -5)]
 

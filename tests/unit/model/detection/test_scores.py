@@ -12,7 +12,7 @@ from base.contracts import DataSpec
 from base.predictions import Predictions
 from model.detection.average_precision import Found, Objects, best_f1, box_confusion, f1_at, match, true_positives
 from model.detection.scores import BoxGrid, BoxScores
-from tests.boxes import CLASSES, box_predictions, box_table, random_case
+from tests.detection.boxes import CLASSES, box_predictions, box_table, random_case
 from utils.errors import UserError
 
 SPEC = DataSpec({"object": CLASSES})
