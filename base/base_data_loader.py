@@ -149,6 +149,11 @@ class BaseDataLoader(Checked, ABC):
         """The folds of these arguments; None where they name no number of folds. Touches no file."""
         return None
 
+    @classmethod
+    def shares(cls, args: BaseModel) -> str | None:
+        """Return the key below `args` that makes samples count in part; None if each counts whole. Touches no file."""
+        return None
+
     # Samples without labels --------------------------------------------------------------------------------------
 
     @property

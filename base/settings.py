@@ -48,3 +48,7 @@ class TrainerSettings(Settings):
     tensorboard: bool = Field(default=True, description="write TensorBoard files")
     wandb: bool = Field(default=False, description="log to Weights & Biases: offline unless you are logged in")
     verbosity: Annotated[int, Field(ge=0, le=2)] = Field(default=2, description="0 silent, 1 epoch table, 2 also progress bars")
+
+    def shares(self) -> str | None:
+        """Return the key that makes samples count in part; None if each counts whole."""
+        return None

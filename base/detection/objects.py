@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from base.table import SampleTable, some
 from utils.errors import UserError
 
+OBJECT = "object"  # the label whose classes the boxes have
 DECIMALS = 6  # of a pixel, in tables and files
 COLUMNS = frozenset(("id", "path", "width", "height", "boxes", "names"))
 

@@ -14,6 +14,7 @@ from base.predictions import Predictions
 from base.table import SampleTable, some
 from utils.errors import UserError
 
+IDENTITY = "identity"  # the label, the column with its numbers, and the output of a head for it
 PAIRS = "pairs"
 SAME, DIFFERENT, UNKNOWN = 1, 0, -1
 

@@ -116,6 +116,11 @@ class AttributeLoader(ImageLoader):
         yield from _unknown_columns(args, args.reader.cls.columns(args.reader.args))
         yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default is no part of the config
 
+    @classmethod
+    def shares(cls, args: Any) -> str | None:
+        """Return `mix` if training pictures are mixed."""
+        return "mix" if args.mix else None
+
     def declared_spec(self) -> DataSpec:
         """Classes as the config declares them."""
         return type(self).declared(self)  # type: ignore[arg-type]

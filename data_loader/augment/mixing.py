@@ -40,7 +40,7 @@ class BaseMix(ABC):
 MIXES: Registry[BaseMix] = Registry("mix", BaseMix)
 
 
-@MIXES.register("attributes")
+@MIXES.register()
 class MixUp(BaseMix):
     """The weighted mean of two pictures (Zhang et al. 2018), rounded to whole numbers; the weight is Beta(alpha, alpha).
 
@@ -59,7 +59,7 @@ class MixUp(BaseMix):
         return np.asarray(cv2.addWeighted(picture, share, other, 1 - share, 0.0)), share
 
 
-@MIXES.register("attributes")
+@MIXES.register()
 class CutMix(BaseMix):
     """A rectangle of the picture replaced by what the partner has there (Yun et al. 2019).
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from base.base_data_loader import LOADERS, BaseSampler
 from base.base_reader import BaseReader
 from base.contracts import Batch, DataSpec, RunContext
-from base.detection.objects import Objects, class_counts, has_objects, objects_of, require_sizes
+from base.detection.objects import OBJECT, Objects, class_counts, has_objects, objects_of, require_sizes
 from base.table import SampleTable, some
 from data_loader.augment.transforms import BaseTransform, steps_that_lose_boxes
 from data_loader.batches.samplers import ShuffleSampler
@@ -43,7 +43,6 @@ from utils.validate import Settings
 Count = Annotated[int, Field(ge=1)]
 Pixels = Annotated[int, Field(ge=16, le=4096)]
 Factor = Annotated[float, Field(ge=0.25, le=4)]
-LABEL = "object"
 NUMBERS, CONTENTS = "classes", "contents"  # columns: list<int16>, the class of each box; text
 
 
@@ -136,7 +135,7 @@ class DetectionLoader(ImageLoader):
     def declared(cls, args: BaseModel) -> DataSpec:
         """Classes as the config declares them, and the size of pictures where there is only one."""
         size = None if args.rectangular else tuple(args.image_size)  # type: ignore[attr-defined]
-        return DataSpec(classes={LABEL: list(args.classes)}, image_size=size)  # type: ignore[attr-defined]
+        return DataSpec(classes={OBJECT: list(args.classes)}, image_size=size)  # type: ignore[attr-defined]
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
@@ -204,7 +203,7 @@ class DetectionLoader(ImageLoader):
 
     def object_counts(self, table: SampleTable) -> dict[str, list[int]]:
         """Boxes of each class."""
-        return {LABEL: class_counts(table, self.classes)}
+        return {OBJECT: class_counts(table, self.classes)}
 
     def labelled(self, split: str) -> bool:
         """The test samples too, where their reader gives boxes."""

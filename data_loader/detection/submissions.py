@@ -13,6 +13,7 @@ import numpy as np
 
 from base.base_reader import SUBMISSIONS, BaseSubmission, Verdict
 from base.contracts import DataSpec
+from base.detection.objects import OBJECT
 from base.predictions import Predictions
 from base.table import SampleTable, some
 from data_loader.detection.formats.coco import image_numbers
@@ -21,7 +22,6 @@ from data_loader.submissions.lint import counted, key_problems, text_of
 from data_loader.submissions.sample_file import FileName, require_same
 from utils.errors import UserError
 
-LABEL = "object"
 SLACK = 0.011  # pixels: width and height of a box are rounded to a hundredth
 Row = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (n, 4) xyxy in absolute pixels of the original, scores, classes (n,)
 
@@ -119,7 +119,7 @@ class CompetitionJsonSubmission(BoxSubmission):
     """
 
     def __init__(self, spec: DataSpec, sample: str | None = None, file: FileName = "predictions.json") -> None:
-        self.classes, self.sample, self.file = spec.classes[LABEL], sample, file
+        self.classes, self.sample, self.file = spec.classes[OBJECT], sample, file
 
     def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
         """An entry per image, one without objects with an empty list."""
@@ -166,7 +166,7 @@ class CocoSubmission(BoxSubmission):
     """
 
     def __init__(self, spec: DataSpec, file: FileName = "results.json") -> None:
-        self.classes, self.file = spec.classes[LABEL], file
+        self.classes, self.file = spec.classes[OBJECT], file
 
     def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
         """An entry per box."""

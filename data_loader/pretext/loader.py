@@ -29,7 +29,7 @@ ROTATION = "rotation"
 TURNS = ["upright", "a quarter", "a half", "three quarters"]  # counter-clockwise
 
 
-@LOADERS.register("attributes")
+@LOADERS.register("pretext")
 class RotationLoader(ImageLoader):
     """Images turned by 0, 90, 180 or 270 degrees, to be told apart (Gidaris et al. 2018): target {"rotation": (B,) int64}.
 

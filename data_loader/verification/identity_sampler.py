@@ -9,6 +9,7 @@ from pydantic import Field
 
 from base.base_data_loader import SAMPLERS, BaseSampler
 from base.table import SampleTable
+from base.verification.pairs import IDENTITY
 from data_loader.batches.samplers import label_numbers
 from utils.errors import UserError
 from utils.seed import generator
@@ -37,7 +38,7 @@ class IdentitySampler(BaseSampler):
         images: Annotated[int, Field(ge=2)],
         few: Literal["repeat", "drop"] = "repeat",
         most: Annotated[int, Field(ge=1)] | None = None,
-        label: str = "identity",
+        label: str = IDENTITY,
     ) -> None:
         self.identities, self.images, self.few, self.most, self.label = identities, images, few, most, label
 

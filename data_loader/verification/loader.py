@@ -14,7 +14,7 @@ from base.base_data_loader import LOADERS, BaseSampler
 from base.base_reader import BaseReader
 from base.contracts import DataSpec, RunContext, Target
 from base.table import SampleTable, some
-from base.verification.pairs import PAIRS, add_pairs, pairs_of
+from base.verification.pairs import IDENTITY, PAIRS, add_pairs, pairs_of
 from data_loader.augment.transforms import BaseTransform, random_steps
 from data_loader.batches.samplers import ShuffleSampler
 from data_loader.crop.croppers import BaseCropper, unused
@@ -29,7 +29,6 @@ from utils.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
-IDENTITY = "identity"
 
 
 @LOADERS.register("verification")

@@ -72,7 +72,7 @@ def moved(probabilities: np.ndarray, threshold: float) -> np.ndarray:
     return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
 
 
-@METRICS.register("attributes")
+@METRICS.register("attributes", "pretext")
 class Calibration(BaseMetric):
     """How far probabilities are from what they say, before and after a temperature that is fitted on validation.
 

@@ -36,7 +36,7 @@ class BaseHead(nn.Module, ABC):
 HEADS: Registry[BaseHead] = Registry("head", BaseHead)
 
 
-@HEADS.register("attributes")
+@HEADS.register("attributes", "pretext")
 class CosineHead(BaseHead):
     """Logits that are cosines of the angles between the features and a vector for each class, times a scale, without a bias.
 

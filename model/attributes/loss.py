@@ -17,7 +17,7 @@ from model.attributes.margin import Margin
 from utils.errors import UserError
 
 
-@LOSSES.register("attributes")
+@LOSSES.register("attributes", "pretext")
 class AttributeLoss(BaseLoss):
     """A weighted sum with one term for each label.
 

@@ -19,7 +19,7 @@ from utils.errors import UserError
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
-@MODELS.register("attributes")
+@MODELS.register("attributes", "pretext")
 class AttributeModel(BaseModel):
     """A backbone of timm with one head for each label.
 

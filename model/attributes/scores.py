@@ -118,7 +118,7 @@ def separated_answers(predictions: Predictions, combined: Answers, label: str, p
     return {part: Answers(truth, p.argmax(1), p.max(1), classes) for (part, classes), truth, p in found}
 
 
-@METRICS.register("attributes")
+@METRICS.register("attributes", "pretext")
 class AttributeScores(BaseMetric):
     """Accuracy and macro F1 of the combined class and of each label, over the samples whose labels are known.
 
@@ -195,7 +195,7 @@ class AttributeScores(BaseMetric):
         return {"": all_of, **{suffix: each[label] for label, suffix in self._suffixes().items()}}
 
 
-@METRICS.register("attributes")
+@METRICS.register("attributes", "pretext")
 class SampleGrid(BaseMetric):
     """A figure of pictures with truth and prediction: the surest mistakes first, then samples from all over the set.
 

@@ -62,7 +62,7 @@ def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
     return hot.to(logits.dtype)
 
 
-@TERMS.register("attributes")
+@TERMS.register("attributes", "pretext")
 class CrossEntropy(MeanTerm):
     """Softmax cross-entropy, with or without label smoothing.
 
@@ -91,7 +91,7 @@ class CrossEntropy(MeanTerm):
         return cross_entropy(logits, labels, self.label_smoothing)
 
 
-@TERMS.register("attributes")
+@TERMS.register("attributes", "pretext")
 class Focal(MeanTerm):
     """Focal loss: cross-entropy that looks away from samples which are right already.
 
@@ -120,7 +120,7 @@ class Focal(MeanTerm):
         return focal(logits, labels, self.gamma, self.label_smoothing)
 
 
-@TERMS.register("attributes")
+@TERMS.register("attributes", "pretext")
 class BinaryCrossEntropy(MeanTerm):
     """Each class against the rest, by its own sigmoid.
 
@@ -138,7 +138,7 @@ class BinaryCrossEntropy(MeanTerm):
         return binary_cross_entropy(logits, labels)
 
 
-@TERMS.register("attributes")
+@TERMS.register("attributes", "pretext")
 class F1(BaseTerm):
     """1 - the macro F1 of a batch, with probabilities for counts.
 

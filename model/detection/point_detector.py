@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
+from base.detection.objects import OBJECT
 from model.detection.boxes import BoxFilter, clipped, distances_to_boxes, grid_points, move_boxes, suppress
 from model.detection.heads import DistanceHead
 from model.detection.pyramid import FeaturePyramid, Pyramid, pyramid_problems
-
-OBJECT = "object"  # the label whose classes the boxes have
 
 
 class Detector(BaseModel):

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from base.base_metric import METRICS, BaseMetric
 from base.contracts import DataSpec, PictureOf
+from base.detection.objects import OBJECT
 from base.predictions import Predictions
 from base.table import SampleTable, some
 from model.detection.average_precision import (  # fmt: skip
@@ -26,7 +27,6 @@ from model.detection.average_precision import (  # fmt: skip
     mean_known,
     true_positives,
 )
-from model.detection.point_detector import OBJECT
 from utils.errors import UserError
 
 if TYPE_CHECKING:

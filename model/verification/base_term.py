@@ -16,7 +16,6 @@ from utils import distributed
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Distance = Literal["cosine", "euclidean"]
-IDENTITY = "identity"
 
 
 class BaseEmbeddingTerm(nn.Module, ABC):

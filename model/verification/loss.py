@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from base.base_loss import LOSSES, BaseLoss
 from base.contracts import DataSpec, Outputs, OutputSpec, Target, Term
+from base.verification.pairs import IDENTITY
 from model.verification import margin_terms as _margin_terms  # noqa: F401
 from model.verification import terms as _embedding_terms  # noqa: F401  registers them before a config can name them
-from model.verification.base_term import IDENTITY, BaseEmbeddingTerm
+from model.verification.base_term import BaseEmbeddingTerm
 from utils.errors import UserError
 
 

@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
+from base.verification.pairs import IDENTITY
 from model.backbones.timm_backbone import stages
 from model.verification.backbones import faces
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
-IDENTITY = "identity"  # the label, and the output of the head for it
 
 
 @MODELS.register("verification")

@@ -13,7 +13,7 @@ from base.base_metric import METRICS, BaseMetric
 from base.contracts import PictureOf, Points
 from base.predictions import Predictions
 from base.table import FOLD, SampleTable
-from base.verification.pairs import PAIRS, Distance, Pairs, median_threshold, pair_scores, pairs_of, require_vectors
+from base.verification.pairs import IDENTITY, PAIRS, Distance, Pairs, median_threshold, pair_scores, pairs_of, require_vectors
 from model.verification import pair_metrics as exact
 from model.verification.bootstrap import pair_intervals, pair_weights, weighted_scores
 from model.verification.retrieval import retrieval
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RATES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of false accepts, at which true accepts are reported
-IDENTITY = "identity"  # column with a number for each person, where they are known
 PROJECTED = 500  # pictures for the projector
 LARGEST_GALLERY = 20_000  # pictures up to which all are searched among all in every validation
 

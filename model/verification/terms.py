@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from base.base_loss import mean_term
 from base.contracts import Term
+from base.verification.pairs import IDENTITY
 from model.cross_entropy import Smoothing, cross_entropy
 from model.verification.base_term import (
     EMBEDDING_TERMS,
-    IDENTITY,
     BaseEmbeddingTerm,
     Distance,
     NotNegative,

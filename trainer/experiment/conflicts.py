@@ -40,14 +40,14 @@ def _pieces(checked: Any) -> Iterator[Conflict]:
 
 
 def _shares(checked: Any) -> Iterator[Conflict]:
-    """Samples that count in part, for a loss that would count them whole."""
-    if getattr(checked.data_loader.args, "mix", None) and not checked.loss.cls.takes_shares:
-        message = f"{checked.loss.type} does not heed the shares of mixed samples; leave mix out, or take a loss that does"
-        yield ("data_loader", "args", "mix"), message
-    weight = getattr(checked.trainer, "weight", 1)
-    if weight != 1 and not checked.loss.cls.takes_shares:
-        message = f"found {weight}; {checked.loss.type} counts every sample whole: allowed: 1, or a loss that heeds shares"
-        yield ("trainer", "weight"), message
+    """Yield the keys that make samples count in part, if the loss would count them whole."""
+    if checked.loss.cls.takes_shares:
+        return
+    of_loader, of_trainer = checked.data_loader.cls.shares(checked.data_loader.args), checked.trainer.shares()
+    keys: list[KeyPath] = [("data_loader", "args", of_loader)] if of_loader else []
+    keys += [("trainer", of_trainer)] if of_trainer else []
+    for key in keys:
+        yield key, f"makes samples count in part, which {checked.loss.type} does not heed; leave it out, or name a loss that does"
 
 
 def same_scores(metrics: Sequence[BaseMetric]) -> Iterator[Conflict]:

@@ -39,6 +39,10 @@ class PseudoLabelSettings(TrainerSettings):
             raise ValueError("epochs above labelled_epochs, or there is no round")
         return self
 
+    def shares(self) -> str | None:
+        """Return `weight` unless adopted samples count whole."""
+        return "weight" if self.weight != 1 else None
+
     def round(self, epoch: int) -> int:
         """The round that an epoch, counted from 0, belongs to; 0 before the first."""
         return max(0, (epoch - self.labelled_epochs) // self.round_epochs + 1)

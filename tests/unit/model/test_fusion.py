@@ -6,7 +6,7 @@ import torch
 from scipy.special import expit, logit, softmax
 
 from base.predictions import Predictions
-from model.fusion import ConcatFusion, LogitFusion, MeanFusion, RankFusion
+from model.fusion import LogitFusion, MeanFusion, RankFusion
 from utils.errors import UserError
 
 IDS = ["a", "b", "c", "d"]
@@ -76,18 +76,3 @@ def test_labels_of_other_sizes_are_refused(fusion):
     wide = Predictions.of(IDS, {"label": torch.rand(4, 5), "sure": torch.rand(4)})
     with pytest.raises(UserError, match="predict different samples or different things"):
         fusion.fuse([made(1), wide])
-
-
-def test_the_cosine_of_vectors_side_by_side_is_the_mean_of_the_models_cosines():
-    random = np.random.default_rng(1)
-    vectors = [random.normal(size=(2, size)) for size in (5, 5)]
-    units = [found / np.linalg.norm(found, axis=1, keepdims=True) for found in vectors]
-    several = [Predictions.of(IDS[:2], {"embedding": torch.from_numpy(found)}) for found in units]
-    one, other = ConcatFusion().fuse(several, [3, 1]).array("embedding")
-    assert one @ other == pytest.approx(0.75 * units[0][0] @ units[0][1] + 0.25 * units[1][0] @ units[1][1])
-    assert one @ one == pytest.approx(1)
-
-
-def test_numbers_do_not_stand_side_by_side():
-    with pytest.raises(UserError, match="ConcatFusion: only vectors"):
-        ConcatFusion().fuse([made(1).only(["sure"])] * 2)

@@ -134,7 +134,7 @@ def test_it_is_built_from_a_config():
     part = MODELS.parts["AttributeModel"].model_validate_json('{"type": "AttributeModel", "args": {"backbone": "resnet10t"}}')
 
     assert isinstance(part.build(SPEC), AttributeModel)
-    assert MODELS.tasks("AttributeModel") == {"attributes"}
+    assert MODELS.tasks("AttributeModel") == {"attributes", "pretext"}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -343,7 +343,7 @@ def test_both_metrics_are_built_from_a_config():
     for name in ("AttributeScores", "SampleGrid"):
         part = METRICS.parts[name].model_validate_json(f'{{"type": "{name}"}}')
         assert type(part.build(SPEC)).__name__ == name
-        assert METRICS.tasks(name) == {"attributes"}
+        assert METRICS.tasks(name) == {"attributes", "pretext"}
 
 
 def test_scores_of_samples_drawn_anew_are_those_of_the_same_rows_written_out():
