@@ -1,4 +1,4 @@
-"""What the user sees: a progress bar, a row per epoch, and where everything is; the same rows in log.txt."""
+"""Show a progress bar, a row per epoch and the run's folder in the terminal; write the same rows to log.txt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ConsoleLogger(BaseCallback):
-    """Prints to standard output; bars, which come and go, to standard error."""
+    """The logger for the terminal: rows go to standard output, progress bars to standard error."""
 
     main_only = True
 
@@ -33,18 +33,20 @@ class ConsoleLogger(BaseCallback):
         self.text: Path | None = None
 
     def on_fit_start(self, trainer: BaseTrainer) -> None:
-        """Say where the run is and from where it goes on."""
+        """Print the run's folder and, if the run is resumed, the epoch, batch and step at which it continues."""
         self.text = trainer.folder.log / "log.txt"
         progress = trainer.progress
-        place = f", going on at epoch {progress.epoch + 1}, batch {progress.batch}, step {progress.step}" if progress.step else ""
+        place = (
+            f", continues at epoch {progress.epoch + 1}, batch {progress.batch}, step {progress.step}" if progress.step else ""
+        )
         self.say(f"run {trainer.folder.models}{place}")
 
     def on_epoch_start(self, trainer: BaseTrainer) -> None:
-        """A bar over the batches of the epoch."""
+        """Show a bar over the batches of the epoch."""
         self._bar(f"epoch {trainer.progress.epoch + 1}/{trainer.settings.epochs}", len(trainer.batches), trainer.progress.batch)
 
     def on_step(self, trainer: BaseTrainer, losses: Mapping[str, Tensor]) -> None:
-        """Move the bar, and now and then read the loss, which waits for the device."""
+        """Move the bar; every `log_every` steps show the loss (0-d tensors), which waits for the device."""
         if self.bar is None:
             return
         if trainer.progress.step % trainer.settings.log_every == 0 and "loss" in losses:
@@ -52,34 +54,34 @@ class ConsoleLogger(BaseCallback):
         self.bar.update()
 
     def on_evaluation_step(self, trainer: BaseTrainer, done: int, total: int) -> None:
-        """A bar over validation."""
+        """Show a bar over the validation batches, and move it."""
         if done == 1:
             self._bar("validation", total, 0)
         if self.bar is not None:
             self.bar.update()
 
     def on_epoch_end(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
-        """A row of the table; its columns are those scores whose names have no third part (`val/f1`, not `val/f1/age`)."""
+        """Print a row of the table. Its columns are the scores with two parts in their names (`val/f1`, not `val/f1/age`)."""
         self._close_bar()
-        found = [name for name in log if name.count("/") == 1]
-        if not set(found) <= set(self.columns):  # at first, and when the first validation adds its scores
-            self.columns = found
+        names = [name for name in log if name.count("/") == 1]
+        if not set(names) <= set(self.columns):  # in the first epoch, and when the first validation adds its scores
+            self.columns = names
             self.say(" ".join(["epoch", *(f"{name:>14}" for name in self.columns)]))
         cells = [_cell(log.get(name)) for name in self.columns]
         row = " ".join([f"{trainer.progress.epoch + 1:>5}", *(f"{cell:>14}" for cell in cells)])
         self.say(row + ("   *" if improved else ""))
 
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
-        """The best score, and what to do next."""
+        """Print the best score, the reason for the end, and how to continue if training is not complete."""
         self._close_bar()
         monitor, models = trainer.monitor, trainer.folder.models
         if monitor.best is not None and monitor.best_epoch is not None:
             self.say(f"best {monitor.name} {monitor.best:.4f} in epoch {monitor.best_epoch + 1}: {models / 'best.pth'}")
-        again = "" if reason in FINISHED else "; the same command with -r auto goes on"
+        again = "" if reason in FINISHED else "; continue with the same command and -r auto"
         self.say(f"{reason.splitlines()[0]} after {trainer.progress.epoch} epochs, {trainer.progress.step} steps{again}")
 
     def say(self, line: str) -> None:
-        """One line to the terminal (unless silenced) and to the text log."""
+        """Print a line (unless verbosity is 0) and add it to log.txt. Raises WriteError if log.txt cannot be written."""
         if self.verbosity > 0:
             self._close_bar()
             print(line, flush=True)

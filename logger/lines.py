@@ -1,4 +1,4 @@
-"""Lines for the user."""
+"""Print lines for the user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from utils import distributed
 
 
 def say(*lines: str) -> None:
-    """Print lines to standard output, from the main process alone."""
+    """Print lines to standard output, from the main process only."""
     if distributed.is_main():
         for line in lines:
             print(line, flush=True)

@@ -1,4 +1,4 @@
-"""Curves, sample pictures and confusion matrices for TensorBoard."""
+"""Write curves, figures and embeddings for TensorBoard."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @CALLBACKS.register()
 class TensorBoardLogger(BaseCallback):
-    """Scalars every `log_every` steps and every epoch; the metrics' figures whenever there is a new best."""
+    """The logger for TensorBoard: scalars every `log_every` steps and every epoch, figures after each new best epoch."""
 
     main_only = True
 
@@ -27,13 +27,13 @@ class TensorBoardLogger(BaseCallback):
         self.writer: SummaryWriter | None = None
 
     def on_fit_start(self, trainer: BaseTrainer) -> None:
-        """Open the log; what was written after the checkpoint is hidden (`purge_step`)."""
+        """Open the log; hide the entries that were written after the checkpoint (`purge_step`)."""
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(trainer.folder.log / "tensorboard"), purge_step=trainer.progress.step + 1)
 
     def on_step(self, trainer: BaseTrainer, losses: Mapping[str, Tensor]) -> None:
-        """Losses and learning rates of a step; reading them waits for the device."""
+        """Write losses (0-d tensors) and learning rates every `log_every` steps; reading the losses waits for the device."""
         step = trainer.progress.step
         if self.writer is None or step % trainer.settings.log_every:
             return
@@ -44,7 +44,7 @@ class TensorBoardLogger(BaseCallback):
                 self.writer.add_scalar(f"lr/{name}", rate, step)
 
     def on_epoch_end(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
-        """Scores; figures if this epoch is the best so far."""
+        """Write the scores, and the figures if this epoch is the best so far."""
         if self.writer is None:
             return
         with files.explaining(trainer.folder.log):
@@ -55,7 +55,7 @@ class TensorBoardLogger(BaseCallback):
             self.writer.flush()
 
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
-        """Close the log; before that, where the run is complete, what the projector shows."""
+        """Write the vectors for the projector if the run is complete, then close the log."""
         if self.writer is None:
             return
         with files.explaining(trainer.folder.log):

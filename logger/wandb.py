@@ -1,4 +1,4 @@
-"""Weights & Biases: online for those who are logged in, a folder to sync later for all others."""
+"""Log to Weights & Biases: online if the user is logged in, else to a folder that can be uploaded later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @CALLBACKS.register()
 class WandbLogger(BaseCallback):
-    """Scores and figures of every epoch. Whatever goes wrong with it, the training goes on."""
+    """The logger for Weights & Biases: scores of every epoch, figures of each new best epoch. Its errors never stop training."""
 
     main_only = True
 
@@ -26,16 +26,16 @@ class WandbLogger(BaseCallback):
         self.run: Any = None
 
     def on_fit_start(self, trainer: BaseTrainer) -> None:
-        """Begin, or go on with, the run of the same name."""
+        """Start the W&B run with the run's name, or continue it."""
         self._guarded(lambda: self._begin(trainer))
 
     def on_epoch_end(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
-        """Scores; figures if this epoch is the best so far."""
+        """Log the scores, and the figures if this epoch is the best so far."""
         if self.run is not None:
             self._guarded(lambda: self._log(trainer, log, improved))
 
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
-        """Close the run."""
+        """Close the W&B run."""
         if self.run is not None:
             self._guarded(lambda: self.run.finish())
             self.run = None
@@ -58,7 +58,7 @@ class WandbLogger(BaseCallback):
         self.run.log({**log, **rates, **pictures, "epoch": trainer.progress.epoch + 1}, step=trainer.progress.step)
 
     def _guarded(self, action: Callable[[], object]) -> None:
-        """Do it; if anything goes wrong, say so once and log no more: a service that is down stops no training."""
+        """Call `action`; on any error print one warning and stop logging, so that a service that is down stops no training."""
         try:
             action()
         except Exception as error:  # whatever the client raises
@@ -67,14 +67,14 @@ class WandbLogger(BaseCallback):
 
 
 def _pixels(figure: Figure) -> np.ndarray:
-    """(H, W, 4) uint8; W&B itself would look for pyplot, which nobody here imports."""
+    """Return the figure as an array (H, W, 4), uint8; W&B itself would use pyplot, which this project does not import."""
     canvas: Any = figure.canvas
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())
 
 
 def _logged_in() -> bool:
-    """Whether there is a key, without asking the network."""
+    """Return whether an API key is stored, without using the network."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     from netrc import NetrcParseError, netrc

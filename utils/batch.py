@@ -1,4 +1,4 @@
-"""Cutting a batch into pieces without knowing what is in it: every leaf has the samples as its first dimension."""
+"""Cut a batch of any nesting into pieces: the first dimension of every tensor and list in it is the samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 def cut(value: Any, start: int, stop: int) -> Any:
-    """Samples `start` to `stop` of a batch, or of any part of one."""
+    """Return samples `start` to `stop` (exclusive) of a batch: tensors (B, …), lists, or dictionaries of them.
+
+    Raises TypeError for any other value.
+    """
     if isinstance(value, dict):
         return {key: cut(item, start, stop) for key, item in value.items()}
     if isinstance(value, Tensor | list | tuple):
@@ -18,10 +21,10 @@ def cut(value: Any, start: int, stop: int) -> Any:
 
 
 def pieces(batch: Any, sizes: Sequence[int], own: int, number: int) -> Iterator[tuple[Any, float]]:
-    """A process's part of a global batch in at most `number` nearly equal pieces, each with its share of the samples.
+    """Yield this process's part of a global batch in at most `number` nearly equal pieces, each with its share of the samples.
 
-    sizes: samples that each process has of the batch; `own` is this one's place in it. There are as many pieces on every
-    process, and a share is that of a piece on all of them together.
+    sizes: the number of the batch's samples on each process; `own` is this process's index in it. The number of pieces is
+    the same on all processes. A share in (0, 1] is a piece's samples on all processes, divided by all samples of the batch.
     """
     number = min(number, *sizes)
     for index in range(number):

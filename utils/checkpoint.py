@@ -1,8 +1,8 @@
-"""Checkpoints that survive a kill at any moment, prove that they are undamaged, and cannot execute anything.
+"""Write and read checkpoints: a kill at any moment leaves a whole file, damage is noticed, and reading executes no code.
 
-A checkpoint is a dictionary of tensors and plain JSON values in torch's zip format. Writing is atomic; the SHA-256 of
-every file stands in the folder's manifest, which is written first and names the old content beside the new, so that
-whichever of the two a kill leaves is known to be good.
+A checkpoint is a dictionary of tensors and plain JSON values in torch's zip format. Writing is atomic. The folder's
+manifest holds the SHA-256 of every file. It is written before the file and names the old content and the new, so that
+the manifest is right whether a kill leaves the old file or the new one.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from utils.errors import UserError
 MANIFEST = "manifest.json"
 LAST, BEST = "last.pth", "best.pth"
 FORMAT = 1
-NEEDED = ("config", "progress")  # without which nothing can be made of a checkpoint
+NEEDED = ("config", "progress")  # keys that every checkpoint must have
 
-# What pickling dictionaries, lists, plain values and tensors needs, and nothing else: no classes, no calls of anything
-# but the two functions, no state laid over an object.
+# The globals and opcodes that pickled dictionaries, lists, plain values and tensors need, and no others: no classes, no
+# calls except of these two functions, no opcode that sets the state of an object.
 _GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
     f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 }
@@ -42,36 +42,36 @@ _OPCODES = set(
 )
 MAX_PICKLE = 2**24  # bytes; 10,000 tensors take about 2 MB
 MAX_DEPTH = 100
-_SHARING = 16  # how often, on average, a checkpoint may use again what it holds once
+_SHARING = 16  # how often, on average, a checkpoint may refer to the same pickled value
 
 
 class CheckpointError(UserError):
-    """A file that is no checkpoint, or a damaged or dangerous one."""
+    """The error for a file that is no checkpoint, is damaged, or is dangerous to load."""
 
 
 def epoch_name(epoch: int) -> str:
-    """The name of the checkpoint kept after an epoch, counted from 1."""
+    """Return the file name of the checkpoint that is kept after `epoch`, counted from 1."""
     return f"checkpoint-epoch{epoch}.pth"
 
 
 def epoch_of(name: str) -> int | None:
-    """The epoch in the name of such a checkpoint, None for other names."""
+    """Return the epoch, counted from 1, in a file name that `epoch_name` made; None for other names."""
     digits = name.removeprefix("checkpoint-epoch").removesuffix(".pth")
     return int(digits) if name == f"checkpoint-epoch{digits}.pth" and digits.isdigit() else None
 
 
 class CheckpointFolder:
-    """The checkpoints of one run, and the manifest that vouches for them."""
+    """The checkpoints of one run, and the manifest with their SHA-256."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._written: dict[str, str] = {}  # file name -> digest of what this object wrote there
+        self._written: dict[str, str] = {}  # file name -> SHA-256 of the content that this object wrote
 
     def save(self, state: dict[str, Any], names: Sequence[str]) -> None:
-        """Write `state` under each of the names, of which `last` should be the last: it is what a run goes on from.
+        """Write `state` under each of the names, in their order. Name `last` at the end: a run resumes from it.
 
-        Raises WriteError (disk full, folder read-only), and what was there stays; TypeError for a value that is neither a
-        tensor nor plain, since no `load` would accept it.
+        Raises WriteError if the disk is full or the folder read-only (the old files stay), and TypeError for a value that
+        is neither a tensor nor plain, since `load` would refuse it.
         """
         buffer = io.BytesIO()
         torch.save({"format": FORMAT, **_plain(state, ())}, buffer)
@@ -83,11 +83,14 @@ class CheckpointFolder:
                 files.write_bytes(self.folder / name, content)  # type: ignore[arg-type]
                 self._written[name] = digest
         except files.WriteError as error:
-            again = f"the checkpoints there are as they were; continue with -r {self.folder}"
+            again = f"the checkpoints in the folder are unchanged; continue with -r {self.folder}"
             raise files.WriteError(f"{error}; {again}") from error
 
     def prune(self, keep: int) -> None:
-        """Remove all but the newest `keep` checkpoints that are named by their epoch. Raises WriteError."""
+        """Remove all but the newest `keep` checkpoints that are named by their epoch.
+
+        Raises WriteError if a file cannot be removed or the manifest cannot be written.
+        """
         numbered = sorted((e, p) for p in self.folder.glob("*.pth") if (e := epoch_of(p.name)) is not None)
         superfluous = [path for _, path in numbered[: max(0, len(numbered) - keep)]]
         if not superfluous:
@@ -102,8 +105,9 @@ class CheckpointFolder:
         files.write_json(self.folder / MANIFEST, manifest)
 
     def require_space(self, copies: int, growth: int = 0) -> None:
-        """Raise UserError where the disk has no room for `copies` checkpoints beside the last one, counting those there are.
+        """Raise UserError if the disk has no room for `last` and `copies` more checkpoints.
 
+        The space that the folder's checkpoints use now counts as free, since they will be replaced.
         growth: bytes by which later checkpoints will be larger than the last one.
         """
         size = (self.folder / LAST).stat().st_size
@@ -117,7 +121,7 @@ class CheckpointFolder:
             )
 
     def manifest(self) -> dict[str, Any]:
-        """What is known of the files; nothing of those whose entry is damaged, as where the manifest is missing."""
+        """Return the manifest, without the entries that are damaged; without any entry if the manifest cannot be read."""
         try:
             entries = json.loads((self.folder / MANIFEST).read_text())["files"]
             return {"files": {name: entry for name, entry in entries.items() if _is_entry(entry)}}
@@ -125,24 +129,25 @@ class CheckpointFolder:
             return {"files": {}}
 
     def newest_step(self) -> int:
-        """The largest step of the checkpoints that are there, -1 where the manifest knows none of them."""
+        """Return the largest step of the folder's checkpoints; -1 if the manifest has no entry for any of them."""
         entries = self.manifest()["files"]
         return max((entries[path.name]["step"] for path in self.folder.glob("*.pth") if path.name in entries), default=-1)
 
     def digests(self, name: str) -> list[str] | None:
-        """SHA-256 values of which the file must have one; None where the manifest does not know it."""
+        """Return the SHA-256 values that the file may have; None if the manifest has no entry for the file."""
         entry = self.manifest()["files"].get(name)
         return list(entry["sha256"]) if entry else None
 
     def load(self, name: str) -> dict[str, Any]:
-        """One checkpoint. Raises CheckpointError where it is missing, damaged or dangerous."""
+        """Read one checkpoint of the folder. Raises CheckpointError if the file is missing, damaged or dangerous."""
         return load(self.folder / name, self.digests(name))
 
     def load_newest(self) -> tuple[str, dict[str, Any], list[str]]:
-        """`last`, or the newest checkpoint that is whole: its name, its state, and a warning where others are damaged.
+        """Read `last`, or the newest undamaged checkpoint if `last` is damaged: its name, its state, and warnings.
 
-        `last` is written last, so that the others of its moment are there too; one of them that is newer was written in a
-        save that was killed before its end. Raises CheckpointError where there is none.
+        The list of warnings is empty, or holds one line that names the damaged checkpoints. `last` is read first even if
+        another checkpoint has a later step: `last` is written at the end of a save, so a later one comes from a save that
+        was killed. Raises CheckpointError if no checkpoint can be read.
         """
         entries = self.manifest()["files"]
         present = [path.name for path in self.folder.glob("*.pth")]
@@ -160,10 +165,10 @@ class CheckpointFolder:
         raise CheckpointError("; ".join(damaged) or f"{self.folder}: holds no checkpoint")
 
     def _announce(self, names: Sequence[str], digest: str, progress: Mapping[str, int]) -> None:
-        """Let the manifest vouch for the new content before it is there, and still for what is there.
+        """Add the SHA-256 of the new content to the manifest before the files are written, and keep that of the old content.
 
-        What is there is what this object wrote; before it wrote any, or when it failed to, it is one of those that the
-        manifest names, since a save may have ended on either side of its renaming.
+        The old content is what this object wrote last. If this object has not written the file yet, or failed to, the old
+        content may be any that the manifest names, since the save before may have ended before or after the renaming.
         """
         manifest = self.manifest()
         saved = datetime.now(UTC).isoformat(timespec="seconds")
@@ -184,7 +189,7 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _plain(value: Any, key: tuple[Any, ...]) -> Any:
-    """The value as dictionaries, lists, plain values and tensors that hold no more memory than they show."""
+    """Return the value as dictionaries, lists, plain values and tensors without memory outside their own elements."""
     if isinstance(value, Tensor):
         value = value.detach()
         return value if value.untyped_storage().nbytes() == value.numel() * value.element_size() else value.clone()
@@ -195,16 +200,16 @@ def _plain(value: Any, key: tuple[Any, ...]) -> Any:
     if value is None or isinstance(value, bool):
         return value
     for kind in (int, float, str):
-        if isinstance(value, kind):  # NumPy's float64 is a float and pickled as something else
+        if isinstance(value, kind):  # NumPy's float64 is a float, but pickle writes it as a NumPy object
             return kind(value)
     raise TypeError(f"{'.'.join(map(str, key))}: {type(value).__name__} cannot be in a checkpoint; tensors and plain values can")
 
 
 def load(path: Path, digests: Collection[str] | None = None) -> dict[str, Any]:
-    """The checkpoint at `path` on the CPU, checked before anything in it is used.
+    """Read the checkpoint at `path` onto the CPU; check its bytes and its pickle before anything in it is used.
 
-    digests: SHA-256 values of which the file must have one; without them the zip's own checksums are verified.
-    Raises CheckpointError.
+    digests: SHA-256 values that the file may have; without them the zip's own checksums are verified.
+    Raises CheckpointError if the file cannot be read, is damaged or dangerous, or is no checkpoint of this project.
     """
     try:
         content = path.read_bytes()
@@ -215,7 +220,7 @@ def load(path: Path, digests: Collection[str] | None = None) -> dict[str, Any]:
     program = _inspect(path, content, verify=digests is None)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a malformed file; none of them may pass as a traceback
+    except Exception as error:  # torch raises many kinds for a malformed file; the user must not see a traceback
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise CheckpointError(f"{path}: is no checkpoint of this project ({reason})") from None
     _check_state(path, state, len(program))
@@ -223,7 +228,7 @@ def load(path: Path, digests: Collection[str] | None = None) -> dict[str, Any]:
 
 
 def _inspect(path: Path, content: bytes, verify: bool) -> bytes:
-    """The pickle in the file. Refuses, before allocating anything, what no save of ours contains."""
+    """Return the bytes of the pickle in the file; before anything is allocated, refuse content that `save` never writes."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
@@ -246,9 +251,9 @@ def _inspect(path: Path, content: bytes, verify: bool) -> bytes:
 
 
 def _check_pickle(path: Path, program: bytes) -> None:
-    """Every step of the pickle must be one that saving tensors and plain values needs.
+    """Refuse a pickle with any opcode or global that saving tensors and plain values does not need.
 
-    A tuple may not be used twice: the hash of nested ones that are takes for ever. No tuple of ours is.
+    Refuse a tuple that is used twice, too: hashing nested tuples of that kind takes exponential time. `save` writes none.
     """
     tuples: set[Any] = set()
     text, before = None, ""
@@ -258,14 +263,14 @@ def _check_pickle(path: Path, program: bytes) -> None:
             raise CheckpointError(f"{path}: refused, it asks for {show(wanted)}; nothing in it was executed")
         if opcode.name.endswith("BINPUT") and before.startswith("TUPLE"):
             tuples.add(argument)
-            continue  # the tuple is still what a next BINPUT would name
+            continue  # `before` stays TUPLE…: a second BINPUT would name the same tuple
         if opcode.name.endswith("BINGET") and argument in tuples:
             raise CheckpointError(f"{path}: refused, it uses a tuple twice, which no checkpoint does")
         text, before = argument if isinstance(argument, str) else text, opcode.name
 
 
 def _check_state(path: Path, state: Any, pickled: int) -> None:
-    """pickled: bytes of the pickle, which bounds what there can be if nothing is used again and again."""
+    """Refuse a state that is not ours, or that is far larger than its pickle of `pickled` bytes can hold."""
     ours = isinstance(state, dict) and state.get("format") == FORMAT
     if not ours or not all(isinstance(state.get(key), dict) for key in NEEDED):
         raise CheckpointError(f"{path}: is no checkpoint of this project (format {FORMAT})")
@@ -279,7 +284,7 @@ def _check_state(path: Path, state: Any, pickled: int) -> None:
 
 
 def _walk(state: Any) -> Iterator[tuple[int, Any]]:
-    """Everything in the state with its depth, as often as it is reached."""
+    """Yield every value in the state with its depth; a value that is referred to n times comes n times."""
     waiting = [(0, state)]
     while waiting:
         depth, value = waiting.pop()
@@ -289,7 +294,7 @@ def _walk(state: Any) -> Iterator[tuple[int, Any]]:
 
 
 def weights_hash(state: dict[str, Any]) -> str:
-    """SHA-256 over the names, dtypes, shapes and bytes of a state dict's tensors."""
+    """Return the SHA-256 over the names, dtypes, shapes and bytes of a state dict's tensors (any shapes, any dtypes)."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

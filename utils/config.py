@@ -1,4 +1,4 @@
-"""Read a JSON config: comments, `extends`, overrides. What is wrong is collected, a line for each problem."""
+"""Read a JSON config with comments, `extends` and overrides, and report its problems, a line for each."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ KeyPath = tuple[str | int, ...]
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 60
-MAX_DIGITS = 19  # those of 2 ** 63 - 1
+MAX_DIGITS = 19  # 2 ** 63 - 1 has 19 digits
 SHORTCUTS = {"lr": "optimizer.args.lr", "bs": "data_loader.args.batch_size"}
-# A string or a comment. Both match to the end of the text where nothing closes them: trying again from every later
-# quote would take hours on a large file.
+# A string or a comment. Both match to the end of the text if they are not closed: a new try at every later quote would
+# take hours on a large file.
 _COMMENT = re.compile(r'"(?:\\.|[^"\\])*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _BAD_TEXT = re.compile("[\\0\ud800-\udfff]")  # no path and no UTF-8 text can hold these
 _GOOD_TEXT = "text without NUL and without halves of characters"
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: in which file, at which key, and what to do about it."""
+    """A problem of a config: the file, the key, and a message that says what to do."""
 
     file: str
     key: str
@@ -39,7 +39,7 @@ class Problem(NamedTuple):
 
 
 class ConfigError(UserError):
-    """All problems of a config at once, a line each."""
+    """The error that lists all problems of a config, a line each."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(dict.fromkeys(problems))
@@ -47,20 +47,20 @@ class ConfigError(UserError):
 
 
 def _printable(text: str) -> str:
-    """Escapes for what a terminal would obey or could not show."""
+    """Return the text with escapes for control characters and others that a terminal cannot show."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass
 class RawConfig:
-    """A config as it was written, before anybody looked at its meaning."""
+    """A config as it was written, before it is checked."""
 
     values: dict[str, Any]
     file: str
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def origin(self, key: KeyPath) -> str:
-        """The file (or command-line option) that the key, or the nearest key above it, came from."""
+        """Return the file (or command-line option) that the key, or the nearest key above it, came from."""
         for length in range(len(key), 0, -1):
             if key[:length] in self.origins:
                 return self.origins[key[:length]]
@@ -68,9 +68,9 @@ class RawConfig:
 
 
 def read(path: Path | str, overrides: Iterable[str] = (), lr: float | None = None, bs: int | None = None) -> RawConfig:
-    """The config at `path` with everything it extends, then `a.b.c=VALUE` overrides in their order.
+    """Read the config at `path` and the files that it extends, then apply `lr`, `bs` and the `a.b.c=VALUE` overrides in order.
 
-    Raises ConfigError: unreadable file, syntax, a key given twice, NaN or Infinity, a circle of `extends`.
+    Raises ConfigError for an unreadable file, bad syntax, a key given twice, NaN or Infinity, or a circle of `extends`.
     """
     config = _read_with_parents(Path(path), ())
     for name, value in (("lr", lr), ("bs", bs)):
@@ -83,14 +83,17 @@ def read(path: Path | str, overrides: Iterable[str] = (), lr: float | None = Non
 
 
 def from_values(values: dict[str, Any], file: str, overrides: Iterable[str] = ()) -> RawConfig:
-    """A config that is at hand already (from a checkpoint), with overrides."""
+    """Make a config from values that are already read (from a checkpoint), with `a.b.c=VALUE` overrides.
+
+    Raises ConfigError if an override is wrong.
+    """
     config = RawConfig(json.loads(json.dumps(values)), file)
     _override_all(config, overrides)
     return config
 
 
 def key_text(key: KeyPath) -> str:
-    """`trainer.epochs`, `metrics[0].type`."""
+    """Return the key as text: `trainer.epochs`, `metrics[0].type`."""
     text = ""
     for part in key:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
@@ -98,21 +101,21 @@ def key_text(key: KeyPath) -> str:
 
 
 def key_path(text: str) -> KeyPath:
-    """What `key_text` gave, as a key: names between dots, numbers in brackets."""
+    """Return the key that `key_text` wrote as `text`: names between dots, numbers in brackets."""
     return tuple(int(part) if re.fullmatch("[0-9]{1,9}", part) else part for part in _steps(text))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean "x"?)` for the nearest known words, or nothing where none is near."""
+    """Return ` (did you mean "x"?)` for the nearest known words, or an empty text if none is near."""
     nearest = [f'"{candidate}"' for candidate in suggestions(word, known)]
     return f" (did you mean {' or '.join(nearest)}?)" if nearest else ""
 
 
 def suggestions(word: str, known: Iterable[str]) -> list[str]:
-    """The known word with the fewest edits from `word`, if these are at most a third of its letters (or 2, but not all).
+    """Return the known word with the fewest edits from `word`: at most a third of its letters (or 2, but fewer than all).
 
-    Of several as near, the one that begins most alike, then one of the same length: most typos change or swap letters
-    within a word. Where a single edit leads to several, up to three.
+    Of equally near words take the one with the longest common beginning, then one of the same length: most typos change or
+    swap letters within a word. If several words are a single edit away, return up to three of them.
     """
     limit = min(max(2, len(word) // 3), len(word) - 1)
     near = []
@@ -125,9 +128,9 @@ def suggestions(word: str, known: Iterable[str]) -> list[str]:
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Fewest insertions, deletions, substitutions and swaps of neighbours from `a` to `b`.
+    """Return the fewest insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`.
 
-    Optimal string alignment (Damerau, 1964; no substring is edited twice).
+    The method is optimal string alignment (Damerau, 1964; no substring is edited twice).
     """
     before: list[int] = []
     previous = list(range(len(b) + 1))
@@ -143,7 +146,7 @@ def edit_distance(a: str, b: str) -> int:
 
 
 def differences(old: Any, new: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, Any]]:
-    """Every key at which two plain values differ, with both values (None where one lacks it)."""
+    """Yield every key at which two plain values differ, with the old and the new value (None if the key is missing)."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted(old.keys() | new.keys()):
             yield from differences(old.get(name), new.get(name), (*key, name))
@@ -155,7 +158,7 @@ def differences(old: Any, new: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath
 
 
 class _Twice(dict[str, Any]):
-    """A JSON object in which some key stood twice."""
+    """A JSON object in which a key was given twice."""
 
     keys_twice: list[str]
 
@@ -183,7 +186,7 @@ def _read_with_parents(path: Path, chain: tuple[Path, ...]) -> RawConfig:
 
 
 def _parents(path: Path, extends: Any, chain: tuple[Path, ...]) -> list[Path]:
-    """The files that a config extends. `chain`: the files that lead here, of which none may be among them."""
+    """Return the files that a config extends. Refuse a file in `chain`, the files that lead to this config."""
     names = [extends] if isinstance(extends, str) else extends
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise ConfigError([Problem(str(path), "extends", f"found {show(extends)}; allowed: a file name, or a list of them")])
@@ -226,7 +229,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _parse(source: str, text: str) -> Any:
-    """JSON with // and /* */ comments; keys given twice and numbers that are none are marked for `_forbidden`."""
+    """Parse JSON with // and /* */ comments; mark keys given twice and numbers that are not finite for `_forbidden`."""
     if not text.strip():
         raise ConfigError([Problem(source, "", "is empty")])
     try:
@@ -240,7 +243,7 @@ def _parse(source: str, text: str) -> Any:
 
 
 def _blank(match: re.Match[str]) -> str:
-    """Spaces for a comment, so that columns stay; a comment that is not closed stays too, and is no JSON."""
+    """Replace a comment by spaces, so that columns stay right; keep strings, and comments that are not closed (an error)."""
     text = match[0]
     kept = text[0] == '"' or (text.startswith("/*") and not text.endswith("*/", 2))
     return text if kept else re.sub(r"[^\n]", " ", text)
@@ -291,7 +294,7 @@ def _forbidden_keys(source: str, value: dict[str, Any], key: KeyPath) -> Iterato
 
 
 def show(value: Any) -> str:
-    """A value for a message: JSON, at most 60 characters."""
+    """Return the value for a message: JSON, at most 60 characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "…"
 
@@ -300,7 +303,7 @@ def show(value: Any) -> str:
 
 
 def _merge(config: RawConfig, values: dict[str, Any], origins: dict[KeyPath, str], file: str) -> None:
-    """Lay `values` over the config: objects merge key by key, but a part whose `type` changes starts anew."""
+    """Put `values` over the config: objects merge key by key, but a part with another `type` replaces the old part."""
     source = RawConfig(values, file, origins)
     config.values = _merge_values(config, config.values, values, source, ())
 
@@ -341,7 +344,7 @@ def _override_all(config: RawConfig, overrides: Iterable[str]) -> None:
 
 
 def _parse_value(key: str, text: str) -> Any:
-    """JSON where it is JSON, else the text itself: `--set name=demo` needs no quotes."""
+    """Return the text's value if it is JSON, else the text itself: `--set name=demo` needs no quotes."""
     try:
         value = _parse("--set", text)
     except ConfigError:
@@ -371,7 +374,10 @@ def _override(config: RawConfig, dotted: str, value: Any, option: str) -> None:
 
 
 def _part(place: Any, step: str, option: str, dotted: str, key: KeyPath) -> str | int:
-    """A step of a dotted key, as what it is in an object or a list. Raises ConfigError where there is no such place."""
+    """Return a step of a dotted key as a name (in an object) or an index (in a list).
+
+    Raises ConfigError if the list has no such index, or `place` is neither an object nor a list.
+    """
     if isinstance(place, dict):
         return step
     if isinstance(place, list) and re.fullmatch("[0-9]{1,9}", step) and int(step) < len(place):

@@ -1,4 +1,4 @@
-"""Where tensors live, and how they get there."""
+"""Choose a device, move tensors to it, and set the precision."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def select(name: str | None) -> torch.device:
-    """The device of that name (`cpu`, `cuda`, `cuda:1`, `mps`); None takes a GPU if there is one.
+    """Return the device with the name (`cpu`, `cuda`, `cuda:1`, `mps`); None means a GPU if the machine has one, else the CPU.
 
-    With several processes on a machine each takes the GPU of its local rank. Raises UserError for a device that is not there.
+    If a machine runs several processes, `cuda` is the GPU of the process's local rank.
+    Raises UserError if the device cannot be used on this machine.
     """
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,19 +38,22 @@ def select(name: str | None) -> torch.device:
 
 
 def available() -> list[str]:
-    """Names that `select` takes on this machine."""
+    """Return the device names that `select` accepts on this machine."""
     names = ["cpu"] + [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     return names + (["mps"] if torch.backends.mps.is_available() else [])
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Mixed precision as configured: `fp32` none, `bf16`, or `fp16` (which needs a gradient scaler)."""
+    """Return the context for mixed precision: `fp32` (none), `bf16`, or `fp16` (which needs a gradient scaler)."""
     dtype = PRECISIONS[precision]
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
 def to_device(value: Any, device: torch.device) -> Any:
-    """`value` with every tensor in it (dicts, lists, tuples) on `device`; pinned memory is copied asynchronously."""
+    """Return `value` with every tensor (any shape and dtype; in dicts, lists, tuples) on `device`.
+
+    Pinned memory is copied asynchronously.
+    """
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if isinstance(value, dict):
@@ -60,7 +64,7 @@ def to_device(value: Any, device: torch.device) -> Any:
 
 
 def to_float32(value: Any) -> Any:
-    """`value` with every half-precision tensor in it as float32: losses and decoders work in full precision."""
+    """Return `value` with every float16 or bfloat16 tensor (any shape) as float32: losses and decoders use full precision."""
     if isinstance(value, Tensor):
         return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
     if isinstance(value, dict):

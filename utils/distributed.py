@@ -1,6 +1,6 @@
-"""One process or many: the same calls, which do nothing where there is one.
+"""Functions for several processes; with one process they do nothing.
 
-Losses are defined over the *global* batch, so that the number of processes changes nothing but the speed.
+Losses are defined over the *global* batch, so that the number of processes changes only the speed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from utils.heartbeat import Heartbeat
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=10)
-_heartbeats: list[Heartbeat] = []  # that of the group, while there is one
+_heartbeats: list[Heartbeat] = []  # the heartbeat of the group, if this process is in a group
 
 
 def initialise(device_type: str) -> None:
-    """Join the group that torchrun describes in the environment; nothing without it. Raises RunError where others do not."""
+    """Join the group that torchrun describes in the environment; do nothing without torchrun.
+
+    Raises RunError if the other processes do not join.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         return
     from torch.distributed.distributed_c10d import PrefixStore
@@ -45,7 +48,7 @@ def initialise(device_type: str) -> None:
 
 
 def finish(in_order: bool = True) -> None:
-    """Leave the group, if there is one. in_order: the others need not miss this process."""
+    """Leave the group, if there is one. in_order: tell the others that this process has left on purpose."""
     if dist.is_initialized():
         dist.destroy_process_group()
     while _heartbeats:
@@ -54,7 +57,7 @@ def finish(in_order: bool = True) -> None:
 
 @contextmanager
 def joined(device_type: str) -> Iterator[None]:
-    """In the group that torchrun describes, for as long as this lasts; errors as `explained` puts them."""
+    """Join the group that torchrun describes for the `with` block, then leave it; explain errors as `explained` does."""
     initialise(device_type)
     try:
         with explaining():
@@ -66,26 +69,26 @@ def joined(device_type: str) -> Iterator[None]:
 
 
 def leave() -> bool:
-    """Leave the group for good, at the end of what was done together; whether this is the main process."""
+    """Leave the group at the end of the common work; return whether this was the main process."""
     main = is_main()
     finish()
     return main
 
 
 def explained(error: BaseException) -> BaseException:
-    """The error itself, or in its place one line where it says that another process has gone."""
+    """Return the error itself; if its text says that another process has gone, return a RunError with one line instead."""
     words = ("gloo", "NCCL", "TCPStore", "Connection closed by peer", "Connection reset by peer")
     if world_size() == 1 or not isinstance(error, RuntimeError) or not any(word in str(error) for word in words):
         return error
     return RunError(
-        f"process {rank()}: another process of this run has ended, and says itself why; the last checkpoint is whole: "
+        f"process {rank()}: another process of this run has ended, and its output says why; the last checkpoint is whole: "
         "run the same command again with -r auto"
     )
 
 
 @contextmanager
 def explaining() -> Iterator[None]:
-    """What is raised in here is raised as `explained` puts it."""
+    """Turn every RuntimeError inside the `with` block into the error that `explained` returns."""
     try:
         yield
     except RuntimeError as error:
@@ -96,33 +99,33 @@ def explaining() -> Iterator[None]:
 
 
 def rank() -> int:
-    """This process's number, 0 the main one."""
+    """Return this process's number; 0 is the main process."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """The number of processes."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def local_rank() -> int:
-    """This process's number on its machine: the GPU it takes."""
+    """Return this process's number on its machine, which is also the number of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def is_main() -> bool:
-    """Whether this process writes files and speaks to the user."""
+    """Return whether this is the main process, which writes files and prints lines for the user."""
     return rank() == 0
 
 
 def shares(samples: int) -> list[int]:
-    """How many of a global batch's samples each process has, as `numpy.array_split` deals them."""
+    """Return how many of a global batch's samples each process gets, divided as `numpy.array_split` divides."""
     each, rest = divmod(samples, world_size())
     return [each + (number < rest) for number in range(world_size())]
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether `flag` holds on any process. Goes over the CPU's group, so it does not wait for the device."""
+    """Return whether `flag` is true on any process. The exchange uses CPU tensors, so it does not wait for the device."""
     if world_size() == 1:
         return flag
     total = torch.tensor([float(flag)])
@@ -131,7 +134,7 @@ def any_rank(flag: bool) -> bool:
 
 
 def gather_objects(value: Any) -> list[Any]:
-    """The values of all processes in order of rank, on rank 0; elsewhere an empty list."""
+    """Return the values of all processes in order of rank on rank 0, an empty list on the others."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -140,7 +143,7 @@ def gather_objects(value: Any) -> list[Any]:
 
 
 def broadcast_object(value: Any) -> Any:
-    """Rank 0's value, on every process."""
+    """Return rank 0's value on every process."""
     if world_size() == 1:
         return value
     values = [value]
@@ -149,7 +152,7 @@ def broadcast_object(value: Any) -> Any:
 
 
 def on_main(make: Callable[[], T]) -> T:
-    """What `make` gives on the main process, on every process. A UserError that it raises there is raised on all."""
+    """Call `make` on the main process and return its value on every process. A UserError of `make` is raised on all."""
     if world_size() == 1:
         return make()
     value: Any = None
@@ -167,14 +170,14 @@ def on_main(make: Callable[[], T]) -> T:
 
 
 def same_everywhere(tensors: Iterable[Tensor]) -> None:
-    """Give the tensors the values that they have on rank 0."""
+    """Set the tensors (any shape and dtype), in place, to the values that they have on rank 0."""
     if world_size() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, 0)
 
 
 def gather(value: Tensor) -> Tensor:
-    """The tensors of all processes, which have one shape, stacked in order of rank: (R, …), on every process."""
+    """Return the tensors of all R processes, of one shape (…), stacked in order of rank: (R, …), on every process."""
     if world_size() == 1:
         return value[None]
     values = [torch.empty_like(value) for _ in range(world_size())]
@@ -183,7 +186,7 @@ def gather(value: Tensor) -> Tensor:
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
-    """Sum of a tensor of any shape over all processes, without gradient."""
+    """Return the sum of a tensor of any shape over all processes, without gradient."""
     if world_size() == 1:
         return value
     value = value.detach().clone()
@@ -192,11 +195,11 @@ def sum_over_ranks(value: Tensor) -> Tensor:
 
 
 def differentiable_sum(value: Tensor) -> Tensor:
-    """Sum over all processes through which gradients flow, for statistics of the whole global batch.
+    """Return the sum of a tensor of any shape over all processes, with gradients, for statistics of the whole global batch.
 
-    Its backward sums the gradients of every process; DistributedDataParallel then averages, which leaves the gradient
-    of one process that holds the whole batch. Without gradients it is the value alone: evaluation deals whole batches
-    to the processes, which then do not meet.
+    The backward pass sums the gradients of all processes; DistributedDataParallel then averages them, which gives the
+    gradient of one process with the whole batch. If gradients are off, the value itself is returned: in evaluation each
+    process has whole batches of its own, and the processes do not exchange values.
     """
     if world_size() == 1 or not torch.is_grad_enabled():
         return value
@@ -207,11 +210,11 @@ def differentiable_sum(value: Tensor) -> Tensor:
 
 
 def differentiable_gather(value: Tensor) -> Tensor:
-    """The rows of all processes in order of rank, (N of all, …), through which gradients flow; N may differ between them.
+    """Return the rows (N, …) of all processes in order of rank, (sum of all N, …), with gradients; N may differ between them.
 
-    For losses that compare samples with each other. Its backward sums the gradients of every process for each row; where every
-    process computes the same loss, DistributedDataParallel's average then leaves the gradient of one process that holds the
-    whole batch. Without gradients it is the value alone, as `differentiable_sum` is.
+    Losses that compare samples with each other use it. The backward pass sums the gradients of all processes for each row;
+    if every process computes the same loss, DistributedDataParallel's average is then the gradient of one process with the
+    whole batch. If gradients are off, the value itself is returned, as in `differentiable_sum`.
     """
     if world_size() == 1 or not torch.is_grad_enabled():
         return value
@@ -219,6 +222,6 @@ def differentiable_gather(value: Tensor) -> Tensor:
 
     sizes = gather(torch.tensor(len(value), device=value.device)).tolist()
     padded = torch.cat([value, value.new_zeros(max(sizes) - len(value), *value.shape[1:])])
-    # all_gather has a gradient for what requires one; whole numbers have none.
+    # The all_gather with gradients needs a tensor that requires a gradient; integers do not.
     parts = all_gather(padded) if value.requires_grad else gather(padded).unbind()
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])

@@ -1,4 +1,4 @@
-"""The errors a user sees: one line each, an exit status, never a traceback."""
+"""The errors for users: one line and an exit status, no traceback."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ ROOT = Path(__file__).parents[1]
 
 
 class UserError(ValueError):
-    """What the user gave cannot be used: config, data, checkpoint or command line.
+    """The error for unusable input of the user: config, data, checkpoint or command line. Exit status 2.
 
-    Its text names the file, key or sample, what was found, what is allowed and what to do. Exit status 2.
+    The text names the file, key or sample, the value that was found, the allowed values, and what to do.
     """
 
     status = 2
 
 
 class RunError(UserError):
-    """A run that had started had to end (a worker died, a loss was not finite). Exit status 1."""
+    """The error that ends a run after its start (a worker died, a loss was not finite). Exit status 1."""
 
     status = 1
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a script's `main` and exit: 0 or what it returns, 2 for bad input, 75 for SIGTERM, 130 for Ctrl-C.
+    """Run a script's `main` and exit with its status (None is 0), 2 for bad input, 75 for SIGTERM or 130 for Ctrl-C.
 
-    A package that is not installed is bad input too.
+    A package that is not installed counts as bad input.
     """
     signals.exit_at_once()
     try:

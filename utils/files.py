@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files so that a kill leaves the old file or the new one, never a part; lock and hash files; make run folders."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ TEMPORARY = ".tmp-"
 
 
 class WriteError(RunError):
-    """A file that cannot be written: disk full, read-only folder."""
+    """The error for a file that cannot be written: disk full, read-only folder."""
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place of `path`.
+    """Let `write` fill a temporary file beside `path`, then rename the temporary file to `path`.
 
-    The bytes reach the disk before the name does, and the name before this returns: at every moment `path` holds the
-    old content or the new. Raises WriteError, leaving the old file and no temporary one.
+    The bytes are on the disk before the renaming, and the renaming before this function returns: at every moment `path`
+    holds the old content or the new. Raises WriteError on failure; the old file stays and the temporary file is removed.
     """
     with explaining(path):
         _write_and_rename(path, write)
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line of text to a log. Raises WriteError."""
+    """Append a line of text to the file. Raises WriteError if the file cannot be written."""
     with explaining(path), path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 
 @contextmanager
 def explaining(path: Path) -> Iterator[None]:
-    """What cannot be written in here is a WriteError that names the path."""
+    """Turn every OSError inside the `with` block into a WriteError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -64,17 +64,17 @@ def _write_and_rename(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """`write_atomically` for content that is at hand."""
+    """Write `content` to `path` atomically. Raises WriteError as `write_atomically` does."""
     write_atomically(path, lambda file: file.write(content))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; NaN and Infinity are refused (ValueError)."""
+    """Write `value` as indented JSON, atomically. Raises ValueError for NaN and Infinity, WriteError on failure to write."""
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable (POSIX; elsewhere the rename alone must do)."""
+    """Write the file names in `folder` to the disk (POSIX only; other systems have no such call)."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -85,16 +85,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a killed `write_atomically` left in `folder`."""
+    """Remove the temporary files that a killed `write_atomically` left in `folder`."""
     for leftover in folder.glob(f"{TEMPORARY}*"):
         leftover.unlink(missing_ok=True)
 
 
 def lock(path: Path) -> IO[bytes] | None:
-    """The file at `path`, locked for this process until it is closed or the process ends; None where another has it.
+    """Open the file at `path` and lock it until it is closed or this process ends; return None if another process has the lock.
 
-    POSIX record locks: worker processes do not inherit them, so that the death of this process alone sets them free.
-    Where there are none (other systems, some network disks), everybody gets one.
+    The lock is a POSIX record lock: worker processes do not inherit it, so it ends with this process even if workers live on.
+    On systems and network disks without record locks every process gets the file, and nothing is locked.
     """
     file = path.open("ab")
     if os.name == "posix":
@@ -111,18 +111,18 @@ def lock(path: Path) -> IO[bytes] | None:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of the file's bytes."""
+    """Return the hexadecimal SHA-256 of the file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_json(value: Any) -> str:
-    """Hexadecimal SHA-256 of a plain value: equal values give equal hashes, whatever the order of their keys."""
+    """Return the hexadecimal SHA-256 of a plain value. The order of keys has no influence."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def hash_lines(lines: Iterable[str]) -> str:
-    """Hexadecimal SHA-256 of the lines, in their order."""
+    """Return the hexadecimal SHA-256 of the lines, in their order."""
     digest = hashlib.sha256()
     for line in lines:
         digest.update(line.encode() + b"\n")
@@ -132,8 +132,8 @@ def hash_lines(lines: Iterable[str]) -> str:
 def make_run_id(parent: Path) -> str:
     """Make a new folder in `parent` and return its name: UTC time and 4 random characters.
 
-    `mkdir` itself is the test for a free name, so any number of runs may start in the same instant.
-    Raises UserError where `parent` cannot be written.
+    `mkdir` fails if the name is taken, so any number of runs may start in the same instant.
+    Raises UserError if `parent` cannot be written.
     """
     while True:
         run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

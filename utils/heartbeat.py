@@ -1,4 +1,4 @@
-"""Whether the other processes of a job are still there: one that is stopped, or cut off, must not keep all others waiting."""
+"""End a process if another process of its job is stopped or cut off, so that the others do not wait for it in vain."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
-EVERY, PATIENCE = 2.0, 45.0  # seconds between two beats; after which a process without one is given up
-GRACE = 3.0  # seconds for a last word
+EVERY, PATIENCE = 2.0, 45.0  # seconds between two beats; seconds without a beat after which a process counts as lost
+GRACE = 3.0  # seconds that `stop` waits for each thread
 LEFT = "left"
 
 
 class Heartbeat:
-    """Two threads: one says that this process lives and listens to the others, one ends it where another is silent too long.
+    """Two threads: one sends beats and reads those of the others, one ends this process if another is silent for too long.
 
-    The main thread may then be waiting for the other one inside a call that nothing else ends; and so may the thread that
-    talks, which therefore does not watch. Silence is counted in rounds: a job that is stopped as a whole ages nobody.
-    store: of this start of the job; the threads have their own connection, as a call that waits would hold a shared one.
+    The watching thread never uses the store: the main thread and the talking thread may both wait for a lost process inside
+    a call that has no end. Silence is counted in rounds of EVERY seconds, not in time: if the whole job is suspended, no
+    process counts as silent afterwards.
+    store: the store of this start of the job; the threads get a connection of their own, since a waiting call blocks one.
+    end: called with a line for the user if a process is lost; by default it prints the line and ends this process.
     """
 
     def __init__(self, store: Store, rank: int, processes: int, end: Callable[[str], None] | None = None) -> None:
         self.store, self.rank, self.end = store.clone(), rank, end or _end
-        self.silent = dict.fromkeys((other for other in range(processes) if other != rank), 0)  # rounds without a word
+        self.silent = dict.fromkeys((other for other in range(processes) if other != rank), 0)  # rank -> rounds without a beat
         self.left: set[int] = set()
         self.stopped, self.in_order = threading.Event(), False
         self.threads = [threading.Thread(target=work, daemon=True) for work in (self._talk, self._watch)]
@@ -35,7 +37,7 @@ class Heartbeat:
             thread.start()
 
     def stop(self, in_order: bool) -> None:
-        """Beat no more. in_order: the others need not miss this process."""
+        """Stop both threads. in_order: tell the others that this process has left on purpose, so that they do not end."""
         self.in_order = in_order
         self.stopped.set()
         for thread in self.threads:
@@ -55,7 +57,7 @@ class Heartbeat:
                         self.left.add(other)
             if self.in_order:
                 self.store.set(f"beat/{self.rank}", LEFT)
-        except RuntimeError:  # the store has gone, and a broken connection is not made again: nobody is heard any more
+        except RuntimeError:  # the store has gone; the connection stays broken, and the watching thread ends this process
             pass
 
     def _watch(self) -> None:

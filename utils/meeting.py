@@ -1,4 +1,4 @@
-"""How the processes of one start of a job find each other, and not those of an earlier start."""
+"""Agree on a name for one start of a job, so that its processes do not meet those of an earlier start."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PATIENCE = 50.0  # seconds; a launcher starts the processes of a job together
 
 
 def agree(store: Store, rank: int, processes: int, patience: float = PATIENCE) -> str:
-    """A name that the processes of this start of the job have in common, and no other start has.
+    """Return a name that all processes of this start of the job share, and that no other start has.
 
-    torchrun keeps one store through all restarts of a job; in it, processes would look for each other at the addresses
-    of dead ones. Its count of restarts is no name, as machines may differ in it: see
-    https://github.com/pytorch/pytorch/issues/135712. So the main process invents a name, and gives it in answer to
-    questions: each is answered under its own random text, and what a dead process asked is answered in vain.
-    Raises RunError where a process does not come within `patience` seconds.
+    torchrun keeps one store through all restarts of a job; without a new name the processes would read the addresses of
+    dead processes in it. The count of restarts cannot be the name, since machines may disagree about it: see
+    https://github.com/pytorch/pytorch/issues/135712. Therefore the main process makes a random name. Every other process
+    asks for it with a random text of its own, and the answer is stored under this text: an answer to a dead process is
+    never read. Raises RunError if a process does not come within `patience` seconds.
     """
     mine, limit = secrets.token_hex(8), time.monotonic() + patience
     if rank == 0:
@@ -38,7 +38,7 @@ def agree(store: Store, rank: int, processes: int, patience: float = PATIENCE) -
 
 
 def _told(store: Store, name: str, other: int) -> bool:
-    """Whether a process knows the name. What it asked last is answered, which may yet be the question of a dead one."""
+    """Return whether process `other` knows the name; answer its last question, which may be that of a dead process."""
     if store.check([f"{name}/{other}"]):
         return True
     if store.check([f"question/{other}"]):
@@ -47,8 +47,8 @@ def _told(store: Store, name: str, other: int) -> bool:
 
 
 def _pause(limit: float, patience: float, rank: int, missing: list[int]) -> None:
-    """In Python, where a signal can end the script, and not inside a call that waits."""
+    """Sleep for a moment; raise RunError after the time `limit`. A signal can end this sleep, but not a waiting store call."""
     if time.monotonic() > limit:
         names = ", ".join(map(str, missing))
-        raise RunError(f"process {rank}: process {names} of this run has not started within {patience:g} s, and says itself why")
+        raise RunError(f"process {rank}: process {names} of this run has not started within {patience:g} s; its output says why")
     time.sleep(0.02)

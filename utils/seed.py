@@ -1,4 +1,4 @@
-"""Randomness as a function of what it is for, so that it can be computed again and need not be stored."""
+"""Derive random seeds from names and numbers, so that no random state needs to be stored."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 
 
 def derive(*parts: int | str) -> int:
-    """A 63-bit seed from any names and numbers, e.g. `derive(seed, "augment", epoch, sample_id)`.
+    """Return a 63-bit seed from any names and numbers, e.g. `derive(seed, "augment", epoch, sample_id)`.
 
-    Equal parts give equal seeds on every machine; different ones give unrelated seeds (BLAKE2b).
+    Equal parts give equal seeds on every machine; different parts give unrelated seeds (BLAKE2b).
     """
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
 def generator(*parts: int | str) -> np.random.Generator:
-    """A NumPy generator seeded by `derive(*parts)`."""
+    """Return a NumPy generator seeded by `derive(*parts)`."""
     return np.random.default_rng(derive(*parts))
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT ask for a stop; the loops grant it at their next step boundary."""
+"""Handle SIGTERM and SIGINT: inside a loop they request a stop after the current step, elsewhere they end the script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """While entered, the two signals set `received` and nothing else: no exception flies through a save."""
+    """A context in which SIGTERM and SIGINT only set `received`, so that no exception interrupts a save."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -26,25 +26,25 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = self.received or signal.Signals(number)  # a second one changes nothing
+        self.received = self.received or signal.Signals(number)  # only the first signal counts
 
     @property
     def exit_status(self) -> int:
-        """130 after Ctrl-C, 75 after SIGTERM (also where another process of the group received it)."""
+        """The exit status: 130 after Ctrl-C; 75 after SIGTERM, also if another process of the group received it."""
         return EXIT_INTERRUPTED if self.received == signal.SIGINT else EXIT_RUN_AGAIN
 
 
 def exit_at_once() -> None:
-    """Outside a StopRequest nothing needs saving: from now on the two signals end the script where it stands.
+    """Let SIGTERM and SIGINT end the script at once from now on, outside a StopRequest: there is nothing to save.
 
-    No exception tells it: in the middle of an import, libraries would turn that into an error of their own.
+    The handler raises no exception, since libraries turn one that comes during an import into an error of their own.
     """
     for number in STOPPING:
         signal.signal(number, _exit)
 
 
 def ignore() -> None:
-    """The script is at its end, with its exit status decided: signals come too late."""
+    """Ignore SIGTERM and SIGINT from now on: the script is about to exit with a status that is decided."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 

@@ -1,4 +1,4 @@
-"""From pydantic's errors to lines a user can act on: file, key, what was found, what is allowed, the nearest match."""
+"""Turn pydantic's errors into lines for the user: file, key, the value that was found, the allowed values, the nearest match."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _WORDS = (
 
 
 class Settings(BaseModel):
-    """A group of config keys: unknown ones are refused, values are not converted (`"4"` is no number)."""
+    """A group of config keys. Unknown keys are refused, and values are not converted (`"4"` is no number)."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def validate(model: type[Model], raw: RawConfig, replaced: Mapping[str, str]) -> Model:
-    """The config as an instance of `model`; `replaced` maps keys of older templates to what stands in their place.
+    """Return the config as an instance of `model`; `replaced` maps keys of older templates to a hint for the user.
 
     Raises ConfigError with every problem.
     """
@@ -57,13 +57,13 @@ def _problems(model: type[BaseModel], raw: RawConfig, error: ValidationError, re
 
 
 def _other_choice(key: KeyPath, details: list[ErrorDetails], keys: Iterable[KeyPath]) -> bool:
-    """Whether these only say that a list or object is not something else, while the problem is within it."""
+    """Return whether the details only say that a list or object has the wrong type, while another problem is inside it."""
     within = any(other[: len(key)] == key != other for other in keys)
     return within and all(detail["type"].endswith("_type") or detail["type"] == "literal_error" for detail in details)
 
 
 def _key(values: Any, detail: ErrorDetails) -> KeyPath:
-    """The place in the config, without the names of types that pydantic puts in between."""
+    """Return the key in the config, without the names of types that pydantic adds to it."""
     key: list[str | int] = []
     for index, part in enumerate(detail["loc"]):
         if _has(values, part):
@@ -84,7 +84,7 @@ def _has(values: Any, part: str | int) -> bool:
 
 
 def _meant_type(values: Any, key: KeyPath) -> KeyPath:
-    """Where a part has no `type`: the key that was meant to be it, if there is one."""
+    """Return the key of a part without `type` that looks like a misspelt `type`; `key` itself if no key does."""
     near = [name for name in _at(values, key[:-1]) if name != "args" and suggestions(name, ["type"])]
     return (*key[:-1], near[0]) if near else key
 
@@ -112,16 +112,16 @@ def _message(model: type[BaseModel], values: Any, key: KeyPath, details: list[Er
 
 
 def _known_keys(model: type[BaseModel], values: Any, key: KeyPath) -> str:
-    """The key that was meant in place of the last one, rather one that is not given as well; else all there are."""
-    found = list(models_at(model, values, key[:-1])) or list(models_at(model, values, key[:-1], any_type=True))
-    known = sorted({name for each in found for name in each.model_fields})
+    """Return a hint with the known key nearest to the unknown one, first among keys that are not given; else all known keys."""
+    models = list(models_at(model, values, key[:-1])) or list(models_at(model, values, key[:-1], any_type=True))
+    known = sorted({name for each in models for name in each.model_fields})
     given = _at(values, key[:-1])
     near = did_you_mean(str(key[-1]), [name for name in known if name not in given]) or did_you_mean(str(key[-1]), known)
     return near or f"; allowed: {', '.join(known)}"
 
 
 def _allowed(detail: ErrorDetails) -> str:
-    """pydantic's sentence, as the thing that would have been right."""
+    """Return pydantic's sentence, shortened to the value that is allowed."""
     text = detail["msg"].partition(" after validation, not ")[0]
     for pattern, words in _WORDS:
         text = re.sub(pattern, words, text)
@@ -129,8 +129,8 @@ def _allowed(detail: ErrorDetails) -> str:
 
 
 def _described(model: type[BaseModel], values: Any, key: KeyPath, detail: ErrorDetails) -> str:
-    """What a pattern means, in the words of the field that has it."""
-    fields = (found.model_fields.get(str(key[-1])) for found in models_at(model, values, key[:-1])) if key else ()
+    """Return the description of the field in brackets if its pattern did not match; else nothing."""
+    fields = (each.model_fields.get(str(key[-1])) for each in models_at(model, values, key[:-1])) if key else ()
     described = [field.description for field in fields if field is not None and field.description]
     return f" ({described[0]})" if described and detail["type"] == "string_pattern_mismatch" else ""
 
@@ -150,16 +150,16 @@ def _types(model: type[BaseModel], values: Any, key: KeyPath) -> str:
 
 
 def _type_names(model: type[BaseModel], values: Any, key: KeyPath) -> list[str]:
-    """The types that may stand at `key`, which ends with `type`."""
+    """Return the type names that are allowed at `key`, which ends with `type`."""
     names = set()
-    for found in models_at(model, values, key[:-1], any_type=True):
-        field = found.model_fields.get("type")
+    for each in models_at(model, values, key[:-1], any_type=True):
+        field = each.model_fields.get("type")
         names |= set(get_args(field.annotation)) if field is not None else set()
     return sorted(names)
 
 
 def models_at(annotation: Any, values: Any, key: KeyPath, any_type: bool = False) -> Iterator[type[BaseModel]]:
-    """The models that describe the object at `key`; where its `type` chooses between several, the chosen one."""
+    """Yield the models that describe the object at `key`; only the model of its `type`, unless `any_type`."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from models_at(get_args(annotation)[0], values, key, any_type)
