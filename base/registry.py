@@ -37,6 +37,8 @@ class Part(Settings):
             return self.args  # a class of settings is its own argument model
         names = [name for name, field in type(self.args).model_fields.items() if not field.exclude]
         values = {name: _build(getattr(self.args, name), injected) for name in names}
+        if (settings := settings_of(self.cls)) is not None:
+            values = {"settings": settings.model_construct(**values)}  # checked as the arguments, parts not yet built
         return self.cls(**values, **_injections(self.cls, injected))
 
 
@@ -153,11 +155,19 @@ def part_model(name: str, cls: Callable[..., Any], arguments: type[BaseModel]) -
 def arguments_of(cls: type, among: Names = None) -> type[BaseModel]:
     """A strict model of the constructor's configurable parameters, with descriptions from the docstring's `Args:`.
 
+    A constructor whose only configurable parameter is `settings: S`, of a Settings class S, has the fields of S as arguments.
+
     among: the classes that parts within these arguments may be of.
     """
     if issubclass(cls, BaseModel):
         return cls
     fields: dict[str, Any] = {}
+    if (settings := settings_of(cls)) is not None:
+        for name, field in settings.model_fields.items():
+            annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+            default = Field(default=field.default, description=field.description)
+            fields[name] = (configurable(annotation, among), default)
+        return create_model(f"{cls.__name__}Args", __base__=settings, **fields)
     docs = argument_docs(cls)
     for name, (annotation, default) in _parameters(cls).items():
         if annotation in INJECTED:
@@ -165,6 +175,15 @@ def arguments_of(cls: type, among: Names = None) -> type[BaseModel]:
         default = ... if default is inspect.Parameter.empty else default
         fields[name] = (configurable(annotation, among), Field(default=default, description=docs.get(name)))
     return create_model(f"{cls.__name__}Args", __base__=Settings, **fields)
+
+
+def settings_of(cls: Callable[..., Any]) -> type[Settings] | None:
+    """Return the Settings class of a constructor whose only configurable parameter is `settings`, None for any other."""
+    if not isinstance(cls, type) or issubclass(cls, BaseModel):
+        return None
+    annotations = {name: annotation for name, (annotation, _) in _parameters(cls).items() if annotation not in INJECTED}
+    kind = annotations.pop("settings", None)
+    return kind if not annotations and isinstance(kind, type) and issubclass(kind, Settings) else None
 
 
 def configurable(annotation: Any, among: Names = None) -> Any:

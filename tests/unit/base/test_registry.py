@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from base import registry as registry_module
 from base.contracts import DataSpec, RunContext
-from base.registry import Registry, argument_docs, arguments_of, import_all, named, registries, union_of
+from base.registry import Registry, argument_docs, arguments_of, import_all, named, registries, settings_of, union_of
 from utils.validate import Settings
 
 
@@ -276,6 +276,70 @@ def test_settings_are_their_own_arguments(monkeypatch: pytest.MonkeyPatch) -> No
     rates: Registry[Any] = Registry("rates", Rates)
     rates.register()(type("Own", (Rates,), {"__doc__": "Rates of one's own."}))
     assert rates.parts["Own"](type="Own", args={"lr": 2.0}).build().lr == 2.0
+
+
+# One settings object instead of many arguments ---------------------------------------------------------------------
+
+
+class ShiftSettings(Settings):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    hours: Annotated[int, Field(ge=1)] = Field(description="how long, in hours")
+    tool: Tool = Field(default=Saw(), description="what with")
+    crew: Annotated[list[Tool], Field(max_length=2)] = Field(default=[], description="who")
+
+    @model_validator(mode="after")
+    def _not_alone(self) -> ShiftSettings:
+        if self.hours > 8 and not self.crew:
+            raise ValueError("a crew, for more than 8 hours")
+        return self
+
+
+class Shift(Acting):
+    """Works by its settings."""
+
+    def __init__(self, context: RunContext, settings: ShiftSettings) -> None:
+        self.context, self.settings = context, settings
+
+
+def shift(things: Registry[Any], args: dict[str, Any]) -> Any:
+    if "Shift" not in things.classes:
+        things.register()(Shift)
+    return things.parts["Shift"](type="Shift", args=args).build(DataSpec(), RunContext(seed=7))
+
+
+def test_the_fields_of_a_settings_object_are_the_arguments_with_their_descriptions(things: Registry[Any]) -> None:
+    fields = arguments_of(Shift).model_fields
+    assert {name: field.description for name, field in fields.items()} == {
+        "hours": "how long, in hours", "tool": "what with", "crew": "who"
+    }  # fmt: skip
+    assert fields["hours"].is_required() and not fields["crew"].is_required()
+
+
+def test_the_settings_object_holds_built_parts_and_defaults(things: Registry[Any]) -> None:
+    made = shift(things, {"hours": 3, "crew": [{"type": "Hammer", "args": {"weight": 2.0}}]})
+    assert type(made.settings) is ShiftSettings and made.context.seed == 7
+    assert (made.settings.hours, type(made.settings.tool), made.settings.crew[0].weight) == (3, Saw, 2.0)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {}, {"hours": 0}, {"hours": "1"}, {"hours": 1, "hour": 2}, {"hours": 1, "tool": {"type": "Axe"}}, {"hours": 9},
+        {"hours": 1, "crew": [{"type": "Saw"}] * 3}, {"hours": 1, "settings": {}}, {"settings": {"hours": 1}},
+    ],
+)  # fmt: skip
+def test_arguments_that_the_settings_would_not_take_are_refused(things: Registry[Any], args: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        shift(things, args)
+
+
+def test_settings_beside_another_argument_are_an_argument_themselves() -> None:
+    class Both(Acting):
+        def __init__(self, settings: ShiftSettings, more: int = 1) -> None:
+            pass
+
+    assert settings_of(Both) is None and settings_of(Worker) is None and settings_of(Shift) is ShiftSettings
+    assert list(arguments_of(Both).model_fields) == ["settings", "more"]
 
 
 # What is imported ---------------------------------------------------------------------------------------------------
