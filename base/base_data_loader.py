@@ -1,4 +1,4 @@
-"""From files to batches, for training, validation and test; the preprocessing of all that use the model."""
+"""From files to batches, for training, validation and test."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel
-from torch import Tensor
 
+from base.base_pictures import BasePictures
 from base.contracts import Batch, DataSpec
-from base.predictions import Predictions
-from base.pseudo_labels import PseudoLabels
 from base.registry import Checked, Registry
 from base.table import SampleTable
-from utils.errors import UserError
 
 
 class BaseSampler(ABC):
@@ -59,8 +55,27 @@ class BaseDataLoader(Checked, ABC):
     """
 
     valid_targets: ClassVar[bool] = True  # whether validation samples have what the loss compares with
-    batch_size: int
     data_dir: Path
+    pictures: BasePictures  # the preprocessing of validation, test.py and the app
+    splits: tuple[str, ...] = ("train", "valid")  # the splits that the config has
+    group: str | None = None  # the column whose equal values mark samples that depend on each other; None if none do
+
+    @classmethod
+    def declared(cls, args: Any) -> DataSpec:
+        """Return what the config alone says of the data: classes, without counts. Reads no file."""
+        return DataSpec()
+
+    @classmethod
+    def folds(cls, args: Any) -> Folds | None:
+        """Return the folds of these arguments, None if they name no number of folds. Reads no file."""
+        return None
+
+    @classmethod
+    def shares(cls, args: Any) -> str | None:
+        """Return the key below `args` that makes samples count in part, None if each counts whole. Reads no file."""
+        return None
+
+    # Samples ------------------------------------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -74,113 +89,52 @@ class BaseDataLoader(Checked, ABC):
 
     @abstractmethod
     def table(self, split: str) -> SampleTable:
-        """The samples of `train`, `valid` or `test`, in order of id. Raises UserError for a split that is not configured."""
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The splits that this config has."""
-        return ("train", "valid")
+        """Return the samples of `train`, `valid` or `test`, in order of id. Raises UserError for any other split."""
 
     def labelled(self, split: str) -> bool:
-        """Whether the samples of a split have what metrics compare with."""
+        """Return whether the samples of a split have what metrics compare with."""
         return split != "test"
 
-    @property
-    def group(self) -> str | None:
-        """The column whose equal values say which samples are not independent of each other; None where all are."""
-        return None
-
-    @abstractmethod
-    def order(self, epoch: int) -> list[np.ndarray]:
-        """The rows of every global training batch of an epoch: a function of (seed, epoch)."""
-
-    @abstractmethod
-    def train(self, epoch: int, start_batch: int = 0) -> Iterable[Batch]:
-        """This process's share of each global batch of the epoch, from `start_batch` on."""
-
-    def evaluation_order(self, split: str) -> list[np.ndarray]:
-        """The rows of every batch of a split, each sample once, the same for any number of processes.
-
-        In order of id, unless a loader puts samples together that share a shape: predictions are sorted afterwards.
-        """
-        rows = np.arange(len(self.table(split)))
-        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
-
-    @abstractmethod
-    def evaluation(self, split: str) -> Iterable[tuple[int, Batch]]:
-        """The numbered whole batches of `evaluation_order`, without augmentation; of several processes each gets every n-th."""
-
-    @abstractmethod
-    def decode(self, content: bytes) -> np.ndarray:
-        """The picture in a file's bytes, as the loader reads its own files: (H, W, 3) uint8 RGB, for `preprocess`.
-
-        Raises ValueError with the reason where there is none.
-        """
-
-    @abstractmethod
-    def preprocess(self, image: np.ndarray) -> tuple[Tensor, Tensor]:
-        """A picture (H, W, 3) uint8 RGB of any size, as the model takes it.
-
-        Returns it as (3, h, w) uint8, and the affine (2, 3) float32 from its pixels to those of `image`.
-        """
-
-    def preprocessing(self) -> dict[str, Any]:
-        """What `preprocess` does, in plain values: for a program that has to do the same. Touches no file."""
+    def fingerprint(self) -> dict[str, str]:
+        """Return SHA-256 hashes, by config key, of all that files say of the samples: a run continues with the same only."""
         return {}
 
     @abstractmethod
     def picture(self, split: str, row: int) -> np.ndarray:
-        """A sample's picture in the pixels of predictions, (h, w, 3) uint8 RGB: as evaluation sees it, or the original."""
+        """Return a sample's picture in the pixels of predictions, (h, w, 3) uint8 RGB: as evaluation sees it, or the original."""
 
-    def fingerprint(self) -> dict[str, str]:
-        """By config key, SHA-256 of what a file adds to the pictures that a run sees: it goes on with the same only."""
-        return {}
+    # Batches ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """Return the rows of every global training batch of an epoch: a function of (seed, epoch)."""
+
+    @abstractmethod
+    def train(self, epoch: int, start_batch: int = 0) -> Iterable[Batch]:
+        """Return this process's share of each global batch of the epoch, from `start_batch` on."""
+
+    @abstractmethod
+    def evaluation_order(self, split: str) -> list[np.ndarray]:
+        """Return the rows of every batch of a split, each sample once, the same for any number of processes.
+
+        In order of id, unless a loader puts samples together that share a shape: predictions are sorted afterwards.
+        """
+
+    @abstractmethod
+    def evaluation(self, split: str) -> Iterable[tuple[int, Batch]]:
+        """Return the numbered whole batches of `evaluation_order`, not augmented; of several processes each gets every n-th."""
 
     def close(self) -> None:
-        """Stop worker processes, if there are any."""
+        """Stop worker processes, if there are any. Later batches start them again."""
 
-    @classmethod
-    def declared(cls, args: BaseModel) -> DataSpec:
-        """What the config alone says of the data: classes, without counts. Touches no file."""
-        return DataSpec()
-
-    @classmethod
-    def folds(cls, args: BaseModel) -> Folds | None:
-        """The folds of these arguments; None where they name no number of folds. Touches no file."""
-        return None
-
-    @classmethod
-    def shares(cls, args: BaseModel) -> str | None:
-        """Return the key below `args` that makes samples count in part; None if each counts whole. Touches no file."""
-        return None
-
-    # Samples without labels --------------------------------------------------------------------------------------
-
-    @property
-    def pools(self) -> tuple[str, ...]:
-        """The splits of samples without labels for which `pseudo_labels` can be made; none by default."""
-        return ()
-
-    def pseudo_labels(self, split: str, predictions: Predictions) -> PseudoLabels:
-        """What predictions of a pool propose as labels. Nothing for samples that would bring validation into training."""
-        raise UserError(f"data_loader.type: {type(self).__name__} makes no pseudo-labels")
-
-    def adopt(self, split: str, labels: PseudoLabels, weight: float) -> None:
-        """From the next epoch on, train on samples of a pool too, with these labels, instead of all that was adopted before.
-
-        They are rows of `table("train")` behind the others. `order` has as many batches as before, and `spec` the same counts.
-        weight: of one of them in the loss, in 0..1.
-        """
-        raise UserError(f"data_loader.type: {type(self).__name__} makes no pseudo-labels")
-
-    # For the record ----------------------------------------------------------------------------------------------
+    # For the record -----------------------------------------------------------------------------------------------
 
     def report(self) -> list[str]:
-        """Lines for the start of a run: numbers of samples, what was skipped, what is missing."""
+        """Return lines for the start of a run: numbers of samples, what was skipped, what is missing."""
         return []
 
     def source(self) -> dict[str, Any]:
-        """Plain values saved with the run: pipelines, files skipped."""
+        """Return plain values saved with the run: pipelines, files skipped."""
         return {}
 
 

@@ -1,10 +1,11 @@
-"""Labels that a model proposes for samples without any."""
+"""Labels that a model proposes for samples without any, and what a loader must do to train on them."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from base.contracts import DataSpec
+from base.predictions import Predictions
 from base.table import SampleTable
 from utils import files
 
@@ -83,3 +85,24 @@ class PseudoLabels:
         names = np.array([*state["names"], ""], object)
         rows, codes, classes, confidence = (state[key].numpy() for key in ("rows", "codes", "classes", "confidence"))
         return cls(rows, names[codes], classes, confidence)
+
+
+class PseudoLabelled(ABC):
+    """A loader that can also train on samples without labels, once a model has proposed labels for them."""
+
+    @property
+    @abstractmethod
+    def pools(self) -> tuple[str, ...]:
+        """The splits of samples without labels; empty if the config has none."""
+
+    @abstractmethod
+    def pseudo_labels(self, split: str, predictions: Predictions) -> PseudoLabels:
+        """Return the labels that predictions of a pool propose, none for samples that would bring validation into training."""
+
+    @abstractmethod
+    def adopt(self, split: str, labels: PseudoLabels, weight: float) -> None:
+        """From the next epoch on, train on samples of a pool too, with these labels, instead of all that was adopted before.
+
+        They are rows of `table("train")` behind the others. `order` has as many batches as before, and `spec` the same counts.
+        weight: of one of them in the loss, in 0..1.
+        """

@@ -41,7 +41,7 @@ def rows(path: Path, overrides: list[str], samples: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         for form, kind in ((form, kind) for form, kinds in export.KINDS.items() for kind in kinds):
             name = f"{form} {kind}"
-            about = card.metadata(loaded, graph, loader.preprocessing(), kind)
+            about = card.metadata(loaded, graph, loader.pictures.preprocessing(), kind)
             try:
                 made = export.candidate(form, kind, loaded, graph, calibration if kind == "int8" else None, about)
             except UserError as error:

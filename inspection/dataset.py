@@ -16,14 +16,16 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from base.base_data_loader import BaseDataLoader
 from base.contracts import RunContext
 from base.labels import reported
 from base.table import SampleTable
+from data_loader.batches.batches import Batches
 from data_loader.batches.stream import BatchKey, Failure
-from data_loader.image_loader import ImageLoader
 from data_loader.pictures.decode import ImageError, read_image
-from data_loader.prepare.section import build_loader
+from data_loader.prepare.section import ReadsImages, build_loader
 from data_loader.samples import duplicates, splits
+from data_loader.samples.samples import Samples
 from inspection.cache import by_file
 from inspection.jail import below
 from utils import config
@@ -40,13 +42,15 @@ UNKNOWN = "(unknown)"
 class Data:
     """A loader with what it read. Whoever makes batches holds the lock."""
 
-    loader: ImageLoader
+    loader: BaseDataLoader
+    samples: Samples
+    batches: Batches
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def group(self) -> str | None:
         """The column whose values are to be on one side of the split only."""
-        return self.loader.split.group if self.loader.split is not None else None
+        return self.samples.split.group if self.samples.split is not None else None
 
     def table(self, split: str) -> SampleTable:
         """The samples of a split. Raises UserError."""
@@ -68,17 +72,16 @@ def open_data(path: Path) -> Data:
     """The data of a run's config.json. Raises UserError with all that is wrong with them."""
     raw = config.read(path)
     loader = build_loader(raw, RunContext(int(raw.values.get("seed", 0))))
-    if not isinstance(loader, ImageLoader):
+    if not isinstance(loader, ReadsImages):
         raise UserError(f"{path}: data_loader.type: {type(loader).__name__} reads no image files")
     loader.table("train")
-    return Data(loader)
+    return Data(loader, loader.samples, loader.batches)
 
 
 def balance(data: Data) -> pd.DataFrame:
     """Columns label, class, side, samples; with k folds also a side `fold i` for each, as it would be held out."""
-    loader = data.loader
     sides = {"train": data.table("train"), "valid": data.table("valid")} | dict(_folds(data))
-    spec, rows = loader.declared_spec(), []
+    spec, rows = data.samples.spec, []
     for label, names in spec.classes.items():
         for side, table in sides.items():
             if label not in table.names:
@@ -92,7 +95,7 @@ def balance(data: Data) -> pd.DataFrame:
 
 
 def _folds(data: Data) -> Iterator[tuple[str, SampleTable]]:
-    split = data.loader.split
+    split = data.samples.split
     if split is None or split.folds is None:
         return
     table = everything(data)
@@ -193,7 +196,7 @@ def twins(table: SampleTable, hashes: np.ndarray) -> pd.DataFrame:
 def augmented(data: Data, row: int, epoch: int, number: int) -> list[np.ndarray]:
     """What training may show of a sample, (h, w, 3) uint8 RGB each: `number` draws of one epoch. Raises ImageError."""
     with data.lock:
-        batch = data.loader.make(BatchKey("train", epoch, np.full(number, row), np.arange(number)))
+        batch = data.batches.make(BatchKey("train", epoch, np.full(number, row), np.arange(number)))
     if isinstance(batch, Failure):
         raise ImageError(next(iter(batch.reasons.values())))
     return list(batch["image"].permute(0, 2, 3, 1).numpy())

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from base.base_data_loader import BaseDataLoader
-from data_loader.image_loader import ImageLoader
 from inspection.cache import by_file
 from model.exporting.exported import ExportedModel
 from trainer.experiment import build
@@ -134,9 +133,8 @@ class _Maps:
 
 def _prepared(model: Ready, content: bytes) -> tuple[Tensor, Tensor, tuple[int, int], str]:
     """(1, 3, h, w) uint8; (1, 2, 3) from its pixels to those of the decoded picture; the size of that; what it was cut to."""
-    decoded = model.loader.decode(content)
-    image, affine = model.loader.preprocess(decoded)
-    note = model.loader.cutting.found(decoded)[1] if isinstance(model.loader, ImageLoader) else ""
+    decoded = model.loader.pictures.decode(content)
+    image, affine, note = model.loader.pictures.preprocess(decoded)
     return image[None], affine[None], (decoded.shape[0], decoded.shape[1]), note
 
 

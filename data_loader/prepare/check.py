@@ -22,17 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the report."""
     from base.contracts import RunContext
-    from data_loader.image_loader import ImageLoader
     from data_loader.prepare.examine import examine
-    from data_loader.prepare.section import build_loader
+    from data_loader.prepare.section import ReadsImages, build_loader
     from utils import config, files
     from utils.errors import UserError
 
     raw = config.read(args.config, args.set)
     loader = build_loader(raw, RunContext())
-    if not isinstance(loader, ImageLoader):
+    if not isinstance(loader, ReadsImages):
         raise UserError(f"{raw.file}: data_loader.type: {type(loader).__name__} reads no image files; there is nothing to check")
-    report = examine(loader)
+    report = examine(loader.samples)
     print(report.text())
     if args.output:
         files.write_json(args.output, report.as_json())

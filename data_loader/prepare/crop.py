@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from data_loader.image_loader import ImageLoader
+    from data_loader.crop.crops import Crops
 
 HELP = "find what every picture is cut to, and write the boxes"
 
@@ -35,24 +35,25 @@ def main(args: argparse.Namespace) -> int:
     from base.contracts import RunContext
     from data_loader.crop.croppers import GrabCutCropper
     from data_loader.crop.crops import Crops, read_boxes, refuse
-    from data_loader.image_loader import ImageLoader
+    from data_loader.crop.cut_pictures import CutPictureSettings
     from data_loader.prepare.crop_report import CropReport
     from data_loader.prepare.cropping import Cropping, Line, new_folder, write_boxes, write_picture
-    from data_loader.prepare.section import build_loader
+    from data_loader.prepare.section import ReadsImages, build_loader
     from utils import config
     from utils.errors import UserError
 
     raw = config.read(args.config, args.set)
     loader = build_loader(raw, RunContext())
-    if not isinstance(loader, ImageLoader) or "crops" not in type(loader).__init__.__annotations__:
+    if not isinstance(loader, ReadsImages) or not isinstance(settings := loader.settings, CutPictureSettings):
         raise UserError(f"{raw.file}: data_loader.type: the pictures of a {type(loader).__name__} are not cut")
-    output = _output(args, loader)
-    crops = loader.cutting.crops or Crops(file=str(output))
+    samples = loader.samples
+    output = _output(args, settings.crops, samples.data_dir)
+    crops = settings.crops or Crops(file=str(output))
     given = [read_boxes(path) for path in args.boxes]
-    cropping = Cropping(loader.data_dir, given, loader.cutting.croppers or [GrabCutCropper()], crops)
+    cropping = Cropping(samples.data_dir, given, settings.croppers or [GrabCutCropper()], crops)
     report, lines = CropReport(), list[Line]()
     with new_folder(args.write) as folder:
-        for seen in cropping.see_all(loader.all_tables()):
+        for seen in cropping.see_all([samples.read_table(reader) for reader in samples.readers()]):
             if isinstance(seen, str):
                 report.unreadable.append(seen)
                 continue
@@ -64,19 +65,18 @@ def main(args: argparse.Namespace) -> int:
         write_boxes(output, lines)
     sheets = report.write(args.sheets)
     print("\n".join([f"{output}: {len(lines):,} boxes", *report.lines(), f"sheets: {', '.join(map(str, sheets)) or 'none'}"]))
-    if loader.cutting.crops is None:
-        print(f'for the config: "crops": {{"file": "{_below(output, loader.data_dir)}"}} in data_loader.args')
+    if settings.crops is None:
+        print(f'for the config: "crops": {{"file": "{_below(output, samples.data_dir)}"}} in data_loader.args')
     return 0
 
 
-def _output(args: argparse.Namespace, loader: ImageLoader) -> Path:
-    """Where the boxes go. Raises UserError for a file that would be lost, or a folder that is there."""
+def _output(args: argparse.Namespace, crops: Crops | None, data_dir: Path) -> Path:
+    """Return where the boxes go. Raises UserError for a file that would be lost, or a folder that exists."""
     from utils.errors import UserError
 
-    crops = loader.cutting.crops
     if args.output is None and crops is None:
         raise UserError("-o FILE: is needed, since the config has no data_loader.args.crops that names a file")
-    output: Path = args.output or loader.data_dir / (crops.file if crops is not None else "")
+    output: Path = args.output or data_dir / (crops.file if crops is not None else "")
     if output.exists() and output.resolve() not in {path.resolve() for path in args.boxes}:
         raise UserError(f"{output}: is there already; choose another -o, remove it, or keep its boxes with --boxes {output}")
     if args.write is not None and args.write.exists():

@@ -13,10 +13,10 @@ from tqdm import tqdm
 from base.contracts import DataSpec
 from base.labels import reported
 from base.table import SampleTable, some
-from data_loader.image_loader import ImageLoader
 from data_loader.pictures import scan
 from data_loader.pictures.decode import Size
 from data_loader.samples import duplicates, splits
+from data_loader.samples.samples import Samples
 from data_loader.samples.splits import Split
 from utils.errors import UserError
 
@@ -83,50 +83,50 @@ class Report:
         yield "files", f"{len(self.unreadable):,} cannot be read, {twins:,} have the same bytes as another"
 
 
-def examine(loader: ImageLoader) -> Report:
+def examine(samples: Samples) -> Report:
     """Look at everything; a problem of one kind does not hide those of another."""
-    report = Report(str(loader.data_dir))
-    read = report.attempt(loader.samples)
+    report = Report(str(samples.data_dir))
+    read = report.attempt(samples.read)
     if read is None:
         return report
     table, report.notes = read
     report.samples["all"] = len(table)
-    table = _look_at_files(loader, table, report)
-    labelled = report.attempt(lambda: loader.label(table, str(loader.data_dir), required=True))
+    table = _look_at_files(samples, table, report)
+    labelled = report.attempt(lambda: samples.label(table, str(samples.data_dir), required=True))
     table = table if labelled is None else labelled
-    report.attempt(lambda: loader.cutting.boxed(table))
+    report.attempt(lambda: samples.boxed(table))
     groups = duplicates.identical_files(table)
     report.identical = [[table.id(row) for row in group] for group in groups]
-    spec = loader.declared_spec() if labelled is not None else DataSpec()
-    split = loader.split
+    spec = samples.spec if labelled is not None else DataSpec()
+    split = samples.split
     for column in (*spec.classes, *([split.group] if split and split.group in table.names else [])):
         report.warnings += _plain(duplicates.contradiction(table, groups, column))
     if split is None:
-        _look_at_division(loader, table, report)
+        _look_at_division(samples, table, report)
     elif (sides := report.attempt(lambda: splits.split_rows(table, split))) is not None:
-        _look_at_split(loader, split, table, spec, sides, groups, report)
-    if loader.test_reader is not None:
-        _look_at_test(loader, report)
+        _look_at_split(samples, split, table, spec, sides, groups, report)
+    if samples.test_reader is not None:
+        _look_at_test(samples, report)
     return report
 
 
-def _look_at_files(loader: ImageLoader, table: SampleTable, report: Report) -> SampleTable:
+def _look_at_files(samples: Samples, table: SampleTable, report: Report) -> SampleTable:
     """Decode every file; returns the samples that can be read."""
     found = list(tqdm(scan.survey(table), total=len(table), desc="decoding", unit="image", disable=None, leave=False))
     failures = {table.id(row): reason for row, reason in enumerate(found) if isinstance(reason, str)}
     paths = dict(zip(table.ids(), table.paths(), strict=True))
     report.unreadable = {f"{table.root}/{paths[name]}": reason for name, reason in failures.items()}
     lines = [f"{path}: {reason}" for path, reason in report.unreadable.items()]
-    if loader.unreadable == "error" or len(failures) == len(table):
+    if samples.unreadable == "error" or len(failures) == len(table):
         report.errors += lines
     else:
         report.warnings += lines
     sizes = [size for size in found if not isinstance(size, str)]
     if sizes:
         report.sizes = _sizes(sizes)
-        small = sum(height < loader.image_size[0] or width < loader.image_size[1] for height, width in sizes)
+        small = sum(height < samples.size[0] or width < samples.size[1] for height, width in sizes)
         if small:
-            wanted = "{} x {}".format(*loader.image_size)
+            wanted = "{} x {}".format(*samples.size)
             report.warnings.append(f"{small:,} pictures are smaller than data_loader.args.image_size ({wanted}) and are enlarged")
     return table.drop(failures)
 
@@ -137,18 +137,18 @@ def _sizes(sizes: list[Size]) -> dict[str, Any]:
     return {"smallest": "{} x {}".format(*by_area[0]), "largest": "{} x {}".format(*by_area[-1]), "frequent": frequent}
 
 
-def _look_at_division(loader: ImageLoader, table: SampleTable, report: Report) -> None:
+def _look_at_division(samples: Samples, table: SampleTable, report: Report) -> None:
     """Validation samples that are no part of the same table."""
-    divided = report.attempt(lambda: loader.divide(table))
+    divided = report.attempt(lambda: samples.divide(table))
     if divided is not None:
-        train, valid, notes = divided
-        report.attempt(lambda: loader.cutting.boxed(valid))
+        train, valid, notes, _ = divided
+        report.attempt(lambda: samples.boxed(valid))
         report.samples |= {"train": len(train), "valid": len(valid)}
         report.warnings += _plain(notes)
 
 
 def _look_at_split(
-    loader: ImageLoader, split: Split, table: SampleTable, spec: DataSpec, sides: Sides, groups: list[list[int]], report: Report
+    samples: Samples, split: Split, table: SampleTable, spec: DataSpec, sides: Sides, groups: list[list[int]], report: Report
 ) -> None:
     train, valid = sides
     report.samples |= {"train": len(train), "valid": len(valid)}
@@ -157,7 +157,7 @@ def _look_at_split(
     for label, classes in report.labels.items():
         if unknown := sum(classes[UNKNOWN].values()):
             report.warnings.append(f"{label} is not known for {unknown:,} samples")
-    _look_at_objects(loader, table, spec, sides, report)
+    _look_at_objects(samples, table, spec, sides, report)
     if split.check_bytes:
         report.attempt(lambda: duplicates.refuse_shared_bytes(table, groups, train, valid))
     elif shared := duplicates.across(groups, train, valid):
@@ -176,9 +176,9 @@ def _look_at_people(table: SampleTable, group: str | None, sides: Sides, report:
             report.warnings.append(f"split: {len(both):,} values of {column} are on both sides ({some(both)}); {advice}")
 
 
-def _look_at_objects(loader: ImageLoader, table: SampleTable, spec: DataSpec, sides: Sides, report: Report) -> None:
+def _look_at_objects(samples: Samples, table: SampleTable, spec: DataSpec, sides: Sides, report: Report) -> None:
     """Count them by class and side, before any rule that keeps some of the samples; warn of classes that a side lacks."""
-    counts = [loader.object_counts(table.take(rows)) for rows in sides] if spec.classes else [{}]
+    counts = [samples.object_counts(table.take(rows)) for rows in sides] if spec.classes else [{}]
     for label in counts[0]:
         of_side = list(zip(SIDES, (side[label] for side in counts), strict=True))
         names = spec.classes[label]
@@ -206,12 +206,12 @@ def _label_counts(table: SampleTable, spec: DataSpec, sides: Sides) -> dict[str,
     return counts
 
 
-def _look_at_test(loader: ImageLoader, report: Report) -> None:
-    table = report.attempt(lambda: loader.table("test"))
+def _look_at_test(samples: Samples, report: Report) -> None:
+    table = report.attempt(lambda: samples.table("test"))
     if table is None:
         return
     report.samples["test"] = len(table)
-    failures = scan.unreadable(table, loader.image_size)
+    failures = scan.unreadable(table, samples.size)
     for name, reason in failures.items():
         report.warnings.append(f"to predict: {name}: {reason}")
 

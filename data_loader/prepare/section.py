@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import create_model
 
@@ -10,11 +10,23 @@ from base.base_data_loader import LOADERS, BaseDataLoader
 from base.base_reader import SUBMISSIONS, BaseSubmission
 from base.contracts import DataSpec, RunContext
 from base.registry import Registry, import_all
+from data_loader.batches.batches import Batches
+from data_loader.image_loader import ImageLoaderSettings
+from data_loader.samples.samples import Samples
 from utils.config import ConfigError, Problem, RawConfig
 from utils.errors import UserError
 from utils.validate import Settings, validate
 
 KEY = "data_loader"
+
+
+@runtime_checkable
+class ReadsImages(Protocol):
+    """What a command needs of a loader to look at its image files one by one."""
+
+    settings: ImageLoaderSettings
+    samples: Samples
+    batches: Batches
 
 
 def build_loader(raw: RawConfig, context: RunContext) -> BaseDataLoader:

@@ -32,8 +32,9 @@ def main(args: argparse.Namespace) -> int:
     loader = build_loader(raw, RunContext())
     if not isinstance(loader, EmbeddingLoader):
         raise UserError(f"{raw.file}: data_loader.type: {type(loader).__name__} knows no identities; use an EmbeddingLoader")
-    table = loader.label(loader.samples()[0], str(loader.data_dir), required=True)
-    people = table.strings(loader.identity)
+    samples = loader.samples
+    table = samples.label(samples.read()[0], str(samples.data_dir), required=True)
+    people = table.strings(samples.identity)
     write(people, [table.path(row) for row in range(len(table))], args.output, args.link)
     print(f"{args.output}: {len(people):,} images of {len(set(people)):,} identities")
     return 0

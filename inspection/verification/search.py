@@ -65,13 +65,13 @@ class Embedder:
     """A checkpoint that turns files of pictures into vectors, as evaluation would."""
 
     def __init__(self, checkpoint: Path, device: torch.device, column: str | None) -> None:
-        from data_loader.crop.cutting import NO_CROPPERS
-        from data_loader.image_loader import ImageLoader
+        from data_loader.crop.cut_pictures import NO_CROPPERS
         from trainer.experiment import build
 
         self.loaded, self.device = build.load_model(checkpoint, device), device
         self.loader = build.build_loader(self.loaded.experiment, device)
-        if isinstance(self.loader, ImageLoader) and self.loader.cutting.blind:
+        crops = self.loader.pictures.preprocessing().get("crops")
+        if crops is not None and not crops["croppers"]:
             print(f"warning: pictures are {NO_CROPPERS}")
         self.inference, self.column = build.build_inference(self.loaded.experiment, self.loaded.spec), column
 
@@ -93,7 +93,7 @@ class Embedder:
 
     def _image(self, path: Path) -> torch.Tensor:
         try:
-            return self.loader.preprocess(self.loader.decode(path.read_bytes()))[0]
+            return self.loader.pictures.preprocess(self.loader.pictures.decode(path.read_bytes())).image
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise UserError(f"{path}: cannot be read ({reason})") from None

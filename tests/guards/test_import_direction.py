@@ -26,7 +26,7 @@ NEVER = {"tests", "benchmarks", *SCRIPTS}
 FLOORS: dict[str, list[set[str]]] = {
     "base": [{"."}],
     "data_loader": [
-        {"formats", "pictures", "augment"}, {"samples", "crop", "batches", "submissions", "synthetic"}, {"."}, {"prepare"},
+        {"formats", "augment"}, {"pictures"}, {"crop", "submissions", "synthetic"}, {"samples"}, {"batches"}, {"."}, {"prepare"},
     ],
     "model": [{"backbones", "."}, {"exporting"}],
     "trainer": [{"training"}, {"experiment"}, {"evaluation"}, {"runs", "shipping"}],

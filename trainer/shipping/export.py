@@ -49,7 +49,7 @@ def run_export(args: argparse.Namespace) -> int:
     loader = build.build_loader(loaded.experiment, CPU)
     shown = parity.golden(loader, size, args.samples)
     graph = Graph(loaded.model.to(memory_format=torch.contiguous_format), size)
-    about = card.metadata(loaded, graph, loader.preprocessing(), kind)
+    about = card.metadata(loaded, graph, loader.pictures.preprocessing(), kind)
     # Ranges are fitted on other pictures than those that the result then has to prove itself on.
     calibration = parity.golden(loader, size, args.samples, "train") if kind == "int8" else None
     if calibration is not None:

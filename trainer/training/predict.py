@@ -139,7 +139,7 @@ def predict_pictures(
 ) -> Predictions:
     """Predictions for pictures that are in no data set, one at a time, since their sizes may differ; rows as they are given.
 
-    pictures: name, and image (3, h, w) uint8 and geometry (2, 3) as `BaseDataLoader.preprocess` gives them.
+    pictures: name, and image (3, h, w) uint8 and geometry (2, 3) as `BasePictures.preprocess` gives them.
     """
     rows = []
     with evaluating(model):

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from base.base_trainer import Stateful, register_trainer
 from base.predictions import Predictions
-from base.pseudo_labels import PseudoLabels
+from base.pseudo_labels import PseudoLabelled, PseudoLabels
 from base.settings import TrainerSettings
 from logger.lines import say
 from trainer.training.predict import predict
@@ -81,14 +81,15 @@ class PseudoLabelTrainer(SupervisedTrainer):
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         self.chosen = Chosen()
-        name, pools = self.settings.split, self.loader.pools
-        if not pools:
+        name = self.settings.split
+        if not isinstance(self.loader, PseudoLabelled) or not self.loader.pools:
             raise UserError(
                 f"trainer.split: {type(self.loader).__name__} has no samples to label; set data_loader.args.test_reader or "
                 "unlabelled_reader, or take a loader that makes pseudo-labels"
             )
-        if name not in pools:
-            raise UserError(f'trainer.split: found "{name}"; allowed, samples without labels: {", ".join(pools)}')
+        if name not in self.loader.pools:
+            raise UserError(f'trainer.split: found "{name}"; allowed, samples without labels: {", ".join(self.loader.pools)}')
+        self.pool: PseudoLabelled = self.loader
 
     def train_epoch(self) -> None:
         """The batches of the epoch; before the first of a round, its labels."""
@@ -130,7 +131,7 @@ class PseudoLabelTrainer(SupervisedTrainer):
     def _surest(self, predictions: Predictions | None) -> PseudoLabels:
         assert predictions is not None
         predictions.require_ids(self.loader.table(self.settings.split))
-        proposed = self.loader.pseudo_labels(self.settings.split, predictions)
+        proposed = self.pool.pseudo_labels(self.settings.split, predictions)
         return proposed.surest(self.settings.threshold, self.settings.share)
 
     def _adopt(self) -> None:
@@ -139,7 +140,7 @@ class PseudoLabelTrainer(SupervisedTrainer):
         if distributed.is_main():
             path = self.folder.models / f"pseudo-labels-{self.chosen.round}.csv"
             labels.write(path, self.loader.table(split), self.loader.spec)
-        self.loader.adopt(split, labels, self.settings.weight)
+        self.pool.adopt(split, labels, self.settings.weight)
 
     def _pool(self) -> str:
         return files.hash_lines(self.loader.table(self.settings.split).ids())

@@ -13,11 +13,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from data_loader.crop.cutting import NO_CROPPERS
 
 from base.pseudo_labels import PseudoLabels
 from data_loader.crop import crops
 from data_loader.crop.crops import Crops, read_boxes
-from data_loader.crop.cutting import NO_CROPPERS
 from data_loader.image_loader import ImageLoader
 from data_loader.pictures.decode import ImageError, decode_image, read_image
 from utils.config import ConfigError

@@ -1,0 +1,98 @@
+"""Samples with attributes, and samples without labels that are trained on as if they had them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from base.base_reader import BaseReader
+from base.predictions import Predictions
+from base.pseudo_labels import PseudoLabels
+from base.table import SampleTable
+from data_loader.attributes.labels import Labels, add_labels, label_spec, learned_labels, read_labels
+from data_loader.attributes.unlabelled import Adopted, adopted, propose, validated_on
+from data_loader.crop.crops import Crops
+from data_loader.pictures.decode import Size
+from data_loader.samples.samples import AnnotationSettings, Samples
+from data_loader.samples.splits import Split
+
+UNLABELLED = "unlabelled"  # the split of `unlabelled_reader`
+
+
+class AttributeSampleSettings(AnnotationSettings):
+    """What a config says of samples with attributes."""
+
+    labels: Annotated[Labels, Field(min_length=1)] = Field(
+        description='label -> its classes and where they come from, or {"combine": [labels]} for one class for each combination '
+        "of theirs. Their order is that of the combined class"
+    )
+    split: Split = Field(description="who is validated on")
+    unlabelled_reader: BaseReader | None = Field(
+        default=None,
+        description="how further samples are read that pseudo-labels are made for; labels of theirs are not looked at",
+    )
+    learn: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="the labels that are learned, in this order; default: all but those that another one combines"
+    )
+
+
+class AttributeSamples(Samples):
+    """Samples with any number of labels, each of which may be unknown (-1)."""
+
+    def __init__(self, settings: AttributeSampleSettings, size: Size, crops: Crops | None) -> None:
+        super().__init__(settings, size, label_spec(settings.labels, settings.learn), crops)
+        self.split, self.test_reader, self.corrections = settings.split, settings.test_reader, settings.corrections
+        self.labels, self.unlabelled_reader = settings.labels, settings.unlabelled_reader
+        self.learned = learned_labels(settings.labels, settings.learn)
+        self.adopted: Adopted | None = None
+
+    def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
+        """Return the table with class numbers for every label."""
+        there = all((label.column or name) in table.names for name, label in read_labels(self.labels).items())
+        return add_labels(table, self.labels, source) if there or required else table
+
+    def labelled(self, split: str) -> bool:
+        """Return whether every label's column is there, in the test split too."""
+        return all(name in self.table(split).names for name in self.labels)
+
+    def readers(self) -> list[BaseReader]:
+        """Return every reader of the config, that of samples without labels too."""
+        return [*super().readers(), *([self.unlabelled_reader] if self.unlabelled_reader is not None else [])]
+
+    # Samples without labels ---------------------------------------------------------------------------------------
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The splits of `test_reader` and `unlabelled_reader`."""
+        readers = {"test": self.test_reader, UNLABELLED: self.unlabelled_reader}
+        return tuple(split for split, reader in readers.items() if reader is not None)
+
+    def table(self, split: str) -> SampleTable:
+        """Return the samples of a split, in order of id; behind those to train on, the adopted ones."""
+        if split == UNLABELLED and self.unlabelled_reader is not None:
+            return self._unlabelled
+        return self.adopted.table if split == "train" and self.adopted is not None else super().table(split)
+
+    def pseudo_labels(self, split: str, predictions: Predictions) -> PseudoLabels:
+        """Return the likeliest class of each label, for samples that show no file and no group that is validated on."""
+        assert self.split is not None
+        held_out = validated_on(self.table(split), self.table("valid"), self.split.group, self.split.check_bytes)
+        return propose(predictions, self.spec, held_out)
+
+    def adopt(self, split: str, labels: PseudoLabels, weight: float) -> None:
+        """Train on these samples too; a label that is not proposed for a sample is not known."""
+        self.adopted = adopted(self.sides.train, self.table(split), split, labels, self.learned, weight)
+
+    @cached_property
+    def _unlabelled(self) -> SampleTable:
+        assert self.unlabelled_reader is not None
+        return self.boxed(self.read_table(self.unlabelled_reader).sorted())[0][0]
+
+
+def class_counts(table: SampleTable, label: str, classes: int) -> list[int]:
+    """Return how many samples each class of a label has; samples whose class is not known count nowhere."""
+    values: np.ndarray = table.numbers(label)
+    return [int(count) for count in np.bincount(values[values >= 0], minlength=classes)]

@@ -1,0 +1,94 @@
+"""Pictures in their own proportions, fitted into frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from base.base_pictures import Prepared
+from data_loader.pictures.decode import Box, decode_image, read_image
+from data_loader.pictures.image_header import header_size
+from data_loader.pictures.letterbox import Placement, blank, common_frame, fitted, paste
+from data_loader.pictures.pictures import Pictures, PictureSettings
+
+Pixels = Annotated[int, Field(ge=16, le=4096)]
+
+
+class FrameSettings(PictureSettings):
+    """What a config says of pictures in frames."""
+
+    image_size: tuple[Pixels, Pixels] = Field(
+        description="height and width in pixels of the frame that every picture is fitted into"
+    )
+    multiple_of: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=32, description="sides of every batch are multiples of so many pixels, as the strides of a network want"
+    )
+    rectangular: bool = Field(
+        default=True,
+        description="whether evaluation puts pictures of similar proportions together in frames no larger than they need",
+    )
+
+
+class Drawn(NamedTuple):
+    """One sample of a batch."""
+
+    picture: np.ndarray  # (h, w, 3) uint8
+    boxes: np.ndarray  # (n, 4), xyxy in absolute pixels of it
+    labels: np.ndarray  # (n,) int64
+    placement: Placement  # of the original in it; means nothing once it is augmented
+
+
+def without_objects(picture: np.ndarray, placement: Placement) -> Drawn:
+    """Return a sample that has no boxes, or whose boxes are not known."""
+    return Drawn(picture, np.zeros((0, 4)), np.zeros(0, np.int64), placement)
+
+
+class FramedPictures(Pictures):
+    """Pictures as large as they fit into one size, in frames of that size or of no more than they need."""
+
+    def __init__(self, settings: FrameSettings) -> None:
+        super().__init__(settings)
+        self.multiple_of, self.rectangular = settings.multiple_of, settings.rectangular
+
+    def read(self, path: Path, box: Box | None = None) -> np.ndarray:
+        """Return the picture as large as it fits into `size`, in the upper left corner of a frame (h, w, 3) of that size."""
+        size = fitted(header_size(str(path)), self.size)
+        frame = blank(self.size)
+        frame[: size[0], : size[1]] = read_image(path, size)
+        return frame
+
+    def decode(self, content: bytes) -> np.ndarray:
+        """Return the picture at its own size, in whose pixels predictions are. Raises ImageError."""
+        return decode_image(content)
+
+    def preprocess(self, image: np.ndarray) -> Prepared:
+        """Return a picture (H, W, 3) uint8 RGB of any size as evaluation would frame it."""
+        height, width = image.shape[:2]
+        placement = Placement((height, width), fitted((height, width), self.size))
+        canvas = blank(placement.size)
+        paste(canvas, image, placement)
+        (sample,), geometry = self.framed([without_objects(canvas, placement)])
+        picture = np.ascontiguousarray(sample.picture.transpose(2, 0, 1))
+        return Prepared(torch.from_numpy(picture), torch.from_numpy(geometry[0]))
+
+    def framed(self, samples: Sequence[Drawn | None]) -> tuple[list[Drawn], np.ndarray]:
+        """Return evaluation samples in a common frame, empty for an unreadable one; and their affines (B, 2, 3) float32."""
+        sizes = [sample.placement.size for sample in samples if sample is not None]
+        frame = common_frame(sizes, self.multiple_of) if self.rectangular and sizes else self.size
+        framed = []
+        for sample in samples:
+            canvas = blank(frame)
+            if sample is None:
+                framed.append(without_objects(canvas, Placement(frame, frame)))
+                continue
+            original, size, *_ = sample.placement
+            top, left = (frame[0] - size[0]) // 2, (frame[1] - size[1]) // 2
+            placement = Placement(original, size, top, left)
+            paste(canvas, sample.picture, placement)
+            framed.append(Drawn(canvas, sample.boxes + np.array([left, top, left, top]), sample.labels, placement))
+        return framed, np.stack([sample.placement.back() for sample in framed])

@@ -1,0 +1,233 @@
+"""The samples of a loader: read, corrected, labelled, split. What a label is, the task's subclass says."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import ConfigDict, Field
+
+from base.base_reader import BaseReader
+from base.contracts import DataSpec
+from base.table import SampleTable, some
+from data_loader.crop.crops import COLUMN as CROP
+from data_loader.crop.crops import Crops
+from data_loader.crop.given_boxes import GivenBoxes
+from data_loader.pictures import scan
+from data_loader.pictures.decode import Size
+from data_loader.pictures.pictures import Source
+from data_loader.samples import duplicates, splits
+from data_loader.samples.corrections import correct
+from data_loader.samples.splits import Split
+from utils import files
+from utils.errors import UserError
+from utils.validate import Settings
+
+LABELLED = ("train", "valid")  # the splits whose samples have targets; the samples of others have an error if unreadable
+
+
+class SampleSettings(Settings):
+    """What every loader must know of its samples."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    data_dir: str = Field(description="folder of the data set")
+    reader: BaseReader = Field(description="how its samples and their annotations are read")
+    unreadable: Literal["error", "skip"] = Field(
+        default="error",
+        description="what to do about training images that cannot be decoded, refuse all by name or leave them out with a report",
+    )
+
+
+class AnnotationSettings(SampleSettings):
+    """What a loader must know that reads annotations: how those to predict are read, and what to correct."""
+
+    test_reader: BaseReader | None = Field(default=None, description="how the samples to predict are read, for test.py")
+    corrections: str | None = Field(
+        default=None, description="CSV file (columns where,is,set,to) applied to what the reader found"
+    )
+
+
+class Division(NamedTuple):
+    """The samples to train and to validate on."""
+
+    train: SampleTable
+    valid: SampleTable
+    notes: list[str]  # warnings about them
+    whole: SampleTable | None = None  # the training side before some of it was left out; None if nothing was
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The samples that a run trains on and validates on, once they are read."""
+
+    train: SampleTable
+    valid: SampleTable
+    notes: list[str]
+    skipped: dict[str, str]  # sample id -> why its picture cannot be read
+    split_hash: str
+
+
+class Samples(ABC):
+    """The samples of a loader, which are read at the first use of a split.
+
+    A subclass says what a label is, and sets what else its config says: `split`, `test_reader`, `corrections`.
+    """
+
+    split: Split | None = None  # None for a task that divides its samples in its own way
+    test_reader: BaseReader | None = None
+    corrections: str | None = None
+
+    def __init__(self, settings: SampleSettings, size: Size, spec: DataSpec, crops: Crops | None = None) -> None:
+        """size: (height, width) of decoded pictures. spec: as the config declares it, without counts."""
+        self.data_dir, self.reader, self.unreadable = Path(settings.data_dir), settings.reader, settings.unreadable
+        self.size, self.spec = size, spec
+        self.boxes = GivenBoxes(crops, self.data_dir) if crops is not None else None  # None for whole pictures
+        self._sides: Sides | None = None
+
+    # What subclasses say ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
+        """Return the table with label columns; if they are neither required nor there, the table as it is.
+
+        source: the name of the data for an error. Raises UserError for labels that are missing or not known.
+        """
+
+    def labelled(self, split: str) -> bool:
+        """Return whether the samples of a split have what metrics compare with."""
+        return split != "test"
+
+    def object_counts(self, table: SampleTable) -> dict[str, list[int]]:
+        """Return label -> objects of each class, for labels of which a sample may have several; none by default."""
+        return {}
+
+    def read_table(self, reader: BaseReader) -> SampleTable:
+        """Return what a reader finds in the data folder."""
+        return reader.read(self.data_dir)
+
+    def read(self) -> tuple[SampleTable, list[str]]:
+        """Return all samples to train and validate on, in order of id, read and corrected; and lines on the corrections."""
+        table = self.read_table(self.reader).sorted()
+        if self.corrections is None:
+            return table, []
+        table, note = correct(table, Path(self.corrections))
+        return table, [note]
+
+    def divide(self, table: SampleTable) -> Division:
+        """Divide all samples, labelled, into those to train and those to validate on."""
+        assert self.split is not None, "samples without a split have a division of their own"
+        train, valid = splits.split_rows(table, self.split)
+        notes = self._same_bytes(table, train, valid) if self.split.check_bytes else []
+        notes += splits.coverage(table, valid, train, self.spec) + splits.few_people(table, self.split, self.spec)
+        return Division(table.take(train), table.take(valid), notes)
+
+    def readers(self) -> list[BaseReader]:
+        """Return every reader of the config."""
+        return [reader for reader in (self.reader, self.test_reader) if reader is not None]
+
+    @property
+    def group(self) -> str | None:
+        """The column whose equal values are on one side of the split only; None if all samples are independent."""
+        return self.split.group if self.split is not None else None
+
+    # What all share -----------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The splits that the config has: the test split only if there is a reader for it."""
+        return ("train", "valid", "test") if self.test_reader is not None else ("train", "valid")
+
+    @property
+    def number(self) -> int:
+        """How many samples there are to train and to validate on; 0 until they have been read."""
+        return len(self._sides.train) + len(self._sides.valid) if self._sides is not None else 0
+
+    @property
+    def sides(self) -> Sides:
+        """The samples to train and to validate on."""
+        if self._sides is None:
+            self._sides = self._read_sides()
+        return self._sides
+
+    def table(self, split: str) -> SampleTable:
+        """Return the samples of `train`, `valid` or `test`, in order of id. Raises UserError for any other split."""
+        if split == "test":
+            return self._test
+        if split not in ("train", "valid"):
+            raise UserError(f"no split is called {split}; there are: train, valid, test")
+        return self.sides.train if split == "train" else self.sides.valid
+
+    def source(self, split: str, row: int) -> Source:
+        """Return where a sample's picture comes from."""
+        table = self.table(split)
+        box = self.boxes.of(split, table, row) if self.boxes is not None else None
+        return Source(table.path(row), box, self._place(split, row))
+
+    def boxed(self, *tables: SampleTable) -> tuple[list[SampleTable], list[str]]:
+        """Return the tables with the box of each picture, and a line about that; as they are if pictures stay whole."""
+        return self.boxes.add(*tables) if self.boxes is not None else (list(tables), [])
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return hashes, by config key, of all that is read of training and validation samples, boxes and labels too."""
+        sides = (self.sides.train, self.sides.valid)
+        corrected = {} if self.corrections is None else {"data_loader.args.corrections": files.sha256(Path(self.corrections))}
+        read = files.hash_lines(side.digest(but=[CROP]) for side in sides)
+        boxes = self.boxes.fingerprint(sides) if self.boxes is not None else {}
+        return {**corrected, "data_loader.args.reader": read, **boxes}
+
+    def report(self) -> list[str]:
+        """Return lines for the start of a run: numbers of samples and people, the split, and warnings."""
+        train, valid = self.table("train"), self.table("valid")
+        of, group = "", self.group
+        if group and group in valid.names:
+            of = f" of {len(set(train.strings(group))):,} and {len(set(valid.strings(group))):,} different {group}"
+        held = self.split.in_words() if self.split is not None else "a set of its own"
+        split = f"{held}, split {self.sides.split_hash[:8]}"
+        return [f"{len(train):,} training and {len(valid):,} validation samples{of} ({split})", *self.sides.notes]
+
+    def _read_sides(self) -> Sides:
+        table, notes = self.read()
+        table, skipped = self._without_unreadable(table)
+        if skipped:
+            described = some([f"{name} {reason}" for name, reason in skipped.items()])
+            notes.append(f"warning: {len(skipped)} images cannot be read and are left out ({described})")
+        table = self.label(table, str(self.data_dir), required=True)
+        train, valid, warnings, whole = self.divide(table)
+        split_hash = splits.split_hash((train if whole is None else whole).ids(), valid.ids())
+        (train, valid), cuts = self.boxed(train, valid)
+        return Sides(train, valid, [*notes, *cuts, *warnings], skipped, split_hash)
+
+    @cached_property
+    def _test(self) -> SampleTable:
+        if self.test_reader is None:
+            raise UserError("data_loader.args.test_reader: is not set, so there is no test split")
+        table = self.label(self.read_table(self.test_reader).sorted(), str(self.data_dir), required=False)
+        return self.boxed(table)[0][0]
+
+    def _place(self, split: str, row: int) -> int | None:
+        """Return the number of a sample's picture in the cache; None for a sample that the cache does not hold."""
+        if split not in LABELLED:
+            return None  # nor is any other split read for its sake
+        own = len(self.sides.train)
+        return own + row if split == "valid" else row if row < own else None
+
+    def _without_unreadable(self, table: SampleTable) -> tuple[SampleTable, dict[str, str]]:
+        if self.unreadable == "skip":
+            failures = scan.unreadable(table, self.size)
+            if len(failures) == len(table):
+                scan.refuse_unreadable(failures, table)
+            return table.drop(failures), failures
+        missing = scan.missing_files(table)
+        scan.refuse_unreadable(dict.fromkeys(missing, "is not there"), table)
+        return table, {}
+
+    def _same_bytes(self, table: SampleTable, train: np.ndarray, valid: np.ndarray) -> list[str]:
+        """Refuse identical files on both sides; return warnings for identical files under different labels or people."""
+        groups = duplicates.identical_files(table)
+        duplicates.refuse_shared_bytes(table, groups, train, valid)
+        columns: list[Any] = [name for name in (*self.spec.classes, self.group) if name in table.names]
+        return [line for name in columns for line in duplicates.contradiction(table, groups, name)]

@@ -1,0 +1,136 @@
+"""Pictures of people to compare: identities to train on, and pairs to validate and test on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from base.base_reader import BaseReader
+from base.contracts import DataSpec
+from base.table import SampleTable, some
+from base.verification.pairs import IDENTITY, PAIRS, add_pairs, pairs_of
+from data_loader.crop.crops import Crops
+from data_loader.pictures import scan
+from data_loader.pictures.decode import Size
+from data_loader.samples import duplicates, splits
+from data_loader.samples.samples import AnnotationSettings, Division, Samples
+from data_loader.samples.splits import Split
+from data_loader.verification.drawn_pairs import make_pairs
+from utils.config import did_you_mean
+from utils.errors import UserError
+
+
+class IdentitySettings(AnnotationSettings):
+    """What a config says of people, and of the pairs to validate on."""
+
+    identity: str = Field(description="column that names the person")
+    valid_reader: BaseReader | None = Field(
+        default=None,
+        description="how the validation pictures are read: a list of pairs, or images of further people, of whom pairs are made",
+    )
+    split: Split | None = Field(
+        default=None, description="instead of `valid_reader`, the share or fold of the people held out for validation"
+    )
+    valid_pairs: Annotated[int, Field(ge=2)] = Field(
+        default=4000, description="most pairs to make where validation comes without a list of them"
+    )
+    check_bytes: bool = Field(
+        default=True,
+        description="refuse files that are both in training and in validation; with `split`, its own setting counts",
+    )
+
+
+class IdentitySamples(Samples):
+    """Images of people to train on, and the pictures of pairs, each once in its table."""
+
+    def __init__(self, settings: IdentitySettings, size: Size, crops: Crops | None) -> None:
+        super().__init__(settings, size, DataSpec(), crops)  # who the people are, only the files say
+        self.identity, self.valid_reader, self.valid_pairs = settings.identity, settings.valid_reader, settings.valid_pairs
+        self.check_bytes, self.test_reader, self.corrections = settings.check_bytes, settings.test_reader, settings.corrections
+        if settings.split is not None:
+            self.split = settings.split.model_copy(update={"group": self.identity})
+
+    def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
+        """Return the table as it is, if every sample has an identity, or need not have one; pictures of pairs must be there."""
+        if not required:
+            _require_files(table)
+            return self._numbered(table)
+        if self.identity not in table.names:
+            near = did_you_mean(self.identity, table.names)
+            raise UserError(f"{source}: no column {self.identity}{near}; there are: {', '.join(table.names)}")
+        nameless = [name for name, who in zip(table.ids(), table.strings(self.identity), strict=True) if not who]
+        if nameless:
+            raise UserError(f"{source}: {some(nameless)} have no {self.identity}; every training image needs one")
+        return table
+
+    def labelled(self, split: str) -> bool:
+        """Return whether it is known which pairs are of one person, in the test split too."""
+        return pairs_of(self.table(split)).known if split == "test" else super().labelled(split)
+
+    def divide(self, table: SampleTable) -> Division:
+        """Return the people to train on, and the pictures to validate on with their pairs."""
+        if self.split is not None:
+            # Of all people, so that those of several folds can be told apart.
+            train, valid, notes, _ = super().divide(self._numbered(table))
+        else:
+            train, (valid, notes) = table, self._validation(table)
+        if PAIRS not in valid.related:
+            people = self._numbered(valid).numbers(IDENTITY)
+            valid = add_pairs(valid, make_pairs(people, self.valid_pairs, self.split.seed if self.split is not None else 0))
+        if not pairs_of(valid).known:
+            raise UserError("data_loader.args.valid_reader: its pairs have no labels, without which nothing can be validated")
+        return Division(self._numbered(train), valid if self.split is not None else self._numbered(valid), notes)
+
+    @property
+    def group(self) -> str | None:
+        """The identity."""
+        return self.identity
+
+    def readers(self) -> list[BaseReader]:
+        """Return every reader of the config, that of the pictures to validate on too."""
+        return [*super().readers(), *([self.valid_reader] if self.valid_reader is not None else [])]
+
+    def people(self) -> list[str]:
+        """Return the names of the people to train on, in the order of their numbers."""
+        return sorted(set(self.table("train").strings(self.identity)))
+
+    def report(self) -> list[str]:
+        """Return numbers of samples, people and pairs, and warnings."""
+        line, *notes = super().report()
+        counts = np.bincount(self.table("train").numbers(IDENTITY))
+        people = f"{len(counts):,} people to train on, {int((counts == 1).sum()):,} of them with one image"
+        return [line, f"{people}; {_counted(self.table('valid'))} to validate on", *notes]
+
+    def _validation(self, train: SampleTable) -> tuple[SampleTable, list[str]]:
+        """Return what the reader of validation finds. Raises UserError for people or files that are trained on too."""
+        assert self.valid_reader is not None, "checked before"
+        valid = self.valid_reader.read(self.data_dir).sorted()
+        _require_files(valid)
+        if self.identity in valid.names:
+            splits.refuse_shared_groups(train.strings(self.identity), valid.strings(self.identity), f"values of {self.identity}")
+        if self.check_bytes:
+            both = duplicates.joined(train, valid)
+            first, second = np.arange(len(train)), np.arange(len(train), len(both))
+            duplicates.refuse_shared_bytes(both, duplicates.identical_files(both), first, second, "check_bytes")
+        return valid, []
+
+    def _numbered(self, table: SampleTable) -> SampleTable:
+        """Return the table with a number for each identity, in order of name, if the identities are known."""
+        if self.identity not in table.names:
+            return table
+        numbers = np.unique(np.array(table.strings(self.identity), object).astype(str), return_inverse=True)[1]
+        return table.with_column(IDENTITY, numbers.astype(np.int64))
+
+
+def _counted(table: SampleTable) -> str:
+    same = pairs_of(table).same
+    return f"{len(same):,} pairs ({int((same == 1).sum()):,} of one person) over {len(table):,} images"
+
+
+def _require_files(table: SampleTable) -> None:
+    """Raise UserError naming the pictures of pairs that are not there."""
+    missing = scan.missing_files(table)
+    if missing:
+        raise UserError(f"{table.root}: {some(missing)} of the pairs to compare {'is' if len(missing) == 1 else 'are'} not there")
