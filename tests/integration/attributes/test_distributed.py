@@ -147,11 +147,12 @@ def evaluate(config, numbers):
     trainer.model.train()
     trainer.model(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8) * distributed.rank())  # statistics drift apart
     trainer.ema.update(0)
-    trainer.loader.batch_size = 2
-    sides, found = trainer.loader._sides, []
+    trainer.loader.batches.batch_size = 2
+    samples, found = trainer.loader.samples, []
+    sides = samples.sides
     for number in numbers:
-        trainer.loader.__dict__["_sides"] = dataclasses.replace(sides, valid=sides.valid.take(list(range(number))))
-        trainer.loader.__dict__.pop("_columns", None)
+        trainer.loader.close()
+        samples._sides = dataclasses.replace(sides, valid=sides.valid.take(list(range(number))))
         distributed.same_everywhere(trainer.evaluated.buffers())
         predictions, losses = predict(trainer.evaluated, trainer.loader, "valid", CPU, trainer.inference, trainer.loss)
         columns = None if predictions is None else {n: predictions.array(n).tobytes() for n in predictions.names}

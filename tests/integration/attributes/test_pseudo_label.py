@@ -125,7 +125,7 @@ def test_pseudo_labelled_samples_never_reach_validation(tiny_config):
 def test_labels_that_test_samples_have_are_not_looked_at(tiny_config, monkeypatch):
     trainer = build_trainer(tiny_config(ROUNDS))
     table = trainer.loader.table("test").with_column("mask", [0] * len(trainer.loader.table("test")))
-    trainer.loader.__dict__["_test"] = table
+    trainer.loader.samples._test = table
     monkeypatch.setattr(table, "numbers", lambda name: pytest.fail(f"looked at {name}"))
     assert trainer.fit() == 0
 
@@ -153,7 +153,7 @@ def test_a_run_does_not_go_on_with_other_samples_to_label(tiny_config):
     trainer._choose()
     state = trainer.state_dict()
     other = build_trainer(tiny_config(ROUNDS))
-    other.loader.__dict__["_test"] = other.loader.table("test").take([0, 1])
+    other.loader.samples._test = other.loader.table("test").take([0, 1])
     with pytest.raises(UserError, match="the samples of test are not those that the checkpoint has labels for"):
         other.load_state_dict(state)
 

@@ -32,7 +32,7 @@ def loader():
 
 @pytest.fixture(scope="module")
 def table(loader):
-    return loader.label(loader.samples()[0], "masks", required=True)
+    return loader.samples.label(loader.samples.read()[0], "masks", required=True)
 
 
 def test_there_are_7_pictures_of_each_of_700_people(table):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from base.base_model import BaseModel
+from base.base_pictures import Prepared
 from base.contracts import DataSpec, Outputs, Prediction, Target
 from inspection import models
 from inspection.cache import by_file
@@ -51,9 +52,10 @@ def ready(model: BaseModel) -> Ready:
     picture = np.zeros((SIZE, SIZE, 3), np.uint8)
     picture[: SIZE // 2, : SIZE // 2, 0] = 200
     affine = torch.eye(2, 3)
-    loader: Any = SimpleNamespace(
-        decode=lambda content: picture, preprocess=lambda image: (torch.from_numpy(image).permute(2, 0, 1), affine)
+    pictures = SimpleNamespace(
+        decode=lambda content: picture, preprocess=lambda image: Prepared(torch.from_numpy(image).permute(2, 0, 1), affine)
     )
+    loader: Any = SimpleNamespace(pictures=pictures)
     loaded: Any = SimpleNamespace(model=model.eval(), experiment=settings, spec=DataSpec())
     return Ready(loaded, loader)
 

@@ -82,7 +82,7 @@ def test_batches_from_the_cache_are_those_from_the_files(make_loader):
     cached, uncached = make_loader(), make_loader(cache_mb=0)
     for _ in range(2):
         assert digest(cached.train(0)) == digest(uncached.train(0))
-    assert cached._cache is not None and uncached._cache is None
+    assert cached.pictures._cache is not None and uncached.pictures._cache is None
 
 
 def test_each_file_is_decoded_once_if_the_pictures_fit_in_memory(make_loader, copied):
@@ -160,7 +160,7 @@ def test_evaluation_meets_its_own_transforms_as_app_and_figures_do(make_loader):
     assert batch["image"].shape[2:] == (20, 20)
     assert (loader.picture("valid", 0) == batch["image"][0].permute(1, 2, 0).numpy()).all()
     whole = read_image(loader.table("valid").path(0))
-    assert torch.equal(loader.preprocess(whole)[0], batch["image"][0])
+    assert torch.equal(loader.pictures.preprocess(whole)[0], batch["image"][0])
 
 
 def test_pictures_to_predict_come_without_targets_and_with_room_for_errors(make_loader):
@@ -235,7 +235,7 @@ def test_a_worker_that_is_killed_ends_the_epoch_in_one_line(make_loader):
     with pytest.raises(RunError, match="a worker process"):
         for epoch in range(1000):
             for _ in loader.train(epoch):
-                workers = loader._stream._loader._iterator._workers
+                workers = loader.batches._stream._loader._iterator._workers
                 os.kill(workers[0].pid, signal.SIGKILL)
     assert time.monotonic() - start < 10
 
@@ -268,7 +268,7 @@ def test_identical_files_under_two_labels_are_warned_of(make_loader, copied):
 
 
 def test_corrections_are_applied_before_the_split_and_reported(make_loader, tmp_path):
-    person = make_loader().samples()[0].strings("person")[0]
+    person = make_loader().samples.read()[0].strings("person")[0]
     path = tmp_path / "corrections.csv"
     path.write_text(f"where,is,set,to\nperson,{person},exclude,\n")
     loader = make_loader(corrections=str(path))

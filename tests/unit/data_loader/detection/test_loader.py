@@ -145,7 +145,7 @@ def test_preprocess_is_what_evaluation_does_with_a_picture_alone(make):
     loader = make(batch_size=1)
     for _, batch in loader.evaluation("valid"):
         row = int(batch["index"])
-        image, affine = loader.preprocess(loader.decode(loader.table("valid").path(row).read_bytes()))
+        image, affine, _ = loader.pictures.preprocess(loader.pictures.decode(loader.table("valid").path(row).read_bytes()))
         assert torch.equal(image, batch["image"][0]) and torch.equal(affine, batch["geometry"][0])
 
 
@@ -186,7 +186,7 @@ def test_the_size_of_a_batch_is_a_function_of_its_number_and_a_multiple(make):
     keys = [
         BatchKey("train", epoch, np.zeros(0), np.zeros(0), number) for epoch in range(5) for number in range(len(loader.order(0)))
     ]
-    assert [loader.frame(key) for key in keys] == sizes
+    assert [loader.batches.frame(key) for key in keys] == sizes
 
 
 def test_rectangular_batches_hold_fewer_pixels_and_every_sample_once(make):
@@ -205,7 +205,7 @@ def test_training_samples_too_are_evaluated_without_augmentation_and_with_their_
     for _, batch in loader.evaluation("train"):
         target = batch["target"]
         for row, boxes, affine in zip(batch["index"].tolist(), target["boxes"], batch["geometry"], strict=True):
-            _, original = loader.preprocess(loader.picture("train", row))
+            original = loader.pictures.preprocess(loader.picture("train", row)).affine
             assert original[0, 0] == affine[0, 0] and len(boxes) == len(loader.table("train").values("classes", row))
 
 
@@ -298,7 +298,11 @@ def test_a_class_that_nobody_shows_is_told(make):
 
 
 def test_loaders_of_different_subsets_share_a_split(make):
-    some = make(subset=[{"any": ["red"]}]) if "red" in make().classes else make(subset=[{"any": [make().classes[0]]}])
+    some = (
+        make(subset=[{"any": ["red"]}])
+        if "red" in make().samples.classes
+        else make(subset=[{"any": [make().samples.classes[0]]}])
+    )
     assert len(some.table("train")) < len(make().table("train"))
     assert some.split_hash == make().split_hash
 
@@ -325,15 +329,17 @@ def test_corrections_may_exclude_pictures_but_not_change_their_boxes(make, tmp_p
 
 def test_a_data_set_is_examined_and_its_objects_counted_by_class_and_side(make):
     loader = make()
-    report = examine(loader)
+    report = examine(loader.samples)
     assert report.usable and report.samples["test"] == 4
     sides = [Counter(chain.from_iterable(loader.table(side).columns["names"].to_pylist())) for side in ("train", "valid")]
-    assert report.labels == {"object": {name: {"train": sides[0][name], "valid": sides[1][name]} for name in loader.classes}}
+    assert report.labels == {
+        "object": {name: {"train": sides[0][name], "valid": sides[1][name]} for name in loader.samples.classes}
+    }
     assert f"  red     {sides[0]['red']:>10} {sides[1]['red']:>10}" in report.text()
 
 
 def test_a_class_that_a_side_lacks_is_warned_of_in_the_examination(make):
-    report = examine(make(split={"valid": 0.05, "check_bytes": False}))
+    report = examine(make(split={"valid": 0.05, "check_bytes": False}).samples)
     assert any(line.startswith("no sample to validate shows any") for line in report.warnings)
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from base.contracts import RunContext
-from base.predictions import Predictions
+from base.run_folder import RunFolder
 from data_loader.formats.pattern_reader import PatternReader
-from data_loader.pretext.loader import RotationLoader
+from data_loader.pretext.loader import RotationLoader, RotationSettings
 from data_loader.samples.splits import Split
 from trainer.experiment import build
 from utils import config
@@ -24,14 +24,17 @@ ROOT = Path(__file__).parents[4]
 def loader(folder: Path, seed: int = 0) -> RotationLoader:
     reader = PatternReader("(?P<person>[^_/]+)_.*", "train/images")
     split = Split(group="person", valid=0.25)
-    return RotationLoader(RunContext(seed), str(folder), reader, split, (32, 32), 16, num_workers=0)
+    settings = RotationSettings(
+        data_dir=str(folder), reader=reader, split=split, image_size=(32, 32), batch_size=16, num_workers=0
+    )
+    return RotationLoader(RunContext(seed), settings)
 
 
 def test_a_picture_is_turned_as_its_target_says(masks_folder: Path) -> None:
     made = loader(masks_folder)
     for _, batch in made.evaluation("valid"):
         for image, turn, row in zip(batch["image"], batch["target"]["rotation"], batch["index"], strict=True):
-            upright = made.read(made.table("valid").path(int(row)))
+            upright = made.pictures.read(made.table("valid").path(int(row)))
             assert np.array_equal(np.rot90(upright, int(turn)), image.permute(1, 2, 0).numpy())
 
 
@@ -59,8 +62,14 @@ def test_pictures_that_are_not_square_are_refused_before_anything_is_read() -> N
         build.check(raw)
 
 
-def test_a_loader_that_makes_no_pseudo_labels_says_so():
-    loader = object.__new__(RotationLoader)
-    assert loader.pools == ()
-    with pytest.raises(UserError, match="RotationLoader makes no pseudo-labels"):
-        loader.pseudo_labels("test", Predictions.of([], {}))
+def test_turned_pictures_are_no_samples_to_label(masks_folder: Path, tmp_path: Path) -> None:
+    changes = {
+        "arch.args.backbone": "test_resnet", "arch.args.pretrained": "false", "data_loader.args.data_dir": masks_folder,
+        "data_loader.args.num_workers": 0, "data_loader.args.image_size": "[32,32]", "trainer.type": "PseudoLabelTrainer",
+        "trainer.labelled_epochs": 1, "trainer.round_epochs": 1, "trainer.save_dir": tmp_path,
+    }  # fmt: skip
+    raw = config.read(ROOT / "configs/examples/rotation.json", [f"{key}={value}" for key, value in changes.items()])
+    experiment, cpu = build.check(raw), torch.device("cpu")
+    made, folder = build.build_loader(experiment, cpu), RunFolder.create(tmp_path, "rotation")
+    with pytest.raises(UserError, match=r"^trainer.split: RotationLoader has no samples to label; .* that makes pseudo-labels$"):
+        build.build_trainer(experiment, made, folder, cpu)

@@ -13,7 +13,7 @@ from data_loader.prepare.section import build_loader
 from data_loader.samples.splits import Split
 from data_loader.verification.drawn_pairs import make_pairs
 from data_loader.verification.identity_sampler import IdentitySampler
-from data_loader.verification.loader import EmbeddingLoader
+from data_loader.verification.loader import EmbeddingLoader, EmbeddingSettings
 from data_loader.verification.pair_reader import PairReader
 from data_loader.verification.synthetic import write_verify
 from utils import config
@@ -40,7 +40,9 @@ def folder(drawn, tmp_path):
 
 def loader(folder, **args):
     defaults = {"valid_reader": VALID, "test_reader": TEST, "num_workers": 0, "batch_size": 8, "image_size": (32, 32)}
-    return EmbeddingLoader(RunContext(1), str(folder), META, "face_id", **(defaults | args))
+    return EmbeddingLoader(
+        RunContext(1), EmbeddingSettings(data_dir=str(folder), reader=META, identity="face_id", **(defaults | args))
+    )
 
 
 def rewrite(path, change):

@@ -84,8 +84,8 @@ def test_mixed_batches_depend_on_seed_epoch_and_sample_alone(make_loader, worker
 def test_a_sample_is_mixed_alike_in_whatever_batch_it_is(make_loader):
     loader = make_loader(mix=BOTH)
     rows = loader.order(0)[2]
-    batch = loader.make(BatchKey("train", 0, rows, np.zeros_like(rows), 2))
-    parts = [loader.make(BatchKey("train", 0, part, np.zeros_like(part), 2)) for part in np.array_split(rows, 3)]
+    batch = loader.batches.make(BatchKey("train", 0, rows, np.zeros_like(rows), 2))
+    parts = [loader.batches.make(BatchKey("train", 0, part, np.zeros_like(part), 2)) for part in np.array_split(rows, 3)]
 
     for index, (piece, _) in enumerate(pieces(batch, [len(rows)], 0, 1)):
         assert index == 0 and piece is batch
@@ -98,15 +98,15 @@ def test_the_target_names_the_labels_of_what_is_in_the_picture(make_loader):
     plain = make_loader(train_transforms=[])
     mixed = make_loader(train_transforms=[], mix=[{"type": "MixUp", "args": {"alpha": 1.0}}])
     table = plain.table("train")
-    pictures = np.stack([plain.decoded("train", row) for row in range(len(table))]).astype(np.float32)
+    pictures = np.stack([plain.batches.decoded("train", row) for row in range(len(table))]).astype(np.float32)
     for batch in mixed.train(0):
         for place, row in enumerate(batch["index"].tolist()):
             share = float(batch["target"][SHARE][place])
             seen = batch["image"][place].permute(1, 2, 0).numpy()
             partner = np.abs(share * pictures[row] + (1 - share) * pictures - seen).max(axis=(1, 2, 3)).argmin()
             if share < 0.9:  # else the partner can hardly be seen
-                labels = {name: int(table.numbers(name)[partner]) for name in mixed.labels}
-                assert {name: int(batch["target"][PARTNER][name][place]) for name in mixed.labels} == labels
+                labels = {name: int(table.numbers(name)[partner]) for name in mixed.samples.labels}
+                assert {name: int(batch["target"][PARTNER][name][place]) for name in mixed.samples.labels} == labels
         assert torch.equal(batch["target"][SHARE] + batch["target"][PARTNER][SHARE], torch.ones(len(batch["index"])))
 
 
@@ -116,7 +116,7 @@ def test_a_sample_that_is_not_mixed_is_what_it_is_without_mixing(make_loader):
         own = after["target"][SHARE] == 1
         assert 0 < own.sum() < len(own)
         assert torch.equal(before["image"][own], after["image"][own])
-        assert all(torch.equal(before["target"][name], after["target"][name]) for name in plain.labels)
+        assert all(torch.equal(before["target"][name], after["target"][name]) for name in plain.samples.labels)
 
 
 def test_validation_is_not_mixed(make_loader):
@@ -141,14 +141,14 @@ def test_partners_are_drawn_as_the_sampler_draws(make_loader):
 def test_a_partner_that_cannot_be_read_is_named_and_not_the_sample(make_loader):
     loader = make_loader(mix=[{"type": "MixUp"}], cache_mb=0)
     key = BatchKey("train", 0, np.array([0]), np.array([0]), 0)
-    partner = loader.sample(key, 0, 0).partner
-    path, real = loader.table("train").path(partner), loader.read
+    partner = loader.batches.sample(key, 0, 0).partner
+    path, real = loader.table("train").path(partner), loader.pictures.read
 
     def read(wanted, box=None):
         return real(wanted.with_suffix(".gone") if wanted == path else wanted, box)
 
-    loader.read = read
-    assert list(loader.make(key).reasons) == [partner]
+    loader.pictures.read = read
+    assert list(loader.batches.make(key).reasons) == [partner]
 
 
 # Refusals -----------------------------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from data_loader.crop.cutting import NO_CROPPERS
 
 from base.pseudo_labels import PseudoLabels
 from data_loader.crop import crops
 from data_loader.crop.crops import Crops, read_boxes
+from data_loader.crop.cut_pictures import NO_CROPPERS
 from data_loader.image_loader import ImageLoader
 from data_loader.pictures.decode import ImageError, decode_image, read_image
 from utils.config import ConfigError
@@ -150,18 +150,18 @@ def test_without_crops_the_green_is_seen_too(cropped: Any) -> None:
 def test_another_picture_goes_through_the_croppers(cropped: Any) -> None:
     loader = cropped({"croppers": [{"type": "GrabCutCropper"}]})
     image = drawn((96, 128), (44, 30, 86, 72))
-    seen, affine = loader.preprocess(loader.decode(encoded(image)))
+    seen, affine, note = loader.pictures.preprocess(loader.pictures.decode(encoded(image)))
     inner = seen[:, 3:-3, 3:-3]
     assert all_red(inner) and seen.shape == (3, 28, 24)
     corners = affine @ torch.tensor([[0.0, 24.0], [0.0, 28.0], [1.0, 1.0]])
     assert (corners.T - torch.tensor([[44.0, 30.0], [86.0, 72.0]])).abs().max() <= 4
-    assert loader.cutting.found(image)[1] == "cut to what GrabCutCropper finds"
+    assert note == loader.pictures.found(image)[1] == "cut to what GrabCutCropper finds"
 
 
 def test_without_croppers_another_picture_stays_whole_and_that_is_said(cropped: Any) -> None:
     image = drawn((96, 128), (44, 30, 86, 72))
-    assert cropped().cutting.found(image) == ((0, 0, 128, 96), NO_CROPPERS)
-    assert not all_red(cropped().preprocess(image)[0])
+    assert cropped().pictures.found(image) == ((0, 0, 128, 96), NO_CROPPERS)
+    assert not all_red(cropped().pictures.preprocess(image)[0])
 
 
 def test_the_margin_widens_every_box_up_to_the_border() -> None:
@@ -173,7 +173,7 @@ def test_the_boxes_are_in_the_report_the_table_and_the_source(cropped: Any, mark
     assert f"pictures are cut to the boxes of {marked / 'boxes.csv'}" in loader.report()
     assert crops.boxes_of(loader.table("test")).min() >= 3
     assert loader.source()["data_loader.args.crops"] == loader.fingerprint()["data_loader.args.crops"]
-    assert loader.preprocessing()["crops"]["file"] == "boxes.csv"
+    assert loader.pictures.preprocessing()["crops"]["file"] == "boxes.csv"
 
 
 def test_the_fingerprint_follows_the_boxes_that_are_trained_on_and_no_others(cropped: Any, marked: Path) -> None:

@@ -73,7 +73,7 @@ def test_there_is_one_row_for_every_sample_in_order_of_id(trainer):
 @pytest.mark.parametrize("size", [1, 5, 28, 100])
 def test_losses_and_predictions_do_not_depend_on_the_size_of_batches(trainer, size):
     expected, expected_losses = predict(trainer.model, trainer.loader, "valid", CPU, trainer.inference, trainer.loss)
-    trainer.loader.batch_size = size
+    trainer.loader.batches.batch_size = size
     predictions, losses = predict(trainer.model, trainer.loader, "valid", CPU, trainer.inference, trainer.loss)
 
     assert losses == pytest.approx(expected_losses, rel=1e-5)
@@ -82,9 +82,9 @@ def test_losses_and_predictions_do_not_depend_on_the_size_of_batches(trainer, si
 
 
 def test_a_loss_is_the_mean_over_samples_and_not_over_batches(trainer):
-    trainer.loader.batch_size = 27  # and a batch of one
+    trainer.loader.batches.batch_size = 27  # and a batch of one
     _, losses = predict(trainer.model, trainer.loader, "valid", CPU, trainer.inference, trainer.loss)
-    trainer.loader.batch_size = 1
+    trainer.loader.batches.batch_size = 1
     sums = dict.fromkeys(("mask", "gender", "age"), 0.0)
     with evaluating(trainer.model, trainer.loss):
         for _, batch in trainer.loader.evaluation("valid"):
@@ -164,6 +164,6 @@ def test_pictures_come_back_in_the_order_in_which_they_are_given():
 def test_predictions_with_views_do_not_depend_on_the_size_of_batches(trainer, tiny_config):
     inference = Inference("fp32", [FlipView()], MeanFusion())
     expected, _ = predict(trainer.model, trainer.loader, "valid", CPU, inference)
-    trainer.loader.batch_size = 5
+    trainer.loader.batches.batch_size = 5
     predictions, _ = predict(trainer.model, trainer.loader, "valid", CPU, inference)
     assert np.allclose(predictions.array("mask"), expected.array("mask"), atol=1e-6)
