@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from data_loader.crop.cutting import NO_CROPPERS
+from data_loader.crop.cut_pictures import NO_CROPPERS
 
 from base.contracts import RunContext
 from data_loader.prepare.section import build_loader
