@@ -16,10 +16,14 @@ from data_loader.crop.croppers import CROPPERS, BaseCropper, Found, Share, large
 from data_loader.pictures.decode import Size, resize
 from data_loader.pictures.letterbox import fitted
 from utils.errors import UserError
+from utils.validate import Settings
 
 Pixels = Annotated[int, Field(ge=8, le=4096)]
-Grey = tuple[float, float, float]  # of each channel, in [0, 255]
 Positive = Annotated[float, Field(gt=0)]
+Mean = Annotated[
+    tuple[float, float, float], Field(description="subtracted from each channel, of which 255 is the brightest value")
+]
+Std = Annotated[tuple[Positive, Positive, Positive], Field(description="what the rest is divided by")]
 _YUNET_OUTPUTS = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
 _own = threading.local()  # OpenCV's detector keeps the size of the picture in it: each thread has its own
 
@@ -67,25 +71,35 @@ class YunetCropper(BaseCropper):
         return kept[key]
 
 
+class OnnxSettings(Settings):
+    """What must be known of a network in an ONNX file and of the pictures that it takes."""
+
+    model: str = Field(description="the ONNX file")
+    size: tuple[Pixels, Pixels] | None = Field(
+        default=None, description="height and width that the network takes; default: as the file says"
+    )
+    mean: Mean
+    std: Std
+    colours: Literal["RGB", "BGR"] = Field(default="RGB", description="order of the channels")
+
+
 class OnnxCropper(BaseCropper):
     """A network that onnxruntime runs on the CPU: one input (1, 3, h, w) float32, the picture stretched to h x w."""
 
-    model: str
-    size: Size | None
-    mean: Grey
-    std: tuple[float, float, float]
-    colours: str
+    def __init__(self, settings: OnnxSettings) -> None:
+        self.model, self.size, self.colours = settings.model, settings.size, settings.colours
+        self.mean, self.std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
 
     @abstractmethod
     def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
-        """What the network's outputs say of a picture of `size`, which it saw as `inner`; both (height, width)."""
+        """Return what the network's outputs say of a picture of `size`, which it saw as `inner`; both (height, width)."""
 
     def find(self, image: np.ndarray) -> Found:
-        """What the network finds."""
+        """Return the boxes of the network. image: (H, W, 3) uint8 RGB. Raises UserError if the model cannot be used."""
         ran = session(self.model)
         name, inner = self._input(ran)
         pixels = resize(image, inner)[..., :: 1 if self.colours == "RGB" else -1]
-        normal = (pixels.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        normal = (pixels.astype(np.float32) - self.mean) / self.std
         try:
             values = ran.run(None, {name: np.ascontiguousarray(normal.transpose(2, 0, 1)[None])})
         except Exception as error:  # onnxruntime has an exception for every kind of fault, and no common base for them
@@ -123,43 +137,32 @@ class OnnxCropper(BaseCropper):
         return UserError(f"{self.model}: its output {name} is {' x '.join(map(str, value.shape))}; allowed: {allowed}")
 
 
+class OnnxDetectorSettings(OnnxSettings):
+    """The arguments of an OnnxDetectorCropper."""
+
+    mean: Mean = (127.0, 127.0, 127.0)
+    std: Std = (128.0, 128.0, 128.0)
+    boxes: str = Field(default="boxes", description="output with a box in each row, x1 y1 x2 y2")
+    scores: str = Field(default="scores", description="output with a score for each box, or one for each class")
+    label: Annotated[int, Field(ge=0)] = Field(default=1, description="which of several classes counts")
+    units: Literal["share", "pixels"] = Field(
+        default="share", description="of the boxes, shares of width and height or pixels of the network's input"
+    )
+    score: Share = Field(default=0.7, description="boxes with less are none")
+    overlap: Share = Field(default=0.3, description="of two boxes whose intersection over union is more, the surer one stays")
+
+
 @CROPPERS.register()
 class OnnxDetectorCropper(OnnxCropper):
-    """A detector of one class that gives boxes and scores; as they are, the arguments suit UltraFace (RFB-320, RFB-640).
+    """A detector of one class that gives boxes and scores; as they are, the arguments suit UltraFace (RFB-320, RFB-640)."""
 
-    Args:
-        model: the ONNX file.
-        size: height and width that the network takes; default: as the file says.
-        mean: subtracted from each channel, of which 255 is the brightest value.
-        std: what the rest is divided by.
-        colours: order of the channels.
-        boxes: output with a box in each row, x1 y1 x2 y2.
-        scores: output with a score for each box, or one for each class.
-        label: which of several classes counts.
-        units: of the boxes, shares of width and height or pixels of the network's input.
-        score: boxes with less are none.
-        overlap: of two boxes whose intersection over union is more, the surer one stays.
-    """
-
-    def __init__(
-        self,
-        model: str,
-        size: tuple[Pixels, Pixels] | None = None,
-        mean: tuple[float, float, float] = (127.0, 127.0, 127.0),
-        std: tuple[Positive, Positive, Positive] = (128.0, 128.0, 128.0),
-        colours: Literal["RGB", "BGR"] = "RGB",
-        boxes: str = "boxes",
-        scores: str = "scores",
-        label: Annotated[int, Field(ge=0)] = 1,
-        units: Literal["share", "pixels"] = "share",
-        score: Share = 0.7,
-        overlap: Share = 0.3,
-    ) -> None:
-        self.model, self.size, self.mean, self.std, self.colours = model, size, mean, std, colours
-        self.boxes, self.scores, self.label, self.units, self.score, self.overlap = boxes, scores, label, units, score, overlap
+    def __init__(self, settings: OnnxDetectorSettings) -> None:
+        super().__init__(settings)
+        self.boxes, self.scores, self.label, self.units = settings.boxes, settings.scores, settings.label, settings.units
+        self.score, self.overlap = settings.score, settings.overlap
 
     def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
-        """Every box, after non-maximum suppression."""
+        """Return every box, after non-maximum suppression."""
         boxes, scores = (_of_batch(self.output(outputs, name), 3) for name in (self.boxes, self.scores))
         if boxes.ndim != 2 or boxes.shape[1] != 4:
             raise self.refuse(self.boxes, boxes, "1 x boxes x 4")
@@ -176,37 +179,28 @@ class OnnxDetectorCropper(OnnxCropper):
         return Found(boxes[kept], scores[kept].clip(0, 1))
 
 
+class OnnxSegmenterSettings(OnnxSettings):
+    """The arguments of an OnnxSegmenterCropper."""
+
+    mean: Mean = (123.675, 116.28, 103.53)
+    std: Std = (58.395, 57.12, 57.375)
+    output: str | None = Field(default=None, description="which of several outputs is the map; default: the first")
+    threshold: Share = Field(default=0.5, description="what is above it belongs to the object")
+
+
 @CROPPERS.register()
 class OnnxSegmenterCropper(OnnxCropper):
     """A segmenter whose map says where the salient object is, in [0, 1]; as they are, the arguments suit U-2-Net and TRACER.
 
     The box is that of the largest connected piece; its confidence the piece's share of all that is above the threshold.
-
-    Args:
-        model: the ONNX file.
-        size: height and width that the network takes; default: as the file says.
-        mean: subtracted from each channel, of which 255 is the brightest value.
-        std: what the rest is divided by.
-        colours: order of the channels.
-        output: which of several outputs is the map; default: the first.
-        threshold: what is above it belongs to the object.
     """
 
-    def __init__(
-        self,
-        model: str,
-        size: tuple[Pixels, Pixels] | None = None,
-        mean: tuple[float, float, float] = (123.675, 116.28, 103.53),
-        std: tuple[Positive, Positive, Positive] = (58.395, 57.12, 57.375),
-        colours: Literal["RGB", "BGR"] = "RGB",
-        output: str | None = None,
-        threshold: Share = 0.5,
-    ) -> None:
-        self.model, self.size, self.mean, self.std, self.colours = model, size, mean, std, colours
-        self.map, self.threshold = output, threshold
+    def __init__(self, settings: OnnxSegmenterSettings) -> None:
+        super().__init__(settings)
+        self.map, self.threshold = settings.output, settings.threshold
 
     def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
-        """One box or none."""
+        """Return one box or none."""
         name = self.map or next(iter(outputs))
         saliency = self.output(outputs, name)
         saliency = _of_batch(_of_batch(saliency, 4), 3)

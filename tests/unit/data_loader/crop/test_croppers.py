@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from data_loader.crop.croppers import BaseCropper, Found, GrabCutCropper, look
-from data_loader.crop.onnx_croppers import OnnxDetectorCropper, OnnxSegmenterCropper, YunetCropper
+from data_loader.crop.onnx_croppers import (
+    OnnxDetectorCropper,
+    OnnxDetectorSettings,
+    OnnxSegmenterCropper,
+    OnnxSegmenterSettings,
+    YunetCropper,
+)
 from tests.onnx_models import write_brightness, write_constant, write_yunet
 from utils.errors import UserError
 
@@ -89,6 +95,14 @@ def test_grabcut_finds_nothing_in_a_picture_of_a_few_pixels(size: tuple[int, int
     assert not len(GrabCutCropper().find(np.zeros((*size, 3), np.uint8)).boxes)
 
 
+def detector(path: Path, **settings: Any) -> OnnxDetectorCropper:
+    return OnnxDetectorCropper(OnnxDetectorSettings(model=str(path), **settings))
+
+
+def segmenter(path: Path, **settings: Any) -> OnnxSegmenterCropper:
+    return OnnxSegmenterCropper(OnnxSegmenterSettings(model=str(path), **settings))
+
+
 # Models -------------------------------------------------------------------------------------------------------------
 
 
@@ -111,14 +125,14 @@ def test_a_detector_gives_the_boxes_of_its_class_after_suppression(tmp_path: Pat
     boxes = [[[0.1, 0.2, 0.5, 0.6], [0.1, 0.2, 0.5, 0.59], [0.6, 0.6, 0.9, 0.9], [0, 0, 1, 1]]]
     scores = [[[0.1, 0.9], [0.2, 0.8], [0.2, 0.8], [0.9, 0.1]]]
     path = write_constant(tmp_path / "d.onnx", {"scores": scores, "boxes": boxes})
-    found = OnnxDetectorCropper(str(path)).find(DARK)
+    found = detector(path).find(DARK)
     np.testing.assert_allclose(found.boxes, [[16, 24, 80, 72], [96, 72, 144, 108]], atol=1e-4)
     np.testing.assert_allclose(found.confidences, [0.9, 0.8])
 
 
 def test_boxes_in_pixels_are_those_of_the_networks_input(tmp_path: Path) -> None:
     path = write_constant(tmp_path / "d.onnx", {"b": [[8.0, 6, 16, 12]], "s": [0.9]}, size=(24, 32))
-    found = OnnxDetectorCropper(str(path), boxes="b", scores="s", units="pixels").find(DARK)
+    found = detector(path, boxes="b", scores="s", units="pixels").find(DARK)
     np.testing.assert_allclose(found.boxes, [[40, 30, 80, 60]])
 
 
@@ -126,7 +140,7 @@ def test_a_segmenter_gives_the_box_of_the_largest_piece(tmp_path: Path) -> None:
     path = write_brightness(tmp_path / "s.onnx", (60, 80))
     image = bright_square(40, 20, 60)
     image[100:110, 140:150] = 255
-    cropper = OnnxSegmenterCropper(str(path), mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
+    cropper = segmenter(path, mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
     (box,), (confidence,) = cropper.find(image)
     assert box.tolist() == [40, 20, 100, 80]
     assert confidence == pytest.approx(3600 / 3700, abs=0.01)
@@ -134,7 +148,7 @@ def test_a_segmenter_gives_the_box_of_the_largest_piece(tmp_path: Path) -> None:
 
 def test_a_segmenter_that_sees_nothing_finds_nothing(tmp_path: Path) -> None:
     path = write_constant(tmp_path / "s.onnx", {"map": np.zeros((1, 1, 24, 32))})
-    assert not len(OnnxSegmenterCropper(str(path)).find(DARK).boxes)
+    assert not len(segmenter(path).find(DARK).boxes)
 
 
 DETECTOR: dict[str, Any] = {"boxes": np.zeros((1, 5, 4)), "scores": np.zeros((1, 5, 2))}
@@ -154,16 +168,16 @@ DETECTOR: dict[str, Any] = {"boxes": np.zeros((1, 5, 4)), "scores": np.zeros((1,
 def test_a_model_of_another_shape_is_named(tmp_path: Path, outputs: Any, options: Any, message: str) -> None:
     path = write_constant(tmp_path / "d.onnx", outputs, **options)
     with pytest.raises(UserError, match=f"d.onnx: {message}"):
-        OnnxDetectorCropper(str(path)).find(DARK)
+        detector(path).find(DARK)
 
 
 def test_a_map_of_another_shape_is_named(tmp_path: Path) -> None:
     path = write_constant(tmp_path / "s.onnx", {"map": np.zeros((1, 2, 24, 32))})
     with pytest.raises(UserError, match="s.onnx: its output map is 2 x 24 x 32; allowed: 1 x 1 x height x width"):
-        OnnxSegmenterCropper(str(path)).find(DARK)
+        segmenter(path).find(DARK)
 
 
-@pytest.mark.parametrize("cropper", [YunetCropper, OnnxDetectorCropper, OnnxSegmenterCropper])
+@pytest.mark.parametrize("cropper", [lambda path: YunetCropper(str(path)), detector, segmenter])
 @pytest.mark.parametrize(
     ("content", "message"), [(b"no model", "is no ONNX model that"), (b"", "is no ONNX"), (None, "cannot be read")]
 )
@@ -172,7 +186,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path, cropper: Any, content:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=f"m.onnx: {message}") as error:
-        cropper(str(path)).find(DARK)
+        cropper(path).find(DARK)
     assert "\n" not in str(error.value)
 
 
