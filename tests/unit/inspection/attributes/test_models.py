@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from data_loader.crop.cut_pictures import NO_CROPPERS
 
 from base.contracts import RunContext
+from data_loader.crop.cut_pictures import NO_CROPPERS
 from data_loader.prepare.section import build_loader
 from inspection import models
 from inspection.models import Ready
