@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from base.base_data_loader import BaseDataLoader
 from inspection.cache import by_file
+from inspection.kinds import kinds_of
 from model.exporting.exported import ExportedModel
 from trainer.experiment import build
 from trainer.experiment.build import Loaded
@@ -41,6 +42,7 @@ class Answer:
     seen: np.ndarray  # (h, w, 3) uint8 RGB, as the model saw it
     size: tuple[int, int]  # height and width of the picture as it was given to the loader
     prediction: dict[str, np.ndarray]  # columns of Predictions, of this sample
+    kinds: Sequence[str] = ()  # the tasks whose prediction it is
     note: str = ""  # on what it was cut to, for the user
 
 
@@ -62,7 +64,7 @@ def answer(model: Ready, content: bytes) -> Answer:
         metric.use(model.loaded.fitted.get(metric.state_key, {}))
         found = metric.adjust(found)
     prediction = {name: found.lists(name)[0] if found.ragged(name) else found.array(name)[0] for name in found.names}
-    return Answer(_picture(image), size, prediction, note)
+    return Answer(_picture(image), size, prediction, kinds_of(found.columns.schema, model.loaded.spec), note)
 
 
 def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Tensor]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,19 +15,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from base.contracts import DataSpec
-from base.labels import combined_class, combined_names, reported
+from base.labels import reported
 from base.predictions import Predictions
 from base.run_folder import OUT_OF_FOLD
 from base.table import SampleTable
 from inspection.cache import by_file
 from inspection.jail import below
+from inspection.kinds import kinds_of
 from inspection.runs import Run
 from utils.errors import UserError
 
 FILE, SAMPLES = "predictions.parquet", "samples.parquet"
-ATTRIBUTES, EMBEDDING, BOXES = "attributes", "embedding", "boxes"  # the kinds of prediction that views can show
-ALL_LABELS = "all labels together"
-MAX_COMBINED = 64
 MAX_VALUES = 50  # a column with more different values is no attribute to slice by
 
 
@@ -47,50 +46,15 @@ class Result:
     @property
     def spec(self) -> DataSpec:
         """Classes, and how often each was trained on."""
-        classes, counts, merged, combined = (
-            dict(self.manifest.get(key) or {}) for key in ("classes", "counts", "merged", "combined")
-        )
-        return DataSpec(classes, counts, merged, combined=combined)
+        return _spec(self.manifest)
 
     @cached_property
-    def labels(self) -> list[str]:
-        """The labels whose class probabilities are predicted."""
-        types = {name: self.predictions.columns.schema.field(name).type for name in self.predictions.names}
-        classes = self.spec.classes
-        return [name for name, type_ in types.items() if name in classes and _width(type_) == len(classes[name])]
+    def kinds(self) -> list[str]:
+        """The tasks whose predictions these are."""
+        return kinds_of(self.predictions.columns.schema, self.spec)
 
-    @cached_property
-    def kinds(self) -> set[str]:
-        """What is predicted, in the words that views use to say what they show."""
-        there = {ATTRIBUTES} if self.labels else set()
-        return there | ({EMBEDDING, BOXES} & set(self.predictions.names))
-
-    @cached_property
-    def choices(self) -> list[str]:
-        """The labels, and all of them together where that makes few enough classes."""
-        size = int(np.prod([len(self.spec.classes[name]) for name in self.labels]))
-        return [*self.labels, *([ALL_LABELS] if len(self.labels) > 1 and size <= MAX_COMBINED else [])]
-
-    def classes(self, label: str) -> list[str]:
-        """The names of a label's classes, or of all combinations."""
-        if label == ALL_LABELS:
-            return combined_names([self.spec.classes[name] for name in self.labels])
-        return self.spec.classes[label]
-
-    def probabilities(self, label: str) -> np.ndarray:
-        """(N, K); of all labels together, the products: as if they were independent."""
-        if label != ALL_LABELS:
-            return self.predictions.array(label).astype(np.float64)
-        product = np.ones((len(self.predictions), 1))
-        for name in self.labels:
-            product = (product[:, :, None] * self.probabilities(name)[:, None, :]).reshape(len(product), -1)
-        return product
-
-    def truth(self, label: str) -> np.ndarray:
-        """(N,) class numbers, -1 where not known."""
-        if label == ALL_LABELS:
-            sizes = [len(self.spec.classes[name]) for name in self.labels]
-            return combined_class([self.truth(name) for name in self.labels], sizes)
+    def numbers(self, label: str) -> np.ndarray:
+        """Return the class of every sample as it is reported, (N,) integers; -1 if not known."""
         if label not in self.samples.names or not pa.types.is_integer(self.samples.columns[label].type):
             return np.full(len(self.samples), -1)
         return reported(self.samples.numbers(label).astype(np.int64), self.spec, label)
@@ -119,7 +83,7 @@ class Result:
         values = self.samples.columns[column].combine_chunks()
         if column in self.spec.classes and pa.types.is_integer(values.type):
             names = pa.array([*self.spec.classes[column], "(unknown)"], pa.string())
-            return names.take(pa.array(self.truth(column) % len(names)))  # -1 is the last
+            return names.take(pa.array(self.numbers(column) % len(names)))  # -1 is the last
         return pc.fill_null(values.cast(pa.string()), "")
 
     @cached_property
@@ -169,30 +133,25 @@ def _read(path: Path) -> Result:
 
 @by_file(entries=200)
 def _kinds(path: Path) -> frozenset[str]:
-    """The kinds in a file, from its header alone."""
+    """Return the tasks whose predictions a file holds, from its header alone."""
     try:
         schema = pq.read_schema(path)
-        empty = Predictions(schema.empty_table())
-        _, manifest = empty, _manifest(schema)
+        manifest = json.loads((schema.metadata or {}).get(b"laurel", b"{}"))
     except (OSError, ValueError, pa.ArrowException):
         return frozenset()
-    return frozenset(Result(path.parent, empty, manifest, SampleTable.from_columns(path, {"id": [], "path": []})).kinds)
+    return frozenset(kinds_of(schema, _spec(manifest if isinstance(manifest, dict) else {})))
 
 
-def _manifest(schema: pa.Schema) -> dict[str, Any]:
-    value = json.loads((schema.metadata or {}).get(b"laurel", b"{}"))
-    return value if isinstance(value, dict) else {}
+def _spec(manifest: Mapping[str, Any]) -> DataSpec:
+    classes, counts, merged, combined = (dict(manifest.get(key) or {}) for key in ("classes", "counts", "merged", "combined"))
+    return DataSpec(classes, counts, merged, combined=combined)
 
 
 def kind_of(run: Run, name: str) -> frozenset[str]:
-    """What is predicted in a folder of the run's log."""
+    """Return the tasks whose predictions are in a folder of the run's log."""
     return _kinds(below(run.log, name, FILE))
 
 
 def kinds(run: Run) -> set[str]:
-    """Everything that a run's files predict."""
+    """Return the tasks whose predictions are in any folder of the run's log."""
     return set().union(*(kind_of(run, name) for name in found(run)))
-
-
-def _width(type_: pa.DataType) -> int:
-    return int(type_.list_size) if pa.types.is_fixed_size_list(type_) else 0

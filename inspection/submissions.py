@@ -11,17 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from base.labels import combined_class
 from base.table import some
 from data_loader.submissions.lint import counted, key_problems
 from inspection.jail import below
+from inspection.kinds import Parse, all_kinds
 from inspection.results import FILE, Result
 from utils.errors import UserError
 
-FORMATS = (".csv", ".json", ".txt")
 MAX_BYTES = 200_000_000
 
 
@@ -43,14 +41,14 @@ class Submission:
 def found(folder: Path) -> list[Path]:
     """The files in an evaluation's folder that may be submissions."""
     ours = {FILE.replace(".parquet", ".manifest.json"), "metrics.json"}
-    return sorted(path for path in folder.glob("*") if path.suffix in FORMATS and path.name not in ours)
+    return sorted(path for path in folder.glob("*") if path.suffix in formats() and path.name not in ours)
 
 
 def parse(name: str, content: bytes, columns: tuple[str, str] | None = None) -> Submission:
-    """A submission file's rows.
+    """Return a submission file's rows.
 
-    CSV with a header: the id and answer columns as given, else the first and the last. JSON: {"annotations": [{"file_name",
-    "objects"}]}. Text: lines whose last word is the answer. Raises UserError for a file that is none of them.
+    CSV with a header: the id and answer columns as given, else the first and the last. A format of a task as the task reads
+    it. Any other text: lines whose last word is the answer. Raises UserError for a file that is none of them.
     """
     if len(content) > MAX_BYTES:
         raise UserError(f"{name}: has {len(content):,} bytes; allowed: {MAX_BYTES:,}")
@@ -58,10 +56,19 @@ def parse(name: str, content: bytes, columns: tuple[str, str] | None = None) -> 
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: is not UTF-8 text (byte {error.start})") from None
-    kind = Path(name).suffix.lower()
-    if kind == ".json":
-        return _json(name, text)
-    return _csv(name, text, columns) if kind == ".csv" else _lines(name, text)
+    suffix = Path(name).suffix.lower()
+    if suffix == ".csv":
+        return _csv(name, text, columns)
+    return _of_tasks().get(suffix, _lines)(name, text)
+
+
+def formats() -> list[str]:
+    """Return the suffixes of submission files."""
+    return sorted({".csv", ".txt", *_of_tasks()})
+
+
+def _of_tasks() -> dict[str, Parse]:
+    return {suffix: parse for kind in all_kinds().values() for suffix, parse in kind.formats.items()}
 
 
 def _csv(name: str, text: str, columns: tuple[str, str] | None) -> Submission:
@@ -82,16 +89,6 @@ def _csv(name: str, text: str, columns: tuple[str, str] | None) -> Submission:
     places = [header.index(column) for column in wanted]
     keys, answers = ([row[place] for row in whole] for place in places)
     return Submission(name, keys, answers, problems)
-
-
-def _json(name: str, text: str) -> Submission:
-    try:
-        entries = json.loads(text)["annotations"]
-        keys = [str(entry["file_name"]) for entry in entries]
-        answers = [json.dumps(entry["objects"], sort_keys=True) for entry in entries]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{name}: is not a list of annotations ({error})") from None
-    return Submission(name, keys, answers)
 
 
 def _lines(name: str, text: str) -> Submission:
@@ -146,36 +143,12 @@ def remarks(submission: Submission, expected: Mapping[str, str] | None = None) -
     return problems
 
 
-def expected_answers(result: Result, labels: Sequence[str]) -> dict[str, str]:
-    """Sample id -> combined class number that the predictions give; of samples that could be read."""
-    columns = [np.nan_to_num(result.probabilities(label), nan=-1.0).argmax(axis=1) for label in labels]
-    combined = combined_class(columns, [len(result.spec.classes[label]) for label in labels])
-    failed = result.predictions.failed()
-    pairs = zip(result.predictions.ids(), combined.tolist(), strict=True)
-    return {sample: str(answer) for sample, answer in pairs if sample not in failed}
-
-
 def difference(old: Submission, new: Submission) -> pd.DataFrame:
     """Columns key, before, now: the rows whose answers differ, or that only one of them has (then empty)."""
     before, now = old.by_key, new.by_key
     keys = list(dict.fromkeys([*new.keys, *old.keys]))
     changed = [(key, before.get(key, ""), now.get(key, "")) for key in keys if before.get(key) != now.get(key)]
     return pd.DataFrame(changed, columns=["key", "before", "now"])
-
-
-def shares(result: Result, label: str) -> pd.DataFrame:
-    """Columns class, in training, predicted: the share of each class of a label, in [0, 1]; NaN where it is not known."""
-    spec, classes = result.spec, result.spec.classes[label]
-    answer = np.nan_to_num(result.probabilities(label), nan=-1.0).argmax(axis=1)
-    counts = np.bincount(answer, minlength=len(classes))
-    trained = _reported_counts(spec.counts.get(label), spec.merged.get(label), len(classes))
-    return pd.DataFrame({"class": classes, "in training": trained / trained.sum(), "predicted": counts / max(counts.sum(), 1)})
-
-
-def _reported_counts(counts: Any, merged: Any, classes: int) -> np.ndarray:
-    if not counts:
-        return np.full(classes, np.nan)
-    return np.bincount(merged if merged else range(classes), counts, classes)
 
 
 def answer_shares(submission: Submission) -> pd.DataFrame:

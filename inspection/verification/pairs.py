@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from inspection.cache import by_file
-from inspection.results import EMBEDDING, Result
+from inspection.results import Result
+from inspection.verification.kind import EMBEDDING
 from utils.errors import UserError
 
 PAIRS = "pairs"  # the related table of the samples: image1, image2 (ids), same (1, 0, or -1 where it is not known)

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import altair as alt
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from data_loader.pictures.decode import ImageError
-from inspection import pictures, results
-from inspection.drawing import drawn
+from inspection import pictures
+from inspection.kinds import all_kinds
 from inspection.runs import Run
 from inspection.text import literal
 from inspection.views.common import QUERY, View, chosen_run, model_box, no_runs, other_run, plain, problem
+from inspection.views.tasks import task_views
 from utils.errors import UserError
 
 if TYPE_CHECKING:
     from inspection.models import Answer, Ready
 
 TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
-SHOWN = 8  # numbers of an embedding
-CONFIDENCE = 0.3
 
 
 def show() -> None:
@@ -115,11 +111,9 @@ def _said(model: Ready, content: bytes, picture: np.ndarray, key: str, why: bool
         return
     if said.note:
         st.caption(said.note)
-    spec = model.loaded.spec
-    labels = [
-        name for name, value in said.prediction.items() if name in spec.classes and value.shape == (len(spec.classes[name]),)
-    ]
-    heat = _why(model, content, said, labels, key) if why else None
+    if not said.kinds:
+        st.info("This model predicts nothing that this page can show.")
+    heat = _why(model, content, said, key) if why and said.kinds else None
     with st.container(horizontal=True):
         for image, caption in (
             (said.seen, "as the model sees it, at {} x {} pixels".format(*said.seen.shape[:2])),
@@ -129,64 +123,15 @@ def _said(model: Ready, content: bytes, picture: np.ndarray, key: str, why: bool
                 with st.container(width=165):
                     st.image(image, width=160)
                     st.caption(caption)
-    for label in labels:
-        _probabilities(label, spec.classes[label], said.prediction[label])
-    if results.BOXES in said.prediction:
-        _boxes(said, picture, next(iter(spec.classes.values()), []))
-    if results.EMBEDDING in said.prediction:
-        _embedding(said.prediction[results.EMBEDDING])
+    for kind in said.kinds:
+        task_views()[kind].show(said, picture, model.loaded.spec)
 
 
-def _probabilities(label: str, names: list[str], values: np.ndarray) -> None:
-    plain(f"{label}: {names[int(values.argmax())]}")
-    table = pd.DataFrame({"class": names, "probability": values.astype(float)})
-    base = alt.Chart(table).encode(
-        y=alt.Y("class:N", sort=names, title=None, axis=alt.Axis(labelLimit=140)),
-        x=alt.X("probability:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=4)),
-        tooltip=["class:N", alt.Tooltip("probability:Q", format=".2%")],
-    )
-    texts = base.mark_text(align="left", dx=4).encode(text=alt.Text("probability:Q", format=".0%"), x="probability:Q")
-    st.altair_chart((base.mark_bar() + texts).properties(height=40 + 30 * len(names)))
-
-
-def _boxes(said: Answer, picture: np.ndarray, names: list[str]) -> None:
-    least = st.session_state.get("confidence", CONFIDENCE)
-    boxes, scores, numbers = (np.asarray(said.prediction[name]) for name in ("boxes", "scores", "labels"))
-    chosen = np.flatnonzero(scores >= least)
-    st.image(drawn(picture, boxes[chosen], numbers[chosen], said.size), width="stretch")
-    classes = [names[int(number)] if int(number) < len(names) else str(int(number)) for number in numbers[chosen]]
-    rows = pd.DataFrame(boxes[chosen].round(1), columns=["x1", "y1", "x2", "y2"])
-    rows.insert(0, "class", classes)
-    rows.insert(1, "score", scores[chosen].astype(float))
-    st.dataframe(rows, hide_index=True, column_config={"score": st.column_config.NumberColumn(format="%.3f")})
-
-
-def _embedding(values: np.ndarray) -> None:
-    st.metric("Numbers in the embedding", len(values))
-    first = ", ".join(f"{value:.3f}" for value in values[:SHOWN])
-    st.caption(f"length {np.linalg.norm(values):.3f}; it begins {first}, …")
-
-
-def _why(model: Ready, content: bytes, said: Answer, labels: list[str], key: str) -> np.ndarray | None:
-    """The picture under a map of where the score of a chosen class comes from; a message where there is none."""
+def _why(model: Ready, content: bytes, said: Answer, key: str) -> np.ndarray | None:
+    """Return the picture under a map of where the score comes from that its task explains; show a message if there is none."""
     from inspection.models import saliency
 
-    if labels:
-        spec = model.loaded.spec
-        options = [(label, index) for label in labels for index in range(len(spec.classes[label]))]
-        likely = options.index((labels[0], int(said.prediction[labels[0]].argmax())))
-        label, index = st.selectbox(
-            "Why",
-            options,
-            index=likely,
-            key=f"why-{key}",
-            format_func=lambda option: f"{option[0]}: {spec.classes[option[0]][option[1]]}",
-        )
-        score: Callable[[dict[str, Any]], Any] = lambda prediction: prediction[label][0, index].clamp_min(1e-12).log()  # noqa: E731
-    elif results.BOXES in said.prediction:
-        score = _best_box
-    else:
-        score = _most_typical
+    score = task_views()[said.kinds[0]].score(said, model.loaded.spec, f"why-{key}")
     try:
         heat = saliency(model, content, score)
     except (UserError, ImageError) as error:
@@ -195,18 +140,4 @@ def _why(model: Ready, content: bytes, said: Answer, labels: list[str], key: str
     return pictures.heated(said.seen, heat)
 
 
-def _best_box(prediction: dict[str, Any]) -> Any:
-    """The score of the most confident box; without one there is nothing to explain."""
-    scores = prediction["scores"][0]
-    if not len(scores):
-        raise UserError("there is no box to explain")
-    return scores.max()
-
-
-def _most_typical(prediction: dict[str, Any]) -> Any:
-    """How strongly the embedding points along its own largest coordinates, as they are: its length is always 1."""
-    embedding = prediction[results.EMBEDDING][0]
-    return embedding[embedding.detach().abs().topk(min(8, len(embedding))).indices].square().sum()
-
-
-VIEW = View("Predict", 20, show, frozenset({results.ATTRIBUTES, results.BOXES, results.EMBEDDING}))
+VIEW = View("Predict", 20, show, frozenset(all_kinds()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import altair as alt
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from inspection import results, submissions
+from inspection.kinds import BaseKind, all_kinds
 from inspection.results import Result
 from inspection.runs import Run, all_runs
 from inspection.submissions import Submission
@@ -18,9 +20,8 @@ from inspection.text import share
 from inspection.views.common import QUERY, View, chosen_result, chosen_run, gallery, no_runs, pages, plain, problem, samples_of
 from utils.errors import UserError
 
-ALL = frozenset({results.ATTRIBUTES, results.EMBEDDING, results.BOXES})
-COMBINED = "CombinedClassSubmission"
 MAX_ANSWERS = 60
+T = TypeVar("T")
 
 
 def show() -> None:
@@ -31,7 +32,7 @@ def show() -> None:
         return
     left, right = st.columns(2)
     with left:
-        result = chosen_result(run, ALL, "test")
+        result = chosen_result(run, VIEW.kinds, "test")
     if result is None:
         return
     if result.split != "test":
@@ -46,16 +47,17 @@ def show() -> None:
         [file.name for file in found].index(right.selectbox("File", [file.name for file in found], key="file", bind=QUERY))
     ]
     content = path.read_bytes()
-    args = _args(run)
+    section = _section(run)
+    columns = _asked(result, lambda kind: kind.columns(section))
     try:
-        submission = submissions.parse(path.name, content, _columns(args))
+        submission = submissions.parse(path.name, content, columns)
     except UserError as error:
         problem(error)
         return
-    _verdict(run, result, submission, content, args)
+    _verdict(result, submission, content, section)
     st.download_button("Download", content, path.name, icon=":material/download:", type="primary")
     _distribution(result, submission)
-    _difference(run, result, submission, args)
+    _difference(result, submission, columns)
 
 
 def common_offer(run: Run) -> None:
@@ -65,26 +67,24 @@ def common_offer(run: Run) -> None:
     offer(run, "test")
 
 
-def _args(run: Run) -> dict[str, Any]:
-    """The `submission` section of the config: its type and arguments; empty where there is none."""
+def _section(run: Run) -> dict[str, Any]:
+    """Return the `submission` section of the config, empty if there is none."""
     section = run.config.get("submission")
-    args = section.get("args") if isinstance(section, dict) else None
-    return {"type": section.get("type"), **args} if isinstance(section, dict) and isinstance(args, dict) else {}
+    return section if isinstance(section, dict) else {}
 
 
-def _columns(args: dict[str, Any]) -> tuple[str, str] | None:
-    names = args.get("id_column"), args.get("answer_column")
-    return (str(names[0]), str(names[1])) if all(names) else None
+def _asked(result: Result, question: Callable[[BaseKind], T | None]) -> T | None:
+    """Return the first answer of the kinds of prediction; None if none of them has any."""
+    answers = (question(all_kinds()[kind]) for kind in result.kinds)
+    return next((answer for answer in answers if answer is not None), None)
 
 
-def _verdict(run: Run, result: Result, submission: Submission, content: bytes, args: dict[str, Any]) -> None:
+def _verdict(result: Result, submission: Submission, content: bytes, section: dict[str, Any]) -> None:
     """What is wrong with the file; nothing, one hopes. It is what `python -m data_loader.prepare lint` says, and some remarks."""
-    expected = None
-    if args.get("type") == COMBINED:
-        expected = submissions.expected_answers(result, [str(name) for name in args.get("labels") or result.labels])
+    expected = _asked(result, lambda kind: kind.expected(result, section))
     found = None
     try:
-        found = submissions.verdict(run.config["submission"], result, submission.name, content) if args else None
+        found = submissions.verdict(section, result, submission.name, content) if section else None
     except (UserError, OSError) as error:
         problem(f"the competition's own rules cannot be applied: {error}")
     if found is None:
@@ -107,8 +107,8 @@ def _verdict(run: Run, result: Result, submission: Submission, content: bytes, a
 def _distribution(result: Result, submission: Submission) -> None:
     """The answers, and each label's classes next to those of training."""
     st.subheader("Classes, next to training")
-    for label in result.labels:
-        table = submissions.shares(result, label)
+    tables = {label: table for kind in result.kinds for label, table in all_kinds()[kind].shares(result).items()}
+    for label, table in tables.items():
         plain(label)
         melted = table.melt("class", var_name="of", value_name="share").dropna()
         chart = alt.Chart(melted).mark_bar().encode(
@@ -127,18 +127,18 @@ def _distribution(result: Result, submission: Submission) -> None:
 # Difference ---------------------------------------------------------------------------------------------------------
 
 
-def _difference(run: Run, result: Result, submission: Submission, args: dict[str, Any]) -> None:
+def _difference(result: Result, submission: Submission, columns: tuple[str, str] | None) -> None:
     """Which answers changed, from what to what, and the pictures."""
     st.subheader("Difference to an earlier one")
-    others = _others(run, result)
+    others = _others(result)
     left, right = st.columns(2)
     name = left.selectbox("Earlier submission", list(others), index=None, key="earlier", placeholder="of another run")
-    upload = right.file_uploader("or a file", type=["csv", "json", "txt"], key="old")
+    upload = right.file_uploader("or a file", type=[suffix.removeprefix(".") for suffix in submissions.formats()], key="old")
     try:
         if upload is not None:
-            old = submissions.parse(upload.name, upload.getvalue(), _columns(args) if upload.name.endswith(".csv") else None)
+            old = submissions.parse(upload.name, upload.getvalue(), columns if upload.name.endswith(".csv") else None)
         elif name:
-            old = submissions.parse(others[name].name, others[name].read_bytes(), _columns(args))
+            old = submissions.parse(others[name].name, others[name].read_bytes(), columns)
         else:
             st.caption("Choose one to see which answers changed.")
             return
@@ -165,7 +165,7 @@ def _changed_pictures(result: Result, changed: pd.DataFrame) -> None:
     gallery(result, np.array(list(said), int), lambda row: said[row])
 
 
-def _others(run: Run, result: Result) -> dict[str, Path]:
+def _others(result: Result) -> dict[str, Path]:
     """The submission files of all other evaluations, by a name that tells them apart."""
     found: dict[str, Path] = {}
     for other in all_runs():
@@ -176,4 +176,4 @@ def _others(run: Run, result: Result) -> dict[str, Path]:
     return found
 
 
-VIEW = View("Submission", 80, show, ALL)
+VIEW = View("Submission", 80, show, frozenset(all_kinds()))

@@ -8,7 +8,7 @@ from typing import Any
 from data_loader.detection.synthetic import write_drivers
 from tests.detection.examples import SMALL as SMALL  # the same as that of an example
 
-CONFIG, KIND = "drivers_balanced", "boxes"
+CONFIG, KIND = "drivers_balanced", "detection"
 
 
 def write_data(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_loader.verification.synthetic import write_verify
 
-CONFIG, KIND = "verify_timm", "embedding"
+CONFIG, KIND = "verify_timm", "verification"
 SMALL: dict[str, Any] = {
     "arch": {"args": {"backbone": "test_efficientnet"}},
     "data_loader": {

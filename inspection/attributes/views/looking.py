@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from inspection.attributes import figures as attributes
+from inspection.attributes.labels import Labels
 from inspection.results import Result
 from inspection.views.common import QUERY
 
@@ -42,11 +43,11 @@ class Look:
         return [sample, said, sure if np.isnan(loss) else f"{sure}, loss {loss:.2f}"]
 
 
-def label_box(result: Result) -> Look:
-    """A box to choose the label."""
-    label = st.selectbox("Label", result.choices, key="label", bind=QUERY)
-    probabilities = result.probabilities(label)
-    return Look(result, label, result.classes(label), probabilities, result.truth(label), attributes.predicted(probabilities))
+def label_box(labels: Labels) -> Look:
+    """Let the user choose the label."""
+    label = st.selectbox("Label", labels.choices, key="label", bind=QUERY)
+    classes, probabilities = labels.classes(label), labels.probabilities(label)
+    return Look(labels.result, label, classes, probabilities, labels.truth(label), labels.answer(label))
 
 
 def chosen_rows(look: Look) -> np.ndarray:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from inspection import results
 from inspection.attributes import figures as attributes
+from inspection.attributes.kind import KIND
+from inspection.attributes.labels import Labels
 from inspection.attributes.views.looking import Look, chosen_rows, label_box
 from inspection.text import number, share
 from inspection.views.common import QUERY, View, chosen_result, chosen_run, gallery, no_runs, pages
@@ -33,7 +34,7 @@ def show() -> None:
     if result is None:
         return
     with right:
-        look = label_box(result)
+        look = label_box(Labels(result))
     if look.known:
         _figures(look)
         _matrix(look)
@@ -152,4 +153,4 @@ def _slices(look: Look) -> None:
     st.caption(f"The worst first, by the upper end of the interval. Slices of fewer than {LEAST} samples are left out.")
 
 
-VIEW = View("Mistakes", 30, show, frozenset({results.ATTRIBUTES}))
+VIEW = View("Mistakes", 30, show, frozenset({KIND.task}))

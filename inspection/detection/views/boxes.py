@@ -15,7 +15,8 @@ from inspection import pictures, results
 from inspection.cache import by_file
 from inspection.detection import boxes
 from inspection.detection.boxes import Boxes
-from inspection.drawing import drawn
+from inspection.detection.drawing import drawn
+from inspection.detection.kind import KIND
 from inspection.results import Result
 from inspection.text import literal, number
 from inspection.views.common import QUERY, View, chosen_result, chosen_run, no_runs, pages, plain
@@ -202,4 +203,4 @@ def _thinned(rows: pd.DataFrame, limit: int = 300) -> pd.DataFrame:
     return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int))]
 
 
-VIEW = View("Boxes", 50, show, frozenset({results.BOXES}))
+VIEW = View("Boxes", 50, show, frozenset({KIND.task}))

@@ -16,6 +16,7 @@ from inspection.results import Result
 from inspection.runs import Run
 from inspection.text import number, share
 from inspection.verification import pairs
+from inspection.verification.kind import EMBEDDING, KIND
 from inspection.views import common
 from inspection.views.common import QUERY, View, chosen_result, chosen_run, gallery, model_box, no_runs, pages, plain, problem
 from utils.errors import UserError
@@ -185,9 +186,7 @@ def _faces(run: Run, result: Result) -> None:
     wanted = first if first is not None else second
     assert wanted is not None
     st.subheader("Most alike among the samples")
-    alike_all = np.nan_to_num(
-        pairs.alike(result.predictions.array(results.EMBEDDING), wanted, pairs.distance(result)), nan=-np.inf
-    )
+    alike_all = np.nan_to_num(pairs.alike(result.predictions.array(EMBEDDING), wanted, pairs.distance(result)), nan=-np.inf)
     nearest = np.argsort(-alike_all, kind="stable")[:SHOWN]
     gallery(result, nearest, lambda row: [result.samples.id(row), f"{alike_all[row]:.4f}"])
 
@@ -200,7 +199,7 @@ def _embed(path: Path, name: str, content: bytes) -> np.ndarray | None:
         said = models.answer(models.ready(path), content)
         if said.note:
             st.caption(said.note)
-        return np.asarray(said.prediction[results.EMBEDDING])
+        return np.asarray(said.prediction[EMBEDDING])
     except (UserError, ImageError, OSError, KeyError) as error:
         problem(f"{name}: {error}")
         return None
@@ -211,7 +210,7 @@ def _embed(path: Path, name: str, content: bytes) -> np.ndarray | None:
 
 def _map(result: Result) -> None:
     """Two dimensions of the embeddings; a click on a point opens its picture."""
-    places = pairs.flat(result.predictions.array(results.EMBEDDING))
+    places = pairs.flat(result.predictions.array(EMBEDDING))
     rows = np.flatnonzero(np.isfinite(places).all(axis=1))
     rows = rows[:: max(1, -(-len(rows) // ON_MAP))]
     columns = ["one colour", *result.attributes]
@@ -232,4 +231,4 @@ def _map(result: Result) -> None:
     gallery(result, chosen[:SHOWN], lambda row: [result.samples.id(row)])
 
 
-VIEW = View("Pairs", 40, show, frozenset({results.EMBEDDING}))
+VIEW = View("Pairs", 40, show, frozenset({KIND.task}))

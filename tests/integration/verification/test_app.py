@@ -16,7 +16,7 @@ from tests.verification import app_system
 def test_a_view_of_another_kind_of_prediction_says_so(app: Callable[..., AppTest], tmp_path: Path) -> None:
     write_answers(tmp_path, ["on", "off"])
     page = app("Pairs")
-    assert "predicts attributes; this view shows embedding" in page.info[0].value
+    assert "predicts attributes; this view shows verification" in page.info[0].value
 
 
 @pytest.mark.parametrize("part", ["Threshold", "Hardest pairs", "Your faces", "Map"])

@@ -9,7 +9,6 @@ import torch
 
 from base.predictions import Predictions
 from base.table import SampleTable
-from inspection import submissions
 from inspection.results import Result
 from inspection.submissions import Submission, difference, lint, parse
 from utils.errors import UserError
@@ -80,7 +79,3 @@ def test_what_is_no_submission_is_one_line(name: str, content: bytes) -> None:
 def test_the_difference_has_before_and_now() -> None:
     table = difference(given(["1", "2", "3"]), Submission("y", ["a", "b", "d"], ["1", "5", "4"]))
     assert table.to_numpy().tolist() == [["b", "2", "5"], ["d", "", "4"], ["c", "3", ""]]
-
-
-def test_counts_of_finer_classes_are_added_to_those_reported() -> None:
-    assert submissions._reported_counts([10, 5, 1], [0, 0, 1], 2).tolist() == [15, 1]

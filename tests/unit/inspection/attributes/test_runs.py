@@ -39,7 +39,7 @@ def test_what_folds_held_out_is_read_with_the_fold_of_each_sample(joined: RunFol
     assert results.found(group) == ["out-of-fold"]
     found = results.read(group, "out-of-fold")
     assert found.attributes["fold"] == ["0", "1"]
-    assert found.split == "valid" and results.kinds(group) == {results.ATTRIBUTES}
+    assert found.split == "valid" and results.kinds(group) == {"attributes"}
 
 
 def test_a_group_of_stages_is_the_runs_of_its_stages(joined: RunFolder, tmp_path: Path) -> None:

@@ -10,14 +10,11 @@ import pytest
 
 from base.table import SampleTable
 from data_loader.samples.corrections import correct
-from inspection.attributes import marks
-from inspection.attributes.marks import Mark, Marks, texts_of
+from inspection import marks
+from inspection.marks import Mark, Marks
 from tests.unit.inspection.test_jail import TRAVERSALS
 from utils import files
 from utils.errors import UserError
-
-MASK = {"column": "shot", "classes": ["worn", "not worn"], "values": {"mask": "worn", "normal": "not worn"}}
-AGE = {"classes": ["under 30", "30 to 59", "60 and over"], "bins": [30, 60]}
 
 
 def mark_many(saved: Path, name: str, number: int) -> None:
@@ -106,20 +103,6 @@ def test_a_file_with_other_columns_is_refused(tmp_path: Path) -> None:
     given.corrections.write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="the columns are where,is,set,to"):
         given.all()
-
-
-@pytest.mark.parametrize(
-    ("label", "column", "texts"),
-    [
-        ("mask", "shot", {"worn": "mask", "not worn": "normal"}),
-        ("age", "age", {"under 30": "29", "30 to 59": "30", "60 and over": "60"}),
-        ("gender", "gender", {"male": "male", "female": "female"}),
-        ("nothing", "", {}),
-    ],
-)
-def test_a_class_is_written_as_the_reader_finds_it(label: str, column: str, texts: dict[str, str]) -> None:
-    labels = {"mask": MASK, "age": AGE, "gender": {"classes": ["male", "female"]}}
-    assert texts_of({"data_loader": {"args": {"labels": labels}}}, label) == (column, texts)
 
 
 def test_marks_are_written_below_their_folder_only(root: Path) -> None:

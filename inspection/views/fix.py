@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from inspection import results
-from inspection.attributes.marks import Marks, as_csv, texts_of
-from inspection.attributes.views.looking import chosen_rows, label_box
 from inspection.jail import below
+from inspection.kinds import all_kinds
+from inspection.marks import Marks, as_csv
 from inspection.results import Result
 from inspection.runs import SAVED, Run
 from inspection.views.common import (
@@ -26,10 +26,10 @@ from inspection.views.common import (
     problem,
     sample_picture,
 )
+from inspection.views.tasks import Lines, task_views
 from utils.errors import UserError
 
 SHOWN = 6
-ALL = frozenset({results.ATTRIBUTES, results.EMBEDDING, results.BOXES})
 
 
 def show() -> None:
@@ -42,7 +42,7 @@ def show() -> None:
     _take_over(run, marks)
     left, right = st.columns(2)
     with left:
-        result = chosen_result(run, ALL)
+        result = chosen_result(run, VIEW.kinds)
     if result is not None:
         rows, lines = _rows(result, right)
         st.markdown(f"**{len(rows):,}** of {len(result.samples):,} samples")
@@ -66,12 +66,12 @@ def _take_over(run: Run, marks: Marks) -> None:
             problem(f"the run's own corrections are not taken over: {error}")
 
 
-def _rows(result: Result, place: Any) -> tuple[np.ndarray, Any]:
-    """The samples to show, the worst first where there are classes, and what to say of each."""
-    if results.ATTRIBUTES in result.kinds:
-        with place:
-            look = label_box(result)
-        return chosen_rows(look), look.lines
+def _rows(result: Result, place: Any) -> tuple[np.ndarray, Lines]:
+    """Return the samples to show, in the order of their task if it has one, and what to say of each."""
+    with place:
+        for kind in result.kinds:
+            if (chosen := task_views()[kind].rows(result)) is not None:
+                return chosen
     query = place.text_input("Search", key="query", placeholder="words in id, path or any column")
     rows = np.flatnonzero(result.matching(query)) if query else np.arange(len(result.samples))
     return rows, lambda row: [result.samples.id(row)]
@@ -92,9 +92,12 @@ def _sample(run: Run, result: Result, marks: Marks, row: int, lines: list[str]) 
 
 
 def _relabel(run: Run, result: Result, marks: Marks, sample: str) -> None:
-    """The right class of one of the labels; or, of any other column, the right text."""
-    label = st.selectbox("What is wrong", [*result.labels, *_columns(result)], key=f"which-{sample}")
-    column, texts = texts_of(run.config, label)
+    """Let the user choose the right class of one of the labels or, of any other column, the right text."""
+    labels: dict[str, tuple[str, dict[str, str]]] = {}
+    for kind in result.kinds:
+        labels |= all_kinds()[kind].corrections(result, run.config)
+    label = st.selectbox("What is wrong", [*labels, *_columns(result, labels)], key=f"which-{sample}")
+    column, texts = labels.get(label, ("", {}))
     if texts:
         right = texts[st.selectbox("It is", list(texts), key=f"class-{sample}")]
     else:
@@ -103,9 +106,9 @@ def _relabel(run: Run, result: Result, marks: Marks, sample: str) -> None:
         _do(lambda: marks.relabel(sample, column, right), f"{sample}: {column} is {right}")
 
 
-def _columns(result: Result) -> list[str]:
-    """The reader's other columns that a correction may set."""
-    names = [name for name in result.samples.names if name not in ("id", "path", *result.labels)]
+def _columns(result: Result, labels: Collection[str]) -> list[str]:
+    """Return the reader's other columns that a correction may set."""
+    names = [name for name in result.samples.names if name not in ("id", "path", *labels)]
     return [name for name in names if not name.startswith("raw:") and name in result.attributes]
 
 
@@ -155,4 +158,4 @@ def _marks(marks: Marks, run: Run) -> None:
             _do(lambda: marks.forget(done), f"{done} is off the list")
 
 
-VIEW = View("Fix", 70, show, ALL)
+VIEW = View("Fix", 70, show, frozenset(all_kinds()))

@@ -13,11 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pydantic import ValidationError
-
-from data_loader.attributes.labels import Label
 from data_loader.formats.csv_reader import read_csv
 from data_loader.samples.corrections import CORRECTION_COLUMNS, EXCLUDE
 from inspection.jail import below
@@ -136,25 +133,3 @@ def _alone(folder: Path) -> Iterator[None]:
                 yield
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
-
-
-def texts_of(config: dict[str, Any], label: str) -> tuple[str, dict[str, str]]:
-    """The reader's column of a label, and class -> the text in it that means the class, as the loader would read it.
-
-    For classes that are ranges of numbers, a number within. Empty where the config has no such label.
-    """
-    try:
-        section = Label.model_validate(config["data_loader"]["args"]["labels"][label])
-    except (KeyError, TypeError, ValidationError):
-        return "", {}
-    return section.column or label, {name: text for name in section.classes if (text := _text(section, name)) is not None}
-
-
-def _text(label: Label, name: str) -> str | None:
-    if label.bins is not None:
-        place = label.classes.index(name)
-        number = label.bins[place - 1] if place else label.bins[0] - 1
-        return f"{number:g}"
-    if label.values is not None:
-        return next((text for text, value in label.values.items() if value == name), None)
-    return name

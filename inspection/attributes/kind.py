@@ -1,0 +1,74 @@
+"""Class probabilities of labels as a kind of prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from base.contracts import DataSpec
+from base.labels import combined_class
+from inspection.attributes.labels import Labels, predicted_labels, texts_of
+from inspection.kinds import BaseKind
+from inspection.results import Result
+
+COMBINED = "CombinedClassSubmission"  # the submission whose answers follow from the predicted classes
+
+
+class Attributes(BaseKind):
+    """Class probabilities of labels."""
+
+    task = "attributes"
+
+    def recognises(self, schema: pa.Schema, spec: DataSpec) -> bool:
+        """Return whether the probabilities of some label are among the columns."""
+        return bool(predicted_labels(schema, spec))
+
+    def corrections(self, result: Result, config: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
+        """Return column and texts of every predicted label."""
+        return {label: texts_of(config, label) for label in Labels(result).names}
+
+    def columns(self, section: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return the columns that the submission's arguments name."""
+        names = _args(section).get("id_column"), _args(section).get("answer_column")
+        return (str(names[0]), str(names[1])) if all(names) else None
+
+    def expected(self, result: Result, section: Mapping[str, Any]) -> dict[str, str] | None:
+        """Return by sample id the combined class of the most probable classes; samples that could not be read left out."""
+        if section.get("type") != COMBINED:
+            return None
+        labels = Labels(result)
+        names = [str(name) for name in _args(section).get("labels") or labels.names]
+        combined = combined_class([labels.answer(name) for name in names], [len(labels.classes(name)) for name in names])
+        pairs = zip(result.predictions.ids(), combined.tolist(), strict=True)
+        return {sample: str(answer) for sample, answer in pairs if answer >= 0}
+
+    def shares(self, result: Result) -> dict[str, pd.DataFrame]:
+        """Return the table of every predicted label."""
+        labels = Labels(result)
+        return {name: _shares(labels, name) for name in labels.names}
+
+
+def _args(section: Mapping[str, Any]) -> Mapping[str, Any]:
+    args = section.get("args")
+    return args if isinstance(args, dict) else {}
+
+
+def _shares(labels: Labels, name: str) -> pd.DataFrame:
+    spec, classes, answer = labels.spec, labels.classes(name), labels.answer(name)
+    counts = np.bincount(answer[answer >= 0], minlength=len(classes))
+    trained = reported_counts(spec.counts.get(name), spec.merged.get(name), len(classes))
+    return pd.DataFrame({"class": classes, "in training": trained / trained.sum(), "predicted": counts / max(counts.sum(), 1)})
+
+
+def reported_counts(counts: Any, merged: Any, classes: int) -> np.ndarray:
+    """Return how often each reported class was trained on, (classes,), from those of the trained ones; NaN if not known."""
+    if not counts:
+        return np.full(classes, np.nan)
+    return np.bincount(merged if merged else range(classes), counts, classes)
+
+
+KIND = Attributes()
