@@ -1,1 +1,1 @@
-"""Measurements that are ratios: what is compared runs side by side, in turns, so that a busy machine slows both."""
+"""Measure ratios: the two sides of a comparison run in turns, so that a busy machine slows both."""

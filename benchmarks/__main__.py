@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other: `python -m benchmarks`."""
+"""Run every benchmark, one after the other: `python -m benchmarks`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MODULES = ("startup", "trainer", "malloc", "loader", "evaluation", "memory", "co
 
 
 def main() -> int:
-    """Run all; the exit status is that of the first that failed."""
+    """Run all benchmarks; return the exit status of the first that failed, else 0."""
     status = 0
     for name in MODULES:
         print(f"== benchmarks.{name}", flush=True)

@@ -1,4 +1,4 @@
-"""How quick the app is on 50 runs and 100,000 predictions, in Chromium: opening, clicking, searching; and its memory.
+"""Measure the app's speed with 50 runs and 100,000 predictions in Chromium (opening, clicking, searching), and its memory.
 
 python -m benchmarks.app [--runs 50] [--samples 100000] [--rounds 5]
 """
@@ -32,11 +32,11 @@ from tests.helpers import ROOT
 from utils.files import append_line
 
 PORT = 8597
-STEPS = 2000  # lines of steps in each log
+STEPS = 2000  # lines for steps in each log
 
 
 def write_runs(folder: Path, runs: int, samples: int) -> str:
-    """Runs with long logs; the newest has predictions of `samples` samples. Returns its label."""
+    """Write runs with long logs; the newest has predictions for `samples` samples. Return the newest run's label."""
     write_masks(folder / "data", people=40, eval_people=1, seed=0, size=(96, 72))
     images = folder / "data/train/images"
     paths = sorted(path.relative_to(images).as_posix() for path in images.glob("*/*.jpg"))
@@ -65,7 +65,7 @@ def write_runs(folder: Path, runs: int, samples: int) -> str:
 
 
 class Server:
-    """The app in a process of its own."""
+    """The app in its own process."""
 
     def __init__(self, folder: Path) -> None:
         words = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(PORT)]
@@ -80,7 +80,7 @@ class Server:
 
     @property
     def megabytes(self) -> float:
-        """Resident memory; Linux only."""
+        """The resident memory in MiB; Linux only."""
         line = next(row for row in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
         return int(line.split()[1]) / 1024
 
@@ -100,7 +100,7 @@ def report(name: str, values: list[float], target: str) -> None:
 
 
 def measure(browser: Any, server: Server, label: str, rounds: int) -> None:
-    """Opening with the browser's cache warm, as every time but the first; then clicks, each until the page stands still."""
+    """Measure opening (after the first time, with a warm browser cache), then clicks, each until the page has settled."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     context.set_default_timeout(60_000)
     person = Person(context.new_page(), server.address)
@@ -123,14 +123,14 @@ def measure(browser: Any, server: Server, label: str, rounds: int) -> None:
 
 
 def click(person: Person, action: Callable[[], object]) -> None:
-    """Do it and wait until the server has answered and the page shows the answer."""
+    """Do the action and wait until the server has answered and the page shows the answer."""
     action()
     person.page.wait_for_timeout(50)
     person.page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
 
 
 def person_clicks(person: Person, number: int) -> dict[str, Callable[[], object]]:
-    """What somebody does in Mistakes; another search and order each time."""
+    """Return the actions of a user in Mistakes, by name; each round has another search and another order."""
     page = person.page
     search = page.get_by_placeholder("words in id, path or any column")
     order = ("least confident", "largest loss")[number % 2]

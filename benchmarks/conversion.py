@@ -1,10 +1,10 @@
-"""Time and memory of box annotations at the size of the competition's: 273,224 pictures, from its JSON to a table and to YOLO.
+"""Measure time and memory of converting box annotations of 273,224 pictures: from the competition's JSON to a table and to YOLO.
 
     python -m benchmarks.conversion [--images 273224] [--folder FOLDER]
 
-The annotations are random; the pictures are links to a few small JPEGs, whose headers are read as those of any others. Each
-step runs in a process of its own, whose peak of resident memory is told beside that of a process which only imports. The
-balanced subset by the original's rules is compared with a slow reference that reads the JSON as Python objects.
+The annotations are random; the pictures are links to a few small JPEGs, whose headers are read as usual. Each step runs in
+its own process; its peak of resident memory is printed beside that of a process that only imports. The balanced subset by
+the original's rules is compared with a slow reference that reads the JSON as Python objects.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 CLASSES = ("eye_opened", "eye_closed", "mouth_opened", "mouth_closed", "face", "phone", "cigar")
-SHARES = (0.55, 0.35, 0.15, 0.8, 0.98, 0.06, 0.05)  # of the pictures that show each
+SHARES = (0.55, 0.35, 0.15, 0.8, 0.98, 0.06, 0.05)  # share of the pictures that show each class
 RULES = [
     {"any": ["cigar", "phone"]},
     {"all": ["eye_closed", "mouth_closed"]},
@@ -34,11 +34,11 @@ RULES = [
     {"all": ["mouth_opened"], "keep_every": 3},
 ]
 SIZES = ((360, 480), (270, 480), (480, 480), (480, 320))  # height, width
-LINKS = 20_000  # to one file; some disks allow no more than 65,000
+LINKS = 20_000  # links to one file; some disks allow at most 65,000
 
 
 def write_data(folder: Path, images: int) -> None:
-    """`images/`, `labels.json` and `names.txt`."""
+    """Write `images/`, `labels.json` and `names.txt`."""
     rng, pictures = np.random.default_rng(0), folder / "images"
     pictures.mkdir(parents=True)
     (folder / "names.txt").write_text("\n".join(CLASSES))
@@ -59,14 +59,14 @@ def write_data(folder: Path, images: int) -> None:
 
 
 def only_import(folder: Path) -> str:
-    """What every step needs at least."""
+    """Import the reader only: the memory that every step needs."""
     import data_loader.detection.formats.competition_json  # noqa: F401
 
     return ""
 
 
 def to_table(folder: Path) -> str:
-    """From JSON to the table, with every check."""
+    """Read the JSON into a table, with every check; return a line about the table."""
     from data_loader.detection.formats.competition_json import CompetitionJsonReader
 
     table = CompetitionJsonReader("labels.json", "images").read(folder)
@@ -74,7 +74,7 @@ def to_table(folder: Path) -> str:
 
 
 def to_yolo(folder: Path) -> str:
-    """The command."""
+    """Run the convert command; return the number of files as text."""
     from data_loader.prepare.__main__ import parse
 
     places = ["--annotations", folder / "labels.json", "--images", folder / "images", "--names", folder / "names.txt"]
@@ -85,7 +85,7 @@ def to_yolo(folder: Path) -> str:
 
 
 def to_subset(folder: Path) -> str:
-    """The class counts of the balanced subset, and whether they are the reference's."""
+    """Choose the balanced subset; return a line with its class counts, or exit if they differ from the reference's."""
     from base.detection.objects import class_counts
     from data_loader.detection import subset
     from data_loader.detection.formats.competition_json import CompetitionJsonReader
@@ -101,7 +101,7 @@ def to_subset(folder: Path) -> str:
 
 
 def slow_subset(folder: Path) -> tuple[int, dict[str, int]]:
-    """Pictures and class counts, rule by rule and picture by picture."""
+    """Return the number of pictures and the class counts of the subset, computed rule by rule and picture by picture."""
     entries = sorted(json.loads((folder / "labels.json").read_text())["annotations"], key=lambda entry: str(entry["file_name"]))
     kept: set[int] = set()
     for rule in RULES:
@@ -117,14 +117,14 @@ def slow_subset(folder: Path) -> tuple[int, dict[str, int]]:
 
 
 def measured(step: Callable[[Path], str], folder: Path, answer: Any) -> None:
-    """Run a step in this process: sends seconds, peak MB and what the step says."""
+    """Run a step in this process; send its seconds, its peak memory in MiB and the text that it returns."""
     start = time.perf_counter()
     text = step(folder)
     answer.send((time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, text))
 
 
 def main() -> int:
-    """A line for each step."""
+    """Print a line for each step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=273_224)
     parser.add_argument("--folder", type=Path, help="for the data; default: a temporary one")

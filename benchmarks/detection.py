@@ -1,11 +1,11 @@
-"""Average precision and speed of detectors on validation: each alone, with test-time augmentation, and all of them fused.
+"""Measure average precision and speed of detectors on validation: alone, with test-time augmentation, and all fused.
 
     python -m benchmarks.detection RUN [RUN…] [--set KEY=VALUE]… [--rounds 3] [--device cpu]
 
-RUN is a run's folder or a checkpoint; all must have been trained on the same side of the same split. Views and fusion are
-those of the first one's config, or of `--set`; where it has none, pictures are also looked at mirrored and enlarged by a
-quarter, and weighted boxes fusion joins them. Images per second are from decoded pictures in memory to fused boxes: the
-ways take turns, the median and the range of the rounds are told.
+RUN is a run's folder or a checkpoint; all runs must have been trained on the same part of the same split. Views and fusion
+come from the config of the first run, or from `--set`. If the config has none, the views are the mirrored picture and the
+picture enlarged by a quarter, and weighted boxes fusion joins the boxes. Images per second are measured from decoded
+pictures in memory to fused boxes: the ways take turns; the median and the range of the rounds are printed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SCORES = ("ap", "ap50", "ap75")
 
 @dataclass(frozen=True)
 class Way:
-    """One or several models, and how they look at pictures."""
+    """One or several models, with the views and the fusion of their predictions."""
 
     name: str
     models: Sequence[tuple[Loaded, Held]]
@@ -45,18 +45,18 @@ class Way:
     device: torch.device
 
     def boxes(self) -> Predictions:
-        """The predictions for all validation samples."""
+        """Return the fused predictions for all validation samples."""
         several = []
         for loaded, held in self.models:
             inference = replace(self.inference, precision=loaded.experiment.config.trainer.precision)
-            found, _ = predict(loaded.model, held, "valid", self.device, inference)  # type: ignore[arg-type]
-            assert found is not None
-            several.append(found)
+            predictions, _ = predict(loaded.model, held, "valid", self.device, inference)  # type: ignore[arg-type]
+            assert predictions is not None
+            several.append(predictions)
         return self.inference.fuse(several)
 
 
 def ways(models: Sequence[tuple[Loaded, Held]], chosen: torch.device) -> list[Way]:
-    """Each model without and with views; where there are several, all of them too."""
+    """Return each model without and with views; if there are several models, also all of them fused."""
     first = models[0][0]
     inference = build.build_inference(first.experiment, first.spec)
     fusion = inference.fusion if first.experiment.config.fusion is not None else BoxFusion()
@@ -73,7 +73,10 @@ def ways(models: Sequence[tuple[Loaded, Held]], chosen: torch.device) -> list[Wa
 
 
 def loaded_with_batches(options: argparse.Namespace, chosen: torch.device) -> list[tuple[Loaded, Held]]:
-    """The models, each with its batches in memory. Raises UserError where one was trained on validation samples of another."""
+    """Load the models, each with its batches in memory.
+
+    Raises UserError if a model was trained on validation samples of another model.
+    """
     shelf = Shelf(chosen, options.set)
     models = [shelf.checkpoint(Path(path)) for path in options.runs]
     for model in models:
@@ -83,26 +86,29 @@ def loaded_with_batches(options: argparse.Namespace, chosen: torch.device) -> li
 
 
 def scores_of(way: Way, table: SampleTable) -> list[tuple[str, list[float | None]]]:
-    """For all classes and for each: its name, and average precision, at IoU 0.5, at 0.75; None without such objects."""
+    """Return rows of a name (`all`, then each class) and its average precision over IoUs, at IoU 0.5 and at IoU 0.75.
+
+    A score is None if validation has no objects of the class.
+    """
     loaded, _ = way.models[0]
     metrics = build.build_metrics(loaded.experiment, loaded.spec)
     metric = next((one for one in metrics if isinstance(one, BoxScores)), BoxScores(loaded.spec))
-    found = metric.compute(way.boxes(), table)
-    rows = [("all", [found.get(name) for name in ("map", *SCORES[1:])])]
-    return rows + [(name, [found.get(f"{score}/{name}") for score in SCORES]) for name in metric.classes]
+    scores = metric.compute(way.boxes(), table)
+    rows = [("all", [scores.get(name) for name in ("map", *SCORES[1:])])]
+    return rows + [(name, [scores.get(f"{score}/{name}") for score in SCORES]) for name in metric.classes]
 
 
 def speeds(chosen: Sequence[Way], samples: int, rounds: int) -> list[list[float]]:
-    """Images per second of each way in each round, sorted."""
-    found: list[list[float]] = [[] for _ in chosen]
+    """Return the images per second of each way in each round, sorted."""
+    rates: list[list[float]] = [[] for _ in chosen]
     for number in range(rounds):
         for place in range(len(chosen)) if number % 2 == 0 else reversed(range(len(chosen))):
-            found[place].append(samples / seconds(chosen[place].boxes))
-    return [sorted(one) for one in found]
+            rates[place].append(samples / seconds(chosen[place].boxes))
+    return [sorted(one) for one in rates]
 
 
 def main() -> int:
-    """A block of lines for each way."""
+    """Print a block of lines for each way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder for its best checkpoint, or a checkpoint")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value")
@@ -113,7 +119,7 @@ def main() -> int:
     models = loaded_with_batches(options, chosen)
     table = models[0][1].table("valid")
     every = ways(models, chosen)
-    scored = [scores_of(way, table) for way in every]  # which warms up, too
+    scored = [scores_of(way, table) for way in every]  # also warms up
     timed = speeds(every, len(table), options.rounds)
     print(f"{len(table):,} validation samples; {torch.get_num_threads()} threads on {chosen}")
     width = max(len(name) for rows in scored for name, _ in rows)

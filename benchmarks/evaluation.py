@@ -1,11 +1,11 @@
-"""Images per second of an evaluation of pairs, over a bare inference loop with the same network and batches.
+"""Measure the images per second of an evaluation of pairs, over those of a bare inference loop with the same network and batches.
 
     python -m benchmarks.evaluation [--people 160] [--pairs 20000] [--rounds 7] [--workers 2]
 
-The network of configs/verify_timm.json embeds the pictures of synthetic people, in float32 and without views. From memory both
-sides have the same decoded batches; ours makes predictions by id of them, and in the second line also fits the threshold and
-scores all pairs. From JPEG both read the files anew each time with as many workers, the bare loop with OpenCV and torch's
-DataLoader. However many pairs there are, every picture is embedded once, which is counted.
+The network of configs/verify_timm.json embeds the pictures of synthetic people, in float32 and without views. From memory
+both sides have the same decoded batches; ours makes predictions by id, and in the second line also fits the threshold and
+scores all pairs. From JPEG both sides read the files in every round with the same number of workers, the bare loop with
+OpenCV and torch's DataLoader. Every picture is embedded once, whatever the number of pairs; the embedded pictures are counted.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from trainer.training.predict import predict
 from utils import config, device
 
 CONFIG = Path(__file__).parents[1] / "configs" / "verify_timm.json"
-SHOTS, BATCH, RESIZED, CROP = 12, 64, 80, 56  # resized and cropped as the config does
+SHOTS, BATCH, RESIZED, CROP = 12, 64, 80, 56  # pictures of a person, of a batch; edges in pixels, as in the config
 TARGET = 0.95
 
 
 class Files(Dataset[Tensor]):
-    """What a script would do with a list of files."""
+    """A data set as a script would write it: decode, resize and crop each file to (3, CROP, CROP), uint8."""
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
@@ -57,7 +57,7 @@ class Files(Dataset[Tensor]):
 
 
 def write_pairs(folder: Path, people: int, pairs: int) -> None:
-    """Synthetic people, and a list of random pairs over the pictures to validate on, in place of the short one."""
+    """Write pictures of synthetic people, and repeat the rows of the validation list until it has `pairs` pairs."""
     write_verify(folder, people, SHOTS, 4 * people, seed=0, size=(144, 144))
     path = folder / "validate" / "validate_label.csv"
     head, *rows = path.read_text().splitlines()
@@ -65,21 +65,21 @@ def write_pairs(folder: Path, people: int, pairs: int) -> None:
 
 
 def checked(data: Path, workers: int) -> Experiment:
-    """The config on these data, decoding every picture whenever it is asked for."""
+    """Return the checked config for the data, without a cache: every picture is decoded each time."""
     values = {"data_dir": data, "num_workers": workers, "batch_size": BATCH, "cache_mb": 0, "sampler.args.identities": BATCH // 4}
     overrides = [f"data_loader.args.{name}={value}" for name, value in values.items()]
     return build.check(config.read(CONFIG, [*overrides, "trainer.precision=fp32", "views=[]"]))
 
 
 def bare_loop(model: BaseModel, images: Any) -> Tensor:
-    """Embeddings (U, D) of batches of pictures (B, 3, H, W)."""
+    """Return the embeddings (U, D), float32, of batches of pictures (B, 3, H, W), uint8."""
     with torch.inference_mode():
         embeddings = [model(image.to(memory_format=torch.channels_last))["embedding"] for image in images]
         return functional.normalize(torch.cat(embeddings))
 
 
 def measure(options: argparse.Namespace, data: Path) -> None:
-    """Three lines."""
+    """Print a line for each of the three comparisons."""
     cpu = device.select("cpu")  # as train.py and test.py do
     experiment = checked(data, options.workers)
     loader = build.build_loader(experiment, cpu)
@@ -118,7 +118,7 @@ def measure(options: argparse.Namespace, data: Path) -> None:
 
 
 def main() -> None:
-    """Write the data, and measure."""
+    """Write the data and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=160, help="to train on; a quarter as many are compared")
     parser.add_argument("--pairs", type=int, default=20_000)

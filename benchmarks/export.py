@@ -1,9 +1,9 @@
-"""Everything that a run can be exported as, side by side: size, agreement with the checkpoint, milliseconds for a picture.
+"""Compare all export formats of a run: size, agreement with the checkpoint, milliseconds for a picture.
 
     python -m benchmarks.export RUN [--samples 128] [--threads 1] [--set KEY=VALUE]
 
-RUN is a checkpoint, or the folder of a run or of a group of stages. All are made and timed in one process, in turns, on the
-CPU; a row that --allow of `python laurel.py export` would have to let through says so.
+RUN is a checkpoint, or the folder of a run or of a group of stages. All formats are made and timed in one process, in turns,
+on the CPU; a row says so if `python laurel.py export` would write the format only with --allow.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HEAD = f"{'':<24}{'MB':>9}{'p50 ms':>9}{'p95 ms':>9}{'largest':>10}{'mean':>10} 
 
 
 def rows(path: Path, overrides: list[str], samples: int) -> Iterator[str]:
-    """The table, a line at a time."""
+    """Yield the lines of the table."""
     loaded = build.load_model(group.final_run(path), CPU, tuple(overrides))
     loader = build.build_loader(loaded.experiment, CPU)
     size = export.input_size(loaded)
@@ -58,14 +58,14 @@ def rows(path: Path, overrides: list[str], samples: int) -> Iterator[str]:
         yield f"{name:<24}{megabytes[name]:>9.2f}{taken['p50_ms']:>9.2f}{taken['p95_ms']:>9.2f}{texts[name]}"
 
 
-def agreement(found: parity.Parity, kind: str) -> str:
-    """The rest of a row."""
+def agreement(measured: parity.Parity, kind: str) -> str:
+    """Return the cells of a row that compare the format with the checkpoint."""
     try:
-        found.require(parity.LIMITS[kind], "")
+        measured.require(parity.LIMITS[kind], "")
         refused = ""
     except UserError:
         refused = "  (not written without --allow)"
-    return f"{found.largest:>10.2g}{found.mean:>10.2g}  {found.changed} of {found.decisions:,}{refused}"
+    return f"{measured.largest:>10.2g}{measured.mean:>10.2g}  {measured.changed} of {measured.decisions:,}{refused}"
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The batches of an evaluation, decoded and in memory."""
+"""Keep the decoded batches of an evaluation in memory."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from base.table import SampleTable
 
 
 class Held:
-    """Stands for a loader where samples are evaluated: the same batches, without reading a file."""
+    """A substitute for a loader in evaluation: the same batches from memory."""
 
     def __init__(self, loader: BaseDataLoader, split: str) -> None:
         self.loader, self.batches = loader, list(loader.evaluation(split))
         loader.close()
 
     def evaluation(self, split: str) -> Iterator[tuple[int, Batch]]:
-        """The numbered batches."""
+        """Return the numbered batches."""
         return iter(self.batches)
 
     def evaluation_order(self, split: str) -> list[np.ndarray]:
-        """As the loader's."""
+        """Return the loader's order: an array of rows, int64, for each batch."""
         return self.loader.evaluation_order(split)
 
     def table(self, split: str) -> SampleTable:
-        """As the loader's."""
+        """Return the loader's table of the split."""
         return self.loader.table(split)

@@ -1,16 +1,16 @@
-"""What a run survives: kills and signals at any moment, kills inside saves, full disks, damaged files.
+"""Test that a run survives kills and signals at any moment, kills inside saves, full disks and damaged files.
 
-    python -m benchmarks.kills                                  a little of everything
+    python -m benchmarks.kills                                  a few of each
     python -m benchmarks.kills --kills 50 --workers 0,2         F1  kill -9 of the whole process group
     python -m benchmarks.kills --stages 10                      F1  the same, of two stages that run as one
-    python -m benchmarks.kills --folds 5                        F1  the same, of five folds and what they held out
+    python -m benchmarks.kills --folds 5                        F1  the same, of five folds and their out-of-fold predictions
     python -m benchmarks.kills --signals 50                     F5  SIGTERM and SIGINT, twice, to the whole group
     python -m benchmarks.kills --save-kills 300                 F2  kill -9 inside a save of 80 MB
     python -m benchmarks.kills --damages 500                    F3  damage to the newest checkpoint
     python -m benchmarks.kills --full 20                        F4  a disk that fills up at this many offsets of a save
 
-Every killed run goes on with the same command (`-r auto`); at the end its weights, their average and the optimiser's
-state must be those of a run that nobody killed, to the last bit, and so must its log. The exit status is 0 if all held.
+Every killed run is continued with the same command (`-r auto`). At the end its weights, their average, the optimiser's state
+and its log must equal those of a run that was not killed, bit by bit. The exit status is 0 if all tests pass.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from utils import files
 from utils.checkpoint import BEST, LAST, CheckpointError, CheckpointFolder, weights_hash
 
 ROOT = Path(__file__).parents[1]
-STEPS = 6  # in an epoch of the config
+STEPS = 6  # steps in an epoch of the config
 MOMENTS = ("step", "validation", "save", "any")
 
 
@@ -46,7 +46,7 @@ MOMENTS = ("step", "validation", "save", "any")
 
 
 def write_config(folder: Path, epochs: int, workers: int) -> Path:
-    """A tiny run with everything that has a state: dropout, an average, a schedule, saves within epochs."""
+    """Write the config of a tiny run with every kind of state: dropout, an average, a schedule, saves within epochs."""
     values = {
         "extends": str(ROOT / "configs" / "masks.json"),
         "name": "kills",
@@ -66,7 +66,7 @@ def write_config(folder: Path, epochs: int, workers: int) -> Path:
 
 
 def write_stages(folder: Path, epochs: int, workers: int) -> Path:
-    """Two such runs in order; the second begins with the best weights of the first."""
+    """Write the config of two tiny runs as stages; the second starts from the best weights of the first."""
     values = json.loads(write_config(folder, math.ceil(epochs / 2) + 1, workers).read_text())
     for name, seed in (("first", 1), ("second", 2)):
         (folder / f"{name}.json").write_text(json.dumps({**values, "seed": seed}))
@@ -80,7 +80,7 @@ def write_stages(folder: Path, epochs: int, workers: int) -> Path:
 
 
 def write_folds(folder: Path, epochs: int, workers: int) -> Path:
-    """Such a run for each of the config's five folds."""
+    """Write the config of a tiny run for each of five folds."""
     return write_config(folder, math.ceil(epochs / 5) + 1, workers)
 
 
@@ -96,22 +96,22 @@ class Run:
         )  # fmt: skip
 
     def signal(self, number: int) -> None:
-        """To the process and its workers."""
+        """Send the signal to the process and its workers."""
         os.killpg(self.process.pid, number)
 
     def end(self) -> tuple[int, str]:
-        """The exit status and what was said on standard error."""
+        """Wait for the end; return the exit status and the text on standard error."""
         status = self.process.wait()
         self.errors.seek(0)
         return status, self.errors.read()
 
     @property
     def is_saving(self) -> bool:
-        """Whether a checkpoint is half written."""
+        """True if a checkpoint is half written."""
         return any(self.folder.glob(f"saved/models/*/*/{files.TEMPORARY}*.pth*"))
 
     def reaches(self, condition: Callable[[], bool]) -> bool:
-        """Wait until the condition holds; False where the run ends before."""
+        """Wait until the condition is true; return False if the run ends before."""
         while self.process.poll() is None:
             if condition():
                 return True
@@ -120,7 +120,7 @@ class Run:
 
 
 def log_of(folder: Path) -> str:
-    """Of all runs, one after the other."""
+    """Return the logs of all runs, joined in order of their paths."""
     return "".join(path.read_text() for path in sorted((folder / "saved" / "log").glob("*/*/log.jsonl")))
 
 
@@ -129,7 +129,7 @@ def steps_in(log: str) -> int:
 
 
 def waits_for(run: Run, moment: str, chance: random.Random, startup: float) -> bool:
-    """Until the moment to strike has come; False where the run ends before."""
+    """Wait for the moment to send the signal; return False if the run ends before."""
     begun = steps_in(log_of(run.folder))
     if moment == "any":  # also before the first step, but not so late that the run is at its end
         limit = time.monotonic() + chance.uniform(0.3, 1.2 * startup)
@@ -146,7 +146,7 @@ def waits_for(run: Run, moment: str, chance: random.Random, startup: float) -> b
 
 
 def outcome(folder: Path) -> dict[str, str]:
-    """Hashes of all that training computes, and of the logs."""
+    """Return the hashes of everything that training computes, and of the logs."""
     runs = sorted({path.parent for path in (folder / "saved" / "models").glob("*/*/*.pth")})
     names = {run.parent.name for run in runs}
     assert len(names) == len(runs), f"more than one run of a stage: {runs}"
@@ -156,7 +156,7 @@ def outcome(folder: Path) -> dict[str, str]:
 
 
 def end_of(models: Path) -> dict[str, str]:
-    """Hashes of one run's last checkpoint, and of its best."""
+    """Return the hashes of the parts of one run's last checkpoint, and of its best weights."""
     state = CheckpointFolder(models).load(LAST)
     moments = {f"{n} {name}": value for n, one in state["optimizer"]["state"].items() for name, value in one.items()}
     parts = {"weights": state["model"], "average": state["ema"], "optimizer": moments}
@@ -165,7 +165,7 @@ def end_of(models: Path) -> dict[str, str]:
 
 
 def run_to_end(folder: Path, config: Path, *more: str) -> float:
-    """The seconds to the first step."""
+    """Run training to its end; return the seconds until the first step."""
     run, start = Run(folder, config, *more), time.monotonic()
     run.reaches(lambda: steps_in(log_of(folder)) > 0)
     startup = time.monotonic() - start
@@ -178,9 +178,9 @@ def interrupt(
     root: Path, number: int, workers: int, numbers: tuple[int, ...], seed: int, write: Callable[[Path, int, int], Path],
     more: tuple[str, ...],
 ) -> bool:  # fmt: skip
-    """Strike a run `number` times, let it end, and compare it with one that was left alone."""
+    """Interrupt a run `number` times, let it end, and compare it with a run that was not interrupted."""
     chance, struck, wrong = random.Random(seed), Counter[str](), []
-    epochs = math.ceil(number * 1.5) + 4  # a few more steps than there are between the strikes
+    epochs = math.ceil(number * 1.5) + 4  # more steps than the run makes between the signals
     for name in ("alone", "struck"):
         (root / name).mkdir()
     startup = run_to_end(root / "alone", write(root / "alone", epochs, workers), *more)
@@ -197,7 +197,7 @@ def interrupt(
         allowed = {signal.SIGKILL: -9, signal.SIGTERM: 75, signal.SIGINT: 130}[kind]
         if status != allowed or errors.replace("interrupted\n", ""):
             wrong.append(f"{moment}: exit {status} {errors[-500:]}")
-        if status == 0:  # it was faster; another start would be another run
+        if status == 0:  # the run ended before the signal; a further start would make a new run
             break
     else:
         run_to_end(root / "struck", config, *more)
@@ -237,13 +237,13 @@ def whole_runs(
 
 
 def state_of(step: int, megabytes: float) -> dict[str, Any]:
-    """A state of that size, whose every byte depends on the step."""
+    """Return a checkpoint's state with `megabytes` of random weights (N,), uint8, seeded by the step."""
     weights = torch.randint(0, 256, (int(megabytes * 1e6),), dtype=torch.uint8, generator=torch.Generator().manual_seed(step))
     return {"config": {}, "progress": {"epoch": 0, "batch": 0, "step": step}, "model": {"weights": weights}}
 
 
 def in_child(work: Callable[[], None]) -> int:
-    """Start `work` in a child process; its number."""
+    """Start `work` in a child process; return its process id."""
     child = os.fork()
     if child:
         return child
@@ -254,7 +254,7 @@ def in_child(work: Callable[[], None]) -> int:
 
 
 def save_for_ever(folder: Path, state: dict[str, Any], first: int) -> None:
-    """As a run does when it is started: clean up, then save and save."""
+    """Do as a run does when it starts: remove temporary files, then save again and again."""
     files.remove_temporaries(folder)
     saved = CheckpointFolder(folder)
     for step in range(first, first + 1000):
@@ -262,7 +262,7 @@ def save_for_ever(folder: Path, state: dict[str, Any], first: int) -> None:
 
 
 def save_kills(number: int) -> bool:
-    torch.set_num_threads(1)  # no threads that a fork would lose
+    torch.set_num_threads(1)  # a fork loses threads
     chance, found = random.Random(0), Counter[str]()
     with tempfile.TemporaryDirectory() as name:
         folder, state = Path(name), state_of(0, 80)
@@ -291,7 +291,7 @@ def save_kills(number: int) -> bool:
 
 
 def damaged(content: bytes, chance: random.Random) -> tuple[str, bytes]:
-    """The content cut off, with one bit turned, or with a page blanked."""
+    """Return the kind of a random damage and the content with it: cut off, one bit flipped, or a page set to zero."""
     kind, place = chance.choice(["truncation", "one bit", "a zeroed page"]), chance.randrange(len(content))
     if kind == "truncation":
         return kind, content[:place]
@@ -325,7 +325,7 @@ def damages(number: int) -> bool:
 
 
 def full_disks(number: int) -> bool:
-    """The system refuses to write beyond an offset (RLIMIT_FSIZE), as a full disk would."""
+    """Let the system refuse writes beyond an offset (RLIMIT_FSIZE), as on a full disk; return whether every save was handled."""
     loadable, told = 0, 0
     with tempfile.TemporaryDirectory() as name:
         folder = CheckpointFolder(Path(name))

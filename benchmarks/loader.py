@@ -1,10 +1,10 @@
-"""Images per second of the masks config's loader over torchvision's ImageFolder with equivalent v2 transforms.
+"""Measure the images per second of the masks config's loader over torchvision's ImageFolder with equivalent v2 transforms.
 
     python -m benchmarks.loader [DATA] [--rounds 5] [--workers 2]
 
-DATA is a folder in the layout of configs/masks.json; without it, synthetic portraits are drawn. Both sides show as many of
-the same files in a run, with as many worker processes, in uint8 batches of the same size. In a first epoch both start
-their workers and decode every file; in later ones the workers run, and our pictures are in memory.
+DATA is a folder in the layout of configs/masks.json; without it, synthetic portraits are drawn. Both sides read the same
+files with the same number of worker processes, in uint8 batches of the same size. In a first epoch both start their workers
+and decode every file; in later epochs the workers run already, and our pictures are in memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TARGET = 2.2
 
 
 def our_loader(data: Path, workers: int) -> BaseDataLoader:
-    """The loader of configs/masks.json, with its samples read and split."""
+    """Return the loader of configs/masks.json, with its samples read and split."""
     changes = {"data_dir": data, "num_workers": workers, "batch_size": BATCH}
     overrides = [f"data_loader.args.{name}={value}" for name, value in changes.items()]
     loader = build_loader(config.read(CONFIG, overrides), RunContext(seed=1))
@@ -45,7 +45,7 @@ def our_loader(data: Path, workers: int) -> BaseDataLoader:
 
 
 def their_loader(data: Path, workers: int, images: int) -> DataLoader[Any]:
-    """ImageFolder with what torchvision has for the config's transforms, on Pillow's pictures where they can be."""
+    """Return a DataLoader over ImageFolder with torchvision's forms of the config's transforms, on PIL images if possible."""
     affine = v2.RandomAffine(15, (0.1, 0.1), (0.8, 1.2), (-5, 5, -5, 5), v2.InterpolationMode.BILINEAR)
     blur_or_noise = v2.RandomChoice([v2.GaussianBlur((5, 5), (0.5, 3.0)), v2.GaussianNoise(sigma=0.05)])
     transforms = v2.Compose([
@@ -65,7 +65,7 @@ def their_loader(data: Path, workers: int, images: int) -> DataLoader[Any]:
 
 
 def main() -> None:
-    """Two lines, and the images per second behind each."""
+    """Print two lines, each with its images per second."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", type=Path, help="a folder in the layout of configs/masks.json")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of runs for each line")
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def first_epoch(data: Path, workers: int, rounds: int) -> None:
-    """New loaders in every round."""
+    """Measure first epochs, with new loaders in every round."""
     ours = [our_loader(data, workers) for _ in range(rounds + 1)]
     images = len(ours[0].table("train"))
     theirs = [their_loader(data, workers, images) for _ in range(rounds + 1)]
@@ -95,7 +95,7 @@ def first_epoch(data: Path, workers: int, rounds: int) -> None:
 
 
 def later_epochs(data: Path, workers: int, rounds: int) -> None:
-    """The same loaders in every round, after a first one."""
+    """Measure later epochs, with the same loaders in every round."""
     ours, epochs = our_loader(data, workers), itertools.count()
     images = len(ours.table("train"))
     theirs = their_loader(data, workers, images)
@@ -110,14 +110,14 @@ def later_epochs(data: Path, workers: int, rounds: int) -> None:
 
 
 def report(label: str, ours: Callable[[], None], theirs: Callable[[], None], images: int, rounds: int) -> None:
-    """One run of each to warm up, whose speeds are told, then the rounds."""
+    """Run each side once to warm up, then measure the rounds; print the ratios and the speeds of the first runs."""
     speeds = [f"{images / seconds(side):,.0f}" for side in (ours, theirs)]
     ratios = speed_ratio(ours, theirs, rounds)
     print(line(label, ratios, TARGET), f" ({speeds[0]} and {speeds[1]} images/s at first)", flush=True)
 
 
 def exhaust(batches: Any) -> None:
-    """Take every batch."""
+    """Iterate over all batches."""
     deque(batches, maxlen=0)
 
 

@@ -1,8 +1,8 @@
-"""Time of a training step on the CPU where freed memory is kept for the next one, over the C library's own way.
+"""Measure the speed of a training step on the CPU with freed memory kept for the next step, over the C library's default.
 
     python -m benchmarks.malloc [--model efficientnet_b0] [--batch 64] [--size 112] [--rounds 3]
 
-Every measurement is a process of its own, since the setting cannot be taken back; the two sides take turns.
+Every measurement has its own process, since the setting cannot be undone; the two sides take turns.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STEPS = 4
 
 
 def steps(model_name: str, batch: int, size: int, kept: bool) -> float:
-    """Seconds of STEPS training steps, after one to warm up."""
+    """Return the seconds of STEPS training steps, after one step to warm up."""
     import timm
     import torch
 
@@ -40,7 +40,7 @@ def steps(model_name: str, batch: int, size: int, kept: bool) -> float:
 
 
 def main() -> None:
-    """Measure in turns."""
+    """Measure both sides in turns and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="efficientnet_b0", help="of timm")
     parser.add_argument("--batch", type=int, default=64)

@@ -1,9 +1,9 @@
-"""Memory of a table of a million samples, alone and with workers that read all of it; beside it, a list of tuples.
+"""Measure the memory of a table of a million samples, alone and with workers that read all of it, and of a list of tuples.
 
     python -m benchmarks.memory [--samples 1000000] [--workers 4]
 
-Forked workers share the memory of the main process until somebody writes to it. Merely reading a Python object writes its
-reference count, so that a list of samples is copied into every worker, page by page; Arrow's buffers are not.
+Forked workers share the memory of the main process until a process writes to it. Reading a Python object already writes its
+reference count, so that a list of samples is copied into every worker, page by page; Arrow's buffers are not copied.
 Linux only: /proc/self/smaps_rollup.
 """
 
@@ -21,23 +21,23 @@ import numpy as np
 from base.table import SampleTable
 from data_loader.batches.stream import BatchKey, BatchStream
 
-ROWS = 5000  # in a batch
+ROWS = 5000  # rows of a batch
 MEGABYTE = 2**20
 
 
 def own() -> int:
-    """Bytes that this process alone holds (USS)."""
+    """Return the bytes that this process alone holds (unique set size)."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
 
 
 def path_of(row: int) -> str:
-    """A path as long as those of the masks data."""
+    """Return a path as long as the paths of the masks data."""
     return f"{row // 7:06}_female_Asian_{row % 60 + 18}/mask{row % 7}.jpg"
 
 
 def make_table(samples: int) -> SampleTable:
-    """Ids, paths, people and three labels."""
+    """Return a table with ids, paths, people and three labels, (N,) int16 each."""
     ids = [path_of(row) for row in range(samples)]
     labels = {name: np.zeros(samples, np.int16) for name in ("mask", "gender", "age")}
     people = [name[:6] for name in ids]
@@ -45,12 +45,12 @@ def make_table(samples: int) -> SampleTable:
 
 
 def make_list(samples: int) -> list[tuple[str, int]]:
-    """What torchvision's ImageFolder keeps: (path, class) tuples."""
+    """Return a list of (path, class), as torchvision's ImageFolder keeps it."""
     return [(f"/data/train/images/{path_of(row)}", row % 18) for row in range(samples)]
 
 
 def main() -> None:
-    """Two lines."""
+    """Print a line for the table and a line for the list."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=4)
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def compare(label: str, make: Callable[[int], Any], read: Callable[[Any, int], Any], options: argparse.Namespace) -> None:
-    """Print what the samples take in the main process, and what all workers together take more after reading every row."""
+    """Print the memory of the samples in the main process, and the growth of all workers together after they read every row."""
     make(10)
     gc.collect()
     before = own()
@@ -78,9 +78,9 @@ def compare(label: str, make: Callable[[int], Any], read: Callable[[Any, int], A
     stream = BatchStream(visit, options.workers, timeout=300.0, pin_memory=False)
     first: dict[int, int] = {}
     last: dict[int, int] = {}
-    for found in stream.iterate([BatchKey("train", 0, part, part) for part in rows]):
-        first.setdefault(found["process"], found["start"])
-        last[found["process"]] = found["end"]
+    for visited in stream.iterate([BatchKey("train", 0, part, part) for part in rows]):
+        first.setdefault(visited["process"], visited["start"])
+        last[visited["process"]] = visited["end"]
     stream.close()
     grown = sum(last[process] - first[process] for process in first)
     print(

@@ -1,4 +1,4 @@
-"""How wrong configs are refused: `python -m benchmarks.mutations -n 1000 --bytes 10000`."""
+"""Count how wrong configs are refused: `python -m benchmarks.mutations -n 1000 --bytes 10000`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from utils import config
 
 
 def main() -> None:
-    """Print the table, and with -v what was not handled as it should be."""
+    """Print the table, and with -v every mutation that was not handled as it should be."""
     parser = argparse.ArgumentParser(description="Mutate the shipped configs and count how the copies are refused.")
     parser.add_argument("-n", "--number", type=int, default=300, help="mutations")
     parser.add_argument("--bytes", type=int, default=2000, help="random byte strings beside them")
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def show(verdicts: list[Verdict]) -> None:
-    """What was wrong, what was meant, and what was said."""
+    """Print the mutation, the correct key or value, and the messages."""
     for verdict in verdicts:
         print(f"\n{verdict.mutation.kind}: {config.key_text(verdict.mutation.key)} {verdict.mutation.meant or ''}")
         print("\n".join(f"    {line}" for line in verdict.lines or [verdict.error or "accepted"]))

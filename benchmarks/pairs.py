@@ -1,4 +1,4 @@
-"""Two ways of doing the same work, timed in turns."""
+"""Time two ways to do the same work, in turns."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call."""
+    """Return the wall-clock seconds of one call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def speed_ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> list[float]:
-    """theirs / ours in seconds for each round, i.e. our speed over theirs; the order alternates. Sorted."""
+    """Return our speed over theirs (seconds of `theirs` / seconds of `ours`) in each round, sorted; the order alternates."""
     ratios = []
     for number in range(rounds):
         first, second = (ours, theirs) if number % 2 == 0 else (theirs, ours)
@@ -25,5 +25,5 @@ def speed_ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds
 
 
 def line(label: str, ratios: list[float], target: float) -> str:
-    """One row: median ratio, its range, and the target."""
+    """Return a row with the label, the median ratio, the range and the target."""
     return f"{label:<58} {statistics.median(ratios):6.3f}  ({ratios[0]:.3f} to {ratios[-1]:.3f})  target {target}"

@@ -1,10 +1,11 @@
-"""Exact top-10 of 100 queries in a gallery of a million vectors: ours, a plain matrix product, and faiss's flat index.
+"""Measure the exact top 10 of 100 queries in a gallery of a million vectors: ours, a matrix product, and faiss's flat index.
 
     python -m benchmarks.search [--gallery 1000000] [--width 512] [--queries 100] [--threads 2] [--runs 3]
 
-Random vectors of length 1 in a .npy file, which each way maps into memory, in a process of its own; the file is in the page
-cache. Time is from the mapped file to the answer, the best of the runs. Memory is the most that the process held of its own
-beyond what it held with its libraries loaded; pages of the mapped file can be dropped at any time and are not counted.
+The gallery is a .npy file of random vectors of length 1. Each way runs in its own process and maps the file into memory; the
+file is in the page cache. Time is from the mapped file to the answer, the best of the runs. Memory is the peak of the
+process's own memory minus its memory after loading the libraries; pages of the mapped file do not count, since the system
+can drop them at any time.
 """
 
 from __future__ import annotations
@@ -27,15 +28,18 @@ Answer = tuple[np.ndarray, np.ndarray]
 
 
 def ours(gallery: np.ndarray, queries: np.ndarray) -> Answer:
-    """Blocks of the mapped file."""
+    """Search the gallery (N, D) for the queries (Q, D), both float32, in blocks of the mapped file.
+
+    Returns the scores, float32, and the rows, int64, of the nearest vectors, each (Q, NUMBER), best first.
+    """
     from inspection.verification.nearest import in_blocks, nearest
 
-    found = nearest(queries, in_blocks(gallery), NUMBER)
-    return found.scores, found.rows
+    neighbours = nearest(queries, in_blocks(gallery), NUMBER)
+    return neighbours.scores, neighbours.rows
 
 
 def plain(gallery: np.ndarray, queries: np.ndarray) -> Answer:
-    """One product with all, then a selection."""
+    """Multiply the queries (Q, D) with the whole gallery (N, D), then select; return scores and rows as `ours`."""
     scores = queries @ gallery.T
     rows = np.argpartition(-scores, NUMBER, axis=1)[:, :NUMBER]
     order = np.argsort(-np.take_along_axis(scores, rows, axis=1), axis=1)
@@ -44,7 +48,7 @@ def plain(gallery: np.ndarray, queries: np.ndarray) -> Answer:
 
 
 def faiss_flat(gallery: np.ndarray, queries: np.ndarray) -> Answer:
-    """The index takes a copy of everything first."""
+    """Copy the gallery (N, D) into the index, then search for the queries (Q, D); return scores and rows as `ours`."""
     import faiss
 
     index = faiss.IndexFlatIP(gallery.shape[1])
@@ -61,13 +65,13 @@ WAYS: dict[str, Callable[[np.ndarray, np.ndarray], Answer]] = {
 
 
 def anonymous() -> int:
-    """Bytes that this process holds and no file backs."""
+    """Return the bytes of this process's memory that are not pages of a file."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
 
 
 def measured(name: str, folder: str, threads: int, runs: int) -> tuple[float, int, Answer]:
-    """Seconds, bytes, and the answer."""
+    """Return the best seconds of the runs, the peak of additional bytes, and the answer."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     gallery, queries = np.load(f"{folder}/gallery.npy", mmap_mode="r"), np.load(f"{folder}/queries.npy")
     WAYS[name](gallery[:1000], queries)  # libraries loaded
@@ -90,12 +94,12 @@ def measured(name: str, folder: str, threads: int, runs: int) -> tuple[float, in
 
 
 def main() -> None:
-    """A line for each way, and whether all agree."""
+    """Print a line for each way, and whether all ways return the same rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("gallery", 1_000_000), ("width", 512), ("queries", 100), ("threads", 2), ("runs", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
-    os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)  # read when numpy is loaded, by the processes that are spawned
+    os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)  # numpy reads it at import, in the spawned processes
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), options)
         answers = {}
@@ -108,7 +112,7 @@ def main() -> None:
 
 
 def write(folder: Path, options: argparse.Namespace) -> None:
-    """Random directions, written a block at a time."""
+    """Write gallery.npy and queries.npy, random vectors of length 1, float32, block by block."""
     rng = np.random.default_rng(0)
     shape = (options.gallery, options.width)
     gallery = np.lib.format.open_memmap(folder / "gallery.npy", mode="w+", dtype=np.float32, shape=shape)

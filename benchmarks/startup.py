@@ -1,4 +1,4 @@
-"""How long the scripts take to say something: `--help`, and `--check` over one import of torch.
+"""Measure the start of the scripts: the seconds of `--help`, and of `--check` beyond one import of torch.
 
 python -m benchmarks.startup [--rounds 5]
 """

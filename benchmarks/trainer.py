@@ -1,4 +1,4 @@
-"""The trainer over a bare PyTorch loop: on tensors in memory, and end to end from JPEG files.
+"""Measure the speed of the trainer over a bare PyTorch loop: on tensors in memory, and end to end from JPEG files.
 
 python -m benchmarks.trainer [--rounds 7] [--steps 6]
 """
@@ -31,7 +31,7 @@ SETTINGS = ["trainer.epochs=1000", "trainer.precision=fp32", "trainer.ema=null",
 
 
 def make_trainer(folder: Path, workers: int) -> BaseTrainer:
-    """The demo's trainer at the size of the mask competition."""
+    """Return the demo's trainer with the picture size of the mask competition."""
     overrides = [*SETTINGS, f"data_loader.args.data_dir={folder / 'data'}", f"data_loader.args.num_workers={workers}"]
     experiment = build.check(config.read(ROOT / "configs/demo.json", overrides))
     loader = build.build_loader(experiment, CPU)
@@ -39,7 +39,7 @@ def make_trainer(folder: Path, workers: int) -> BaseTrainer:
 
 
 def bare_loop(loader: BaseDataLoader, batches: list[Batch]) -> Callable[[int], None]:
-    """What a script would do: forward, three cross-entropies, backward, AdamW."""
+    """Return the loop of a plain script for a number of steps: forward, three cross-entropies, backward, AdamW."""
     experiment = build.check(config.read(ROOT / "configs/demo.json", SETTINGS))
     model = build.build_model(experiment, loader.spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
@@ -60,10 +60,10 @@ def bare_loop(loader: BaseDataLoader, batches: list[Batch]) -> Callable[[int], N
 
 
 def trainer_loop(trainer: BaseTrainer, batches: Iterator[Batch]) -> Callable[[int], None]:
-    """The body of `BaseTrainer.train_epoch`, over batches from anywhere."""
+    """Return a function that trains a number of steps with `BaseTrainer.train_epoch` on the given batches."""
 
     class Given:
-        """A loader whose epoch is the next few of the given batches."""
+        """A loader whose epoch is the next `number` of the given batches."""
 
         number = 0
 
@@ -85,7 +85,7 @@ def trainer_loop(trainer: BaseTrainer, batches: Iterator[Batch]) -> Callable[[in
 
 
 def epochs(loader: BaseDataLoader) -> Iterator[Batch]:
-    """Batches from files, epoch after epoch."""
+    """Yield batches from files, epoch after epoch."""
     epoch = 0
     while True:
         yield from loader.train(epoch)
