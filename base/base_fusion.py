@@ -1,4 +1,4 @@
-"""Several predictions of the same samples made one: of views of a picture, and of checkpoints."""
+"""The base class of fusions, which join predictions of the same samples: by several views of a picture or several models."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from base.registry import Checked, Registry
 
 
 class BaseFusion(Checked, ABC):
-    """Joins Predictions row by row."""
+    """A rule that joins several Predictions row by row."""
 
     @abstractmethod
     def fuse(self, several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
-        """One row for each sample. several: of the same samples in the same order; an error in one is an error in all.
+        """Return the joined predictions, one row for each sample; a sample with an error in one of `several` has an error.
 
-        weights: how much each counts, not negative and not all 0; equally by default. Raises UserError where samples or
-        columns differ.
+        several: predictions of the same samples in the same order. weights: one for each of them, not negative and not all 0;
+        equal by default. Raises UserError if samples or columns differ.
         """
 
 

@@ -1,4 +1,4 @@
-"""A score over complete predictions."""
+"""The base class of metrics: scores of complete predictions."""
 
 from __future__ import annotations
 
@@ -18,61 +18,62 @@ if TYPE_CHECKING:
 
 
 class BaseMetric(Checked, ABC):
-    """Computed once over all samples, in order of id: exact, with no averages over batches."""
+    """A metric that is computed once over all samples, in order of id: exact, without averages over batches."""
 
-    needs_truth: ClassVar[bool] = True  # whether `figures` compares with labels; the others are drawn for unlabelled samples too
+    needs_truth: ClassVar[bool] = True  # whether `figures` needs labels; if not, figures are drawn for unlabelled samples too
 
     @property
     def state_key(self) -> str:
-        """Under which what it fits is kept; unique among a run's metrics that fit anything."""
+        """The key of the fitted values in a checkpoint; unique among a run's metrics that fit values."""
         return type(self).__name__
 
     @property
     @abstractmethod
     def names(self) -> list[str]:
-        """The names of the scores that `compute` gives: what `trainer.monitor` may name behind `val/`."""
+        """The names of the scores that `compute` returns; `trainer.monitor` may name them with `val/` before the name."""
 
     @abstractmethod
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """Name -> score. predictions and table hold the same samples in the same order."""
+        """Return name -> score. predictions and table hold the same N samples in the same order."""
 
     def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """What is fitted on validation (a threshold, a temperature) and kept in the checkpoint; nothing by default."""
+        """Fit values on validation (a threshold, a temperature) for the checkpoint; return them by name, none by default."""
         return {}
 
     def use(self, fitted: Mapping[str, float]) -> None:
-        """Take what `fit` gave, before `compute` on any other samples."""
+        """Use the values that `fit` returned; called before `compute` on other samples."""
 
     def adjust(self, predictions: Predictions) -> Predictions:
-        """The predictions as they are shown and submitted, at what `use` took; by default as they are."""
+        """Return the predictions as they are shown and submitted, with the fitted values of `use`; unchanged by default."""
         return predictions
 
     def resampled(self, predictions: Predictions, table: SampleTable, times: np.ndarray) -> dict[str, np.ndarray]:
-        """Name -> scores (B,) of B data sets in which each sample stands as often as `times` (B, N) says; NaN for none.
+        """Return name -> scores (B,) float64 of B resampled data sets; NaN if a data set has no such score.
 
-        By default `compute` on such rows. A metric for which copies are no samples like others, or that has a faster way,
-        has its own; scores that cannot be had this way are left out.
+        times: (B, N) int64, how often each of the N samples is in each data set. By default `compute` is called on rows that
+        are repeated that often. Override it if a repeated sample needs special treatment, or if there is a faster way; leave
+        out the scores that cannot be resampled.
         """
-        found = {name: np.full(len(times), np.nan) for name in self.names}
-        for number, counts in enumerate(times if found else ()):
+        scores = {name: np.full(len(times), np.nan) for name in self.names}
+        for number, counts in enumerate(times if scores else ()):
             rows: np.ndarray = np.repeat(np.arange(len(table)), counts)
             for name, value in self.compute(predictions.take(rows), table.take(rows)).items():
-                found[name][number] = value
-        return found
+                scores[name][number] = value
+        return scores
 
     def decisions(self, predictions: Predictions) -> np.ndarray:
-        """What is decided from the predictions, at what `use` took: (M,) integers, by which two models can be compared.
+        """Return the decisions that follow from the predictions with the fitted values of `use`: (M,) int64, by default empty.
 
-        None by default.
+        Two models are compared by their decisions.
         """
         return np.zeros(0, np.int64)
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
-        """Name -> plot, for TensorBoard and the output folder; none by default."""
+        """Return name -> figure for TensorBoard and the output folder; none by default."""
         return {}
 
     def points(self, predictions: Predictions, table: SampleTable) -> dict[str, Points]:
-        """Name -> vectors for TensorBoard's projector; none by default."""
+        """Return name -> vectors (n, D) with texts for TensorBoard's projector; none by default."""
         return {}
 
 

@@ -1,4 +1,4 @@
-"""A network with its preprocessing before it and its decoder after it."""
+"""The base class of models: a network with its normalisation and its decoder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from base.registry import Checked, Registry
 
 
 class BaseModel(nn.Module, Checked, ABC):
-    """Image in, outputs for the loss out; `decode` turns outputs into what users see.
+    """A network from images to outputs for the loss; `decode` turns outputs into predictions for the user.
 
-    Normalisation lives here, so that an exported model carries it. Subclasses call `normalise` first.
+    Normalisation belongs to the model, so that an exported model contains it. Subclasses call `normalise` first in `forward`.
     """
 
     mean: Tensor
@@ -29,25 +29,28 @@ class BaseModel(nn.Module, Checked, ABC):
 
     @abstractmethod
     def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
-        """Outputs for a batch.
+        """Return the outputs for a batch, by name.
 
-        image: (B, 3, H, W), uint8 or float in 0..255, RGB. target: only for layers that exist in training alone.
+        image: (B, 3, H, W), uint8 or float in 0..255, RGB. target: given in training only, for layers that need it.
         """
 
     @abstractmethod
     def decode(self, outputs: Outputs) -> Prediction:
-        """Probabilities, unit vectors or boxes: the one decoder of evaluation, test.py, app.py and export.
+        """Return probabilities, unit vectors or boxes by name. Evaluation, test.py, app.py and export all use this decoder.
 
-        Every value has B as its first dimension (tensor) or length (list of tensors, for ragged ones). What has
-        coordinates has them in pixels of the image that `forward` was given.
+        Every value is a tensor (B, …) or, if the samples' values differ in length, a list of B tensors (n_i, …). Coordinates
+        are in pixels of the image that `forward` got.
         """
 
     def undecoded(self, outputs: Outputs) -> Outputs:
-        """What an exported graph ends with where a decoder gives lists: tensors of B rows each, which `decode` takes too."""
+        """Return the last outputs of an exported graph: tensors (B, …) that `decode` accepts.
+
+        Override it if `decode` returns lists, which a graph cannot. By default the outputs are returned unchanged.
+        """
         return outputs
 
     def move(self, prediction: Prediction, affine: Tensor) -> Prediction:
-        """The prediction in the pixels of another picture; by default it has no coordinates, and stays as it is.
+        """Return the prediction with its coordinates in the pixels of another picture; unchanged by default.
 
         affine: (B, 2, 3) float32 on the prediction's device: x' = a00 x + a01 y + a02, y' = a10 x + a11 y + a12.
         """
@@ -55,26 +58,30 @@ class BaseModel(nn.Module, Checked, ABC):
 
     @property
     def output_spec(self) -> OutputSpec:
-        """What losses may have to know; nothing by default."""
+        """The facts about the outputs that losses may need; none by default."""
         return OutputSpec()
 
     def head(self) -> list[nn.Module]:
-        """The modules that are new in a fine-tuned network; they may have their own learning rate and decay."""
+        """Return the modules that are new in a fine-tuned network; they may have a learning rate and decay of their own."""
         return []
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The parameters before the head in groups, from the picture on: what may be trained apart, or more slowly.
+        """Return the parameters before the head in groups, in order from the picture to the head.
 
-        An empty list where nothing is known of their order; what is in no group is trained as the head is.
+        A group may be frozen, or have a learning rate of its own. Parameters in no group are trained like the head. The list is
+        empty if the order is not known.
         """
         return []
 
     def training_only(self) -> list[nn.Module]:
-        """The modules that `decode` does without: no budget counts them, and no export holds them."""
+        """Return the modules that `decode` does not need: budgets do not count them, and exports do not contain them."""
         return []
 
     def normalise(self, image: Tensor) -> Tensor:
-        """(image - mean) / std in float32; mean and std are the constructor's, in the 0..1 scale of ImageNet's."""
+        """Return (image - mean) / std, (B, 3, H, W) float32. image: (B, 3, H, W), uint8 or float in 0..255.
+
+        The constructor's mean and std are for pixels in 0..1, as ImageNet's usually are.
+        """
         return (image.float() - self.mean) / self.std
 
 

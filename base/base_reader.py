@@ -1,4 +1,4 @@
-"""From an annotation format to a table of samples, and from predictions to the file a competition wants."""
+"""The base classes of readers (annotation format to table of samples) and submissions (predictions to a competition's file)."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from utils.errors import UserError
 
 
 class BaseReader(ABC):
-    """Reads one annotation format."""
+    """A reader of one annotation format."""
 
     @abstractmethod
     def read(self, data_dir: Path) -> SampleTable:
-        """The samples below `data_dir`: columns `id` and `path`, and what the format says of each sample.
+        """Read the samples below `data_dir` into a table: columns `id` and `path`, and the annotations of the format.
 
-        Raises UserError naming the file and line of everything that cannot be read.
+        Raises UserError that names the file and line of everything that cannot be read.
         """
 
     @classmethod
     def columns(cls, args: Any) -> set[str] | None:
-        """The columns that the table will have, where the arguments alone say so; None where only the files do."""
+        """Return the columns that the table will have; None if they depend on the files and not only on the arguments."""
         return None
 
     def delegate(self, data_dir: Path) -> BaseReader:
-        """Return the reader that reads in this one's place; itself by default."""
+        """Return the reader to use for the data in place of this one; this reader itself by default."""
         return self
 
 
 class Verdict(NamedTuple):
-    """What there is to say of a file before it is handed in."""
+    """The result of checking a submission file."""
 
     rows: int
-    problems: list[str]  # a line for each kind; none where it may be handed in
+    problems: list[str]  # a line for each kind of problem; empty if the file may be submitted
 
 
 class BaseSubmission(Checked, ABC):
-    """Writes predictions for unlabelled samples in one competition's format, and says whether a file is as it asks."""
+    """The file format of one competition: writes predictions for unlabelled samples, and checks finished files."""
 
     @property
     @abstractmethod
@@ -51,23 +51,23 @@ class BaseSubmission(Checked, ABC):
 
     @abstractmethod
     def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
-        """The file, of predictions that are finite, for exactly the table's samples. The arguments are those of `write`.
+        """Return the bytes of the file. The predictions are finite and for exactly the table's samples; arguments as in `write`.
 
-        Raises UserError where the samples are not exactly those asked for.
+        Raises UserError if the samples are not exactly the samples of the competition.
         """
 
     @abstractmethod
     def lint(self, content: bytes, table: SampleTable, data_dir: Path) -> Verdict:
-        """What is wrong with a finished file, whoever made it: its form, ids, order, repeats, the range of its answers.
+        """Check a finished file from any source: its form, ids, order, repeats, and the range of its answers.
 
-        table: the samples to predict. Raises UserError where what the competition asks for cannot be read.
+        table: the samples to predict. Raises UserError if the competition's own files, which say what to predict, cannot be read.
         """
 
     def write(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path, path: Path) -> int:
         """Write the file at `path`, atomically, and return its number of rows.
 
-        table: the samples that were predicted. fitted: by metric, what was fitted on validation (a threshold).
-        Raises UserError, writing nothing, where it could not be handed in.
+        table: the samples that were predicted. fitted: metric -> the values that it fitted on validation (a threshold).
+        Raises UserError and writes nothing if the file could not be submitted.
         """
         predictions.require_ids(table)
         if failed := predictions.failed():

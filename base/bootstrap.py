@@ -1,4 +1,4 @@
-"""How far scores may be off by chance: intervals from drawing samples anew, those that belong together always together."""
+"""Bootstrap intervals of scores: samples are drawn again with replacement, and samples of a group are drawn together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 ROUNDS, SEED = 1000, 0
 LEVEL = 0.95
-CELLS = 1_000_000  # numbers held at a time: as many as a processor keeps near
+CELLS = 1_000_000  # numbers held at a time: about the size of a processor's cache
 
 
 class Interval(NamedTuple):
@@ -20,11 +20,11 @@ class Interval(NamedTuple):
 
 
 def draws(units: int, width: int, rounds: int = ROUNDS, seed: int = SEED) -> Iterator[np.ndarray]:
-    """How often each of so many units is drawn in each round, (b, units) int64, in pieces of `rounds` rounds in all.
+    """Yield how often each unit is drawn in each round: arrays (b, units) int64 with `rounds` rows in all.
 
-    As many are drawn as there are, with replacement (Efron 1979); where a unit is many samples this is the
-    cluster bootstrap (Field and Welsh 2007). The same rounds whatever the width, which is the
-    number of values that the caller will hold for each round.
+    In a round `units` units are drawn with replacement (Efron 1979); if a unit is several samples, this is the cluster
+    bootstrap (Field and Welsh 2007). width: the number of values that the caller holds for each round; it changes the number
+    of rows b of an array, but not the rounds.
     """
     rng, step = np.random.default_rng(seed), max(1, CELLS // max(units, width))
     for start in range(0, rounds, step):
@@ -34,7 +34,10 @@ def draws(units: int, width: int, rounds: int = ROUNDS, seed: int = SEED) -> Ite
 
 
 def middle(values: np.ndarray, level: float = LEVEL) -> Interval:
-    """The middle of the values that are finite, (B,): rounds that left nothing to score say nothing."""
+    """Return the interval that holds the middle share `level` of the finite values; (0, 1) if none is finite.
+
+    values: (B,) float64, one score for each round, NaN if a round has no such score.
+    """
     finite = values[np.isfinite(values)]
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2]) if len(finite) else (0.0, 1.0)
     return Interval(float(low), float(high))

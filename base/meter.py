@@ -1,4 +1,4 @@
-"""Means over the samples of an epoch, summed where the values are, so that no step waits for the device."""
+"""Compute means over the samples of an epoch; sums stay on the device, so that no step waits for it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from utils import distributed
 
 
 class Meter:
-    """Sample-weighted means of named scalars."""
+    """The means of named scalars, weighted by the number of samples."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.samples = 0
 
     def update(self, values: Mapping[str, Tensor], samples: int) -> None:
-        """Add scalars () that are means over a global batch of `samples`."""
+        """Add scalars () float by name, each a mean over a global batch of `samples` samples."""
         if not values:  # a step that was skipped
             return
         for name, value in values.items():
@@ -28,24 +28,24 @@ class Meter:
         self.samples += samples
 
     def means(self) -> dict[str, float]:
-        """Name -> mean over all samples and processes. Waits for the device; every process must call it."""
+        """Return name -> mean over all samples and processes. Waits for the device; every process must call it."""
         if not self.sums:
             return {}
         totals = distributed.sum_over_ranks(torch.stack(list(self.sums.values()))) / distributed.world_size()
         return dict(zip(self.sums, (totals / self.samples).tolist(), strict=True))
 
     def reset(self) -> None:
-        """Begin a new epoch."""
+        """Remove all values, for a new epoch."""
         self.sums, self.samples = {}, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums of every process; every process must call it."""
+        """Return the sums of all R processes, (R,) float64 by name, on the CPU; every process must call it."""
         names = list(self.sums)
         sums = distributed.gather(torch.stack(list(self.sums.values()))).T.cpu() if names else torch.empty(0)
         return {"sums": dict(zip(names, sums, strict=True)), "samples": self.samples}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """What `state_dict` gave: each process takes its own sums, or all the mean if their number was another."""
+        """Restore the state of `state_dict`: each process takes its own sums, or the mean if the number of processes changed."""
         rank, processes = distributed.rank(), distributed.world_size()
         mine = {name: sums[rank] if len(sums) == processes else sums.mean() for name, sums in state["sums"].items()}
         self.sums = {name: value.to(device) for name, value in mine.items()}

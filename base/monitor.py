@@ -1,4 +1,4 @@
-"""Which epoch was the best, and whether it is time to stop."""
+"""Find the best epoch, and decide when to stop early."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from utils.errors import UserError
 
 
 class Monitor:
-    """Watches one score, as `"min val/loss"` or `"max val/f1"`; `"off"` watches none and every epoch is the best so far."""
+    """The watch over one score: `"min val/loss"` or `"max val/f1"`; with `"off"` every epoch is the best so far."""
 
     def __init__(self, text: str, patience: int | None = None) -> None:
         self.mode, _, self.name = text.partition(" ")
@@ -27,7 +27,7 @@ class Monitor:
             raise UserError(f"trainer.monitor: {unknown_score(self.name, known)}")
 
     def update(self, scores: Mapping[str, float], epoch: int) -> bool:
-        """Whether this epoch is the best so far. A score that is not finite, or was not computed, never is."""
+        """Return whether this epoch is the best so far; False if the score is not finite or was not computed."""
         if self.mode == "off":
             self.best_epoch = epoch
             return True
@@ -41,27 +41,27 @@ class Monitor:
         return False
 
     def forget(self) -> None:
-        """Begin anew: no score was seen yet."""
+        """Forget the best score and the validations without a better one."""
         self.best, self.best_epoch, self.waited = None, None, 0
 
     @property
     def exhausted(self) -> bool:
-        """Whether `patience` validations have passed without a better one."""
+        """True if `patience` validations have passed without a better score."""
         return self.patience is not None and self.waited >= self.patience
 
     def _better(self, value: float, best: float) -> bool:
         return value < best if self.mode == "min" else value > best
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the state as plain values."""
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """What `state_dict` gave."""
+        """Restore the state that `state_dict` returned."""
         self.best, self.best_epoch, self.waited = state["best"], state["best_epoch"], state["waited"]
 
 
 def unknown_score(name: str, known: Iterable[str]) -> str:
-    """The message for a score that nothing computes."""
+    """Return the error message for a score that the config does not compute."""
     known = sorted(known)
     return f'no score is called "{name}"{did_you_mean(name, known)}; this config computes: {", ".join(known)}'

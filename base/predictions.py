@@ -1,4 +1,4 @@
-"""Predictions: one row per sample, keyed by sample id. What everything after the model reads, and nothing else."""
+"""Hold predictions as a table with one row per sample id; everything after the model reads only this table."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Predictions:
-    """A column per prediction of the model's decoder, and the columns `id` and `error`.
+    """A table with a column for each value of the model's decoder, and the columns `id` and `error`.
 
-    A sample whose image could not be read is a row with its error and nulls, never left out and never filled in.
+    A sample whose image could not be read has a row with its error and nulls; the row is never left out or filled in.
     """
 
     def __init__(self, columns: pa.Table) -> None:
@@ -32,7 +32,10 @@ class Predictions:
 
     @classmethod
     def of(cls, ids: Sequence[str], prediction: dict[str, Any], errors: Sequence[str] | None = None) -> Predictions:
-        """One batch: `prediction` as a decoder gives it, tensors with B rows or lists of B tensors."""
+        """Return the predictions of a batch. prediction: name -> tensor (B, …) or list of B tensors (n_i, …), as of a decoder.
+
+        ids: B sample ids. errors: B texts, empty if the image could be read; by default all are empty.
+        """
         errors = errors or [""] * len(ids)
         bad = np.array([bool(error) for error in errors])
         columns = {name: _column(value, bad) for name, value in prediction.items()}
@@ -40,12 +43,12 @@ class Predictions:
 
     @classmethod
     def joined(cls, pieces: Sequence[Predictions]) -> Predictions:
-        """All rows of several, in the order in which they are given."""
+        """Return all rows of several pieces, in the given order."""
         return cls(pa.concat_tables([piece.columns for piece in pieces]))
 
     @classmethod
     def concatenate(cls, pieces: Sequence[Predictions]) -> Predictions:
-        """All rows of several, in order of id. Raises UserError where an id stands in two of them."""
+        """Return all rows of several pieces, in order of id. Raises UserError if an id occurs more than once."""
         merged = cls(cls.joined(pieces).columns.sort_by("id"))
         ids = merged.ids()
         twice = [a for a, b in itertools.pairwise(ids) if a == b]
@@ -58,42 +61,42 @@ class Predictions:
 
     @property
     def names(self) -> list[str]:
-        """The prediction columns."""
+        """The names of the prediction columns."""
         return [name for name in self.columns.column_names if name not in ("id", "error")]
 
     def ids(self) -> list[str]:
-        """The sample ids, in order."""
+        """Return the sample ids, in order of the rows."""
         return list(self.columns["id"].to_pylist())
 
     def array(self, name: str) -> np.ndarray:
-        """A column of equal shapes as (N,) or (N, values of a row), float or integer; rows with an error are NaN."""
+        """Return a column that is not ragged: (N,) or (N, values of a row), float or integer; NaN in rows with an error."""
         return dense(self.columns[name].combine_chunks())
 
     def lists(self, name: str) -> list[np.ndarray]:
-        """A ragged column as N arrays (n_i,) or (n_i, values of an item); none of its rows with an error has any."""
+        """Return a ragged column: N arrays (n_i,) or (n_i, values of an item), float or integer; empty for rows with an error."""
         array = self.columns[name].combine_chunks()
         values, offsets = dense(array.values), array.offsets.to_numpy()
         return [values[start:stop] for start, stop in itertools.pairwise(offsets)]
 
     def take(self, rows: np.ndarray | list[int]) -> Predictions:
-        """The given rows, in the given order."""
+        """Return the given rows (n,) int64, in the given order."""
         return Predictions(self.columns.take(pa.array(rows, pa.int64())))
 
     def only(self, names: Sequence[str]) -> Predictions:
-        """These prediction columns alone, in this order."""
+        """Return only the named prediction columns, in the given order."""
         return Predictions(self.columns.select(["id", "error", *names]))
 
     def ragged(self, name: str) -> bool:
-        """Whether the rows of a column differ in length."""
+        """Return whether the rows of a column may differ in length."""
         return bool(pa.types.is_list(self.columns[name].type))
 
     def failed(self) -> dict[str, str]:
-        """Sample id -> error, for the rows that have one."""
+        """Return sample id -> error, for the rows with an error."""
         rows = self.columns.filter(pc.not_equal(self.columns["error"], ""))
         return dict(zip(rows["id"].to_pylist(), rows["error"].to_pylist(), strict=True))
 
     def require_ids(self, table: SampleTable) -> None:
-        """Check that exactly the table's samples are here, in its order. Raises UserError naming those that are not."""
+        """Raise UserError with the missing and the unknown ids unless the rows are exactly the table's samples, in its order."""
         predicted, wanted = self.ids(), table.ids()
         if predicted == wanted:
             return
@@ -102,14 +105,14 @@ class Predictions:
         raise UserError(f"predictions do not match the samples: {', '.join(wrong) or 'they are in another order'}")
 
     def write(self, path: Path, manifest: dict[str, Any]) -> None:
-        """Write Parquet at `path`, and the manifest beside it as `<stem>.manifest.json`."""
+        """Write Parquet at `path`, and the manifest beside it as `<stem>.manifest.json`. Raises WriteError if it cannot."""
         table = self.columns.replace_schema_metadata({"laurel": json.dumps(manifest)})
         files.write_atomically(path, lambda file: pq.write_table(table, file))
         files.write_json(path.with_suffix(".manifest.json"), manifest)
 
     @classmethod
     def read(cls, path: Path) -> tuple[Predictions, dict[str, Any]]:
-        """Predictions and their manifest. Raises UserError for a file that is none."""
+        """Read predictions and their manifest. Raises UserError if the file is not a predictions file."""
         try:
             table = pq.read_table(path)
             manifest = json.loads((table.schema.metadata or {})[b"laurel"])
@@ -119,18 +122,18 @@ class Predictions:
 
 
 def average(several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
-    """The weighted mean of every column over several predictions of the same samples, as `combined`.
+    """Return the weighted mean of every column over several predictions of the same samples; columns and errors as `combined`.
 
-    weights: one for each, equal by default.
+    weights: one for each of `several`, equal by default.
     """
     return combined(several, lambda arrays: np.asarray(np.average(arrays, axis=0, weights=weights)))
 
 
 def combined(several: Sequence[Predictions], combine: Callable[[list[np.ndarray]], np.ndarray]) -> Predictions:
-    """Every column as one of those of several predictions of the same samples; an error in one is an error in all.
+    """Combine several predictions of the same samples column by column; a sample with an error in one has it in the result.
 
-    For columns of equal shapes, as probabilities are. combine: S arrays (N,) or (N, K) -> one. Raises UserError where
-    samples or columns differ, or rows differ in length.
+    combine: a function of S arrays (N,) or (N, K), float or integer, that returns one array of this shape. It is for columns
+    whose rows have equal shapes, such as probabilities. Raises UserError if samples or columns differ, or a column is ragged.
     """
     import torch
 
@@ -146,21 +149,21 @@ def combined(several: Sequence[Predictions], combine: Callable[[list[np.ndarray]
 
 
 def require_alike(several: Sequence[Predictions]) -> None:
-    """Raise UserError unless all have the same samples in the same order, and the same columns of the same widths."""
+    """Raise UserError unless all predictions have the same samples in the same order, and the same columns of equal widths."""
     first = several[0]
     if any(other.ids() != first.ids() or _widths(other) != _widths(first) for other in several[1:]):
         raise UserError("these checkpoints predict different samples or different things; they cannot be averaged")
 
 
 def _widths(predictions: Predictions) -> list[tuple[str, int]]:
-    """Column and number of values in a row, 1 where these differ."""
+    """Return each column with its number of values in a row; 1 for a ragged column."""
     types = [predictions.columns.schema.field(name).type for name in predictions.names]
-    widths = [found.list_size if pa.types.is_fixed_size_list(found) else 1 for found in types]
+    widths = [kind.list_size if pa.types.is_fixed_size_list(kind) else 1 for kind in types]
     return list(zip(predictions.names, widths, strict=True))
 
 
 def not_finite(predictions: Predictions) -> list[str]:
-    """Ids of the samples that have a prediction which is not finite, though their pictures could be read."""
+    """Return the ids of samples with a prediction that is not finite, without the samples whose pictures could not be read."""
     failed, ids = predictions.failed(), predictions.ids()
     bad: np.ndarray = np.zeros(len(predictions), dtype=bool)
     for name in predictions.names:
@@ -172,24 +175,24 @@ def not_finite(predictions: Predictions) -> list[str]:
 
 
 def errors_of(several: Sequence[Predictions]) -> list[str]:
-    """The first error of each row in any of them, empty where there is none."""
+    """Return for each row the first error in any of the predictions; an empty text if there is none."""
     return [next(filter(None, row), "") for row in zip(*(p.columns["error"].to_pylist() for p in several), strict=True)]
 
 
 def differences(one: Predictions, other: Predictions) -> list[tuple[str, float, float]]:
-    """Column, largest and mean absolute difference of two predictions of the same samples, for columns of equal shapes."""
-    found = []
+    """Return (column, largest, mean absolute difference) between two predictions of the same samples, without ragged columns."""
+    results = []
     for name in one.names:
         if not one.ragged(name) and not other.ragged(name):
             apart = np.abs(one.array(name).astype(np.float64) - other.array(name))
-            apart = apart[np.isfinite(apart)]  # samples that could not be read
-            found.append((name, float(apart.max(initial=0.0)), float(apart.mean()) if apart.size else 0.0))
-    return found
+            apart = apart[np.isfinite(apart)]  # samples that could not be read are NaN
+            results.append((name, float(apart.max(initial=0.0)), float(apart.mean()) if apart.size else 0.0))
+    return results
 
 
 def _column(value: Tensor | Sequence[Tensor], bad: np.ndarray) -> pa.Array:
-    """One prediction of a batch, null where the sample could not be read."""
-    import torch  # who reads predictions need not wait for it
+    """Return one value of a batch as a column: a tensor (B, …) or B tensors (n_i, …); null if bad, (B,) bool, is true."""
+    import torch  # here, so that programs that only read predictions start faster
 
     mask = pa.array(bad) if bad.any() else None
     if isinstance(value, torch.Tensor):
@@ -200,7 +203,7 @@ def _column(value: Tensor | Sequence[Tensor], bad: np.ndarray) -> pa.Array:
 
 
 def _flat(value: Tensor, mask: pa.Array | None) -> pa.Array:
-    """value: (N, …) -> N numbers, or N lists of as many numbers."""
+    """Return a tensor (N, …) as N numbers, or as N lists of equal length. mask: N booleans, true for null."""
     array = value.detach().cpu().numpy()
     if array.ndim == 1:
         return pa.array(array, mask=None if mask is None else mask.to_numpy(zero_copy_only=False))
@@ -209,7 +212,7 @@ def _flat(value: Tensor, mask: pa.Array | None) -> pa.Array:
 
 
 def dense(array: pa.Array) -> np.ndarray:
-    """What `_flat` was given, (N,) or (N, values of a row), NaN for nulls."""
+    """Return the values of a column that is not ragged: (N,) or (N, values of a row), float or integer; NaN for nulls."""
     if not pa.types.is_fixed_size_list(array.type):
         return np.asarray(array.to_numpy(zero_copy_only=False))
     width, length = array.type.list_size, len(array)

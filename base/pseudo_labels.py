@@ -1,4 +1,4 @@
-"""Labels that a model proposes for samples without any, and what a loader must do to train on them."""
+"""Hold the labels that a model proposes for samples without labels; the protocol of loaders that train on them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from utils import files
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """One label of one sample in each place of the arrays, all (N,)."""
+    """Proposed labels: item i of each array (N,) describes one label of one sample."""
 
-    rows: np.ndarray  # int64, of the split's table
+    rows: np.ndarray  # int64, rows of the split's table
     labels: np.ndarray  # text, the label's name
-    classes: np.ndarray  # int64, of that label
+    classes: np.ndarray  # int64, the class of the label
     confidence: np.ndarray  # float64 in 0..1
-    notes: tuple[str, ...] = ()  # lines for the user: what was left out
+    notes: tuple[str, ...] = ()  # lines for the user about samples that were left out
 
     @classmethod
     def joined(cls, parts: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]], notes: Sequence[str] = ()) -> PseudoLabels:
-        """Of (label, rows, classes, confidence), one for each label."""
+        """Join parts (label, rows, classes, confidence), one for each label; the three arrays are (n,) each."""
         names = [np.full(len(rows), name, object) for name, rows, _, _ in parts]
         empty = np.zeros(0, object)
         rows, classes, confidence = (np.concatenate([empty, *(part[place] for part in parts)]) for place in (1, 2, 3))
@@ -47,22 +47,25 @@ class PseudoLabels:
         return len(self.rows)
 
     def take(self, places: np.ndarray) -> PseudoLabels:
-        """Those at the given places."""
+        """Return the items at the given places (n,) int64."""
         return PseudoLabels(self.rows[places], self.labels[places], self.classes[places], self.confidence[places], self.notes)
 
     def surest(self, threshold: float, share: float) -> PseudoLabels:
-        """Of each class of each label the surest: at most this share of them, rounded up, and none below the threshold."""
+        """Keep the most confident items of each class of each label: `share` of them, rounded up, and none below `threshold`."""
         kept = [np.zeros(0, np.int64)]
         for label in dict.fromkeys(self.labels.tolist()):
             for number in np.unique(self.classes[self.labels == label]).tolist():
                 members = np.flatnonzero((self.labels == label) & (self.classes == number))
-                order = members[np.argsort(-self.confidence[members], kind="stable")]  # of equally sure ones the first
+                order = members[np.argsort(-self.confidence[members], kind="stable")]  # among equal ones the first
                 best = order[: math.ceil(share * len(order) - 1e-9)]
                 kept.append(best[self.confidence[best] >= threshold])
         return self.take(np.sort(np.concatenate(kept)))
 
     def write(self, path: Path, table: SampleTable, spec: DataSpec) -> None:
-        """A CSV file with the columns id, label, class and confidence. table: of the split. Raises WriteError."""
+        """Write a CSV file with the columns id, label, class and confidence. table: the split's table.
+
+        Raises WriteError if the file cannot be written.
+        """
         text = io.StringIO()
         out = csv.writer(text, lineterminator="\n")
         out.writerow(("id", "label", "class", "confidence"))
@@ -71,7 +74,7 @@ class PseudoLabels:
         files.write_bytes(path, text.getvalue().encode())
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values."""
+        """Return the state as tensors (N,) and plain values."""
         import torch
 
         names = sorted(set(self.labels.tolist()))
@@ -81,7 +84,7 @@ class PseudoLabels:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> PseudoLabels:
-        """What `state_dict` gave; without notes."""
+        """Make the labels from the state of `state_dict`, without notes."""
         names = np.array([*state["names"], ""], object)
         rows, codes, classes, confidence = (state[key].numpy() for key in ("rows", "codes", "classes", "confidence"))
         return cls(rows, names[codes], classes, confidence)
@@ -101,8 +104,8 @@ class PseudoLabelled(ABC):
 
     @abstractmethod
     def adopt(self, split: str, labels: PseudoLabels, weight: float) -> None:
-        """From the next epoch on, train on samples of a pool too, with these labels, instead of all that was adopted before.
+        """Train also on samples of a pool, with the given labels, from the next epoch on; they replace all adopted before.
 
-        They are rows of `table("train")` behind the others. `order` has as many batches as before, and `spec` the same counts.
-        weight: of one of them in the loss, in 0..1.
+        The samples become the last rows of `table("train")`. The number of batches in `order` and the counts of `spec` stay.
+        weight: the weight of each of these samples in the loss, in 0..1.
         """

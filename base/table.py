@@ -1,4 +1,4 @@
-"""The samples of a data set as columns: a row each, flat in memory whatever their number."""
+"""Hold the samples of a data set as a table of columns in flat memory, one row for each sample."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import pyarrow.parquet as pq
 from utils import files
 from utils.errors import UserError
 
-FOLD = "fold"  # column with the fold in which a sample, or a pair of them, was held out; in tables of several folds
+FOLD = "fold"  # column with the fold in which a sample or a pair of samples was held out; in tables of several folds
 
 
 class SampleTable:
-    """Columns over samples, in Arrow memory: a million rows are a few flat buffers that forked workers share.
+    """A table of samples in Arrow memory: a million rows are a few flat buffers that forked workers share.
 
-    Every table has the string columns `id` (unique; what Predictions and submissions are keyed by) and `path` (of the
-    image file, below `root`). Label columns are integers, -1 where the label is not known. Other columns are as the
-    reader found them. `related` holds further tables that belong to the samples, by name (a list of pairs of ids, say);
-    they stay as they are whatever rows are taken.
+    Every table has the string columns `id` (unique; the key in Predictions and submissions) and `path` (of the image file,
+    below `root`). Label columns are integers, -1 if the label is not known. Other columns hold the reader's values.
+    `related` holds further tables that belong to the samples, by name (for example a list of pairs of ids); `take` and the
+    other methods that choose rows leave them unchanged.
     """
 
     def __init__(self, root: Path, columns: pa.Table, related: Mapping[str, pa.Table] | None = None) -> None:
@@ -36,7 +36,7 @@ class SampleTable:
 
     @classmethod
     def from_columns(cls, root: Path, columns: dict[str, Any]) -> SampleTable:
-        """A table of equally long lists or arrays."""
+        """Make a table from lists or arrays (N,), by column name."""
         return cls(root, pa.table(columns))
 
     def __len__(self) -> int:
@@ -48,49 +48,49 @@ class SampleTable:
         return list(self.columns.column_names)
 
     def ids(self) -> list[str]:
-        """The sample ids, in order."""
+        """Return the sample ids, in order of the rows."""
         return list(self.columns["id"].to_pylist())
 
     def id(self, row: int) -> str:
-        """The id of one row."""
+        """Return the id of a row."""
         return str(self._id[row].as_py())
 
     def path(self, row: int) -> Path:
-        """The image file of one row."""
+        """Return the path of a row's image file."""
         return Path(f"{self.root}/{self._path[row].as_py()}")
 
     def paths(self) -> list[str]:
-        """The image files, in order, below `root`."""
+        """Return the paths of the image files below `root`, in order of the rows."""
         return list(self._path.to_pylist())
 
     def numbers(self, name: str) -> np.ndarray:
-        """A numeric column as an array (N,), without a copy where Arrow's memory allows."""
+        """Return a numeric column as an array (N,) of the column's dtype, without a copy if Arrow's memory allows."""
         return np.asarray(self.columns[name].to_numpy())
 
     def strings(self, name: str) -> list[str]:
-        """A column as text, a list of N; missing values are empty."""
+        """Return a column as N texts; missing values are empty."""
         return ["" if value is None else str(value) for value in self.columns[name].to_pylist()]
 
     def values(self, name: str, row: int) -> Any:
-        """One cell, as a plain value."""
+        """Return a cell as a plain value."""
         return self.columns[name][row].as_py()
 
     def with_column(self, name: str, values: Any) -> SampleTable:
-        """The table with one column added or replaced."""
+        """Return the table with a column added or replaced. values: an Arrow array, list or array of N values."""
         array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
         place = self.columns.schema.get_field_index(name)
         columns = self.columns.append_column(name, array) if place < 0 else self.columns.set_column(place, name, array)
         return SampleTable(self.root, columns, self.related)
 
     def take(self, rows: np.ndarray | list[int]) -> SampleTable:
-        """The given rows, in the given order."""
+        """Return the given rows (n,) int64, in the given order."""
         return SampleTable(self.root, self.columns.take(pa.array(rows, pa.int64())), self.related)
 
     @classmethod
     def of_folds(cls, tables: Mapping[int, SampleTable]) -> SampleTable:
-        """The samples of several folds in order of id, with related tables, each with the column `fold`.
+        """Join the tables of several folds, in order of id; the samples and the related tables get the column `fold`.
 
-        Raises UserError naming the samples that are in two folds.
+        Raises UserError that names the samples that are in two folds.
         """
         first = next(iter(tables.values()))
         parts = {name: {fold: table.related[name] for fold, table in tables.items()} for name in first.related}
@@ -100,28 +100,28 @@ class SampleTable:
         return joined
 
     def sorted(self) -> SampleTable:
-        """The rows in order of id."""
+        """Return the rows in order of id."""
         return SampleTable(self.root, self.columns.sort_by("id"), self.related)
 
     def drop(self, ids: Iterable[str]) -> SampleTable:
-        """The table without these ids."""
+        """Return the table without the given ids."""
         gone = pc.is_in(self.columns["id"], value_set=pa.array(list(ids), pa.string()))
         return SampleTable(self.root, self.columns.filter(pc.invert(gone)), self.related)
 
     def digest(self, but: Collection[str] = ()) -> str:
-        """SHA-256 over names and cells, related tables included; not over where the pictures are, nor the columns in `but`."""
-        found = hashlib.sha256()
+        """Return the SHA-256 over column names and cells, including related tables, without `path` and the columns in `but`."""
+        hashed = hashlib.sha256()
         for table in (self.columns.drop_columns(["path"]), *(self.related[name] for name in sorted(self.related))):
             for name in sorted(set(table.column_names) - set(but)):
-                found.update(f"\n{name}\n".encode())
+                hashed.update(f"\n{name}\n".encode())
                 for piece in _pieces(table[name].combine_chunks()):
-                    found.update(piece)
-        return found.hexdigest()
+                    hashed.update(piece)
+        return hashed.hexdigest()
 
     def write(self, path: Path) -> None:
-        """Write columns and `root` as Parquet, for who has the predictions and not the data; related tables as `<stem>-<name>`.
+        """Write columns and `root` as Parquet, so that predictions can be inspected without the data.
 
-        Raises WriteError.
+        Related tables become files `<stem>-<name>.parquet` beside `path`. Raises WriteError if a file cannot be written.
         """
         tables = {path: self.columns.replace_schema_metadata({"root": str(self.root)})}
         tables |= {path.with_name(f"{path.stem}-{name}.parquet"): table for name, table in self.related.items()}
@@ -130,18 +130,18 @@ class SampleTable:
 
     @classmethod
     def read(cls, path: Path) -> SampleTable:
-        """What `write` wrote. Raises UserError for a file that is none."""
+        """Read the files that `write` wrote. Raises UserError if the file is not a table of samples."""
         try:
             table = pq.read_table(path)
-            found = {place.stem.removeprefix(f"{path.stem}-"): place for place in path.parent.glob(f"{path.stem}-*.parquet")}
-            related = {name: pq.read_table(place) for name, place in found.items()}
+            paths = {place.stem.removeprefix(f"{path.stem}-"): place for place in path.parent.glob(f"{path.stem}-*.parquet")}
+            related = {name: pq.read_table(place) for name, place in paths.items()}
             return cls(Path((table.schema.metadata or {})[b"root"].decode()), table, related)
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise UserError(f"{path}: is not a table of samples ({str(error).splitlines()[0]})") from None
 
 
 def _pieces(cells: pa.Array) -> Iterator[bytes]:
-    """All values as bytes, which do not depend on how Arrow keeps them."""
+    """Yield all values as bytes that do not depend on Arrow's memory layout."""
     kind = cells.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         yield from _pieces(pc.list_value_length(cells))
@@ -153,7 +153,7 @@ def _pieces(cells: pa.Array) -> Iterator[bytes]:
 
 
 def _labelled_by_fold(tables: Mapping[int, pa.Table]) -> pa.Table:
-    """All rows, with the fold of each."""
+    """Return the rows of all folds, with the column `fold`."""
     numbered = []
     for fold, table in tables.items():
         place = table.schema.get_field_index(FOLD)
@@ -163,7 +163,7 @@ def _labelled_by_fold(tables: Mapping[int, pa.Table]) -> pa.Table:
 
 
 def require_unique_ids(table: SampleTable, source: str) -> None:
-    """Raise UserError naming the ids that stand more than once."""
+    """Raise UserError that names the ids that occur more than once, if there are any."""
     counts = pc.value_counts(table.columns["id"])
     twice = [entry["values"].as_py() for entry in counts if entry["counts"].as_py() > 1] if len(counts) < len(table) else []
     if twice:
@@ -171,7 +171,7 @@ def require_unique_ids(table: SampleTable, source: str) -> None:
 
 
 def some(names: Iterable[str], limit: int = 5) -> str:
-    """The first few names, and how many more there are; on one line, whatever is in the names."""
+    """Return the first few names and the number of further ones, on one line; unprintable names are escaped."""
     listed = list(names)
     more = f" and {len(listed) - limit:,} more" if len(listed) > limit else ""
     return ", ".join(name if name.isprintable() else ascii(name)[1:-1] for name in listed[:limit]) + more

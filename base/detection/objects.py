@@ -1,11 +1,11 @@
-"""Objects in pictures: a class name and a box each, as columns of a table.
+"""Store the objects of pictures, each with a class name and a box, as columns of a table.
 
-The columns `boxes`, list<fixed_size_list<float64>[4]>, and `names`, list<dictionary<string>>, hold as many items as a
-picture has objects; `width` and `height`, int32, are the picture's, null where nobody could tell.
+The columns `boxes`, list<fixed_size_list<float64>[4]>, and `names`, list<dictionary<string>>, hold an item for each object of
+the picture; `width` and `height`, int32, are the picture's size in pixels, null if it is not known.
 
 Boxes are xyxy in absolute pixels of the original, upright picture: x1, y1, x2, y2 with 0 <= x1 < x2 <= width, the left
-border of the picture at 0 and the right one at its width. They are kept to a millionth of a pixel, which every format
-can write and give back.
+border of the picture at 0 and the right one at its width. They are rounded to a millionth of a pixel, which every format
+can write and read.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from base.table import SampleTable, some
 from utils.errors import UserError
 
 OBJECT = "object"  # the label whose classes the boxes have
-DECIMALS = 6  # of a pixel, in tables and files
+DECIMALS = 6  # decimal places of a pixel in tables and files
 COLUMNS = frozenset(("id", "path", "width", "height", "boxes", "names"))
 
 
 class Objects(NamedTuple):
-    """The objects of a table, of all its pictures one after the other."""
+    """The objects of a table: those of all pictures, one picture after the other."""
 
     boxes: np.ndarray  # (N, 4) float64, xyxy in absolute pixels
-    codes: np.ndarray  # (N,) int64, into `names`
+    codes: np.ndarray  # (N,) int64, indices of `names`
     names: list[str]  # class names that occur, in no meaningful order
     counts: np.ndarray  # (pictures,) int64, objects of each picture
 
     @property
     def owners(self) -> np.ndarray:
-        """(N,) int64: the row of the picture that each object is in."""
+        """The row of each object's picture, (N,) int64."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
     @property
     def ends(self) -> np.ndarray:
-        """(pictures + 1,) int64: objects of picture i are those from ends[i] to ends[i + 1]."""
+        """The borders between pictures, (pictures + 1,) int64: picture i has the objects from ends[i] to ends[i + 1] - 1."""
         return np.append(0, np.cumsum(self.counts))
 
     def labels(self, classes: Sequence[str]) -> np.ndarray:
-        """(N,) int64: the place of each object's class in `classes`, -1 where it is none of them."""
+        """Return the index of each object's class in `classes`, (N,) int64; -1 if the class is not in `classes`."""
         places = {name: number for number, name in enumerate(classes)}
         lookup = np.array([places.get(name, -1) for name in self.names] or [-1], np.int64)
         labels: np.ndarray = lookup[self.codes]
@@ -52,7 +52,7 @@ class Objects(NamedTuple):
 
 
 def objects_of(table: SampleTable) -> Objects:
-    """The objects of a table that has `boxes` and `names`."""
+    """Return the objects of a table with the columns `boxes` and `names`."""
     boxes, names = (table.columns[name].combine_chunks() for name in ("boxes", "names"))
     codes = names.flatten()
     flat = boxes.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
@@ -61,7 +61,10 @@ def objects_of(table: SampleTable) -> Objects:
 
 
 def object_columns(boxes: np.ndarray, codes: np.ndarray, names: Sequence[str], counts: np.ndarray) -> dict[str, pa.Array]:
-    """The columns `boxes` and `names`, from what `Objects` holds: boxes (N, 4) xyxy in absolute pixels."""
+    """Return the columns `boxes` and `names` for objects.
+
+    boxes: (N, 4) float64, xyxy in absolute pixels. codes: (N,) int64, indices of `names`. counts: (pictures,) int64.
+    """
     ends = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
     flat = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(boxes, np.float64).reshape(-1)), 4)
     classes = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(list(names), pa.string()))
@@ -69,23 +72,23 @@ def object_columns(boxes: np.ndarray, codes: np.ndarray, names: Sequence[str], c
 
 
 def has_objects(table: SampleTable) -> bool:
-    """Whether the samples of a table are annotated with boxes."""
+    """Return whether the table has the columns `boxes` and `names`."""
     return {"boxes", "names"} <= set(table.names)
 
 
 def class_counts(table: SampleTable, classes: Sequence[str]) -> list[int]:
-    """How many objects of each class a table has."""
+    """Return the number of objects of each class in the table."""
     labels = objects_of(table).labels(classes)
     return [int(count) for count in np.bincount(labels[labels >= 0], minlength=len(classes))]
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
-    """Pixels to a millionth; a negative zero becomes zero."""
+    """Round pixels (any shape, float64) to a millionth; a negative zero becomes zero."""
     return np.round(values, DECIMALS) + 0.0
 
 
 def require_sizes(table: SampleTable) -> None:
-    """Raise UserError naming the images whose width and height are not known: they are no pictures."""
+    """Raise UserError that names the images whose width and height are not known, since they are no pictures."""
     unknown = [table.id(row) for row, missing in enumerate(table.columns["width"].is_null().to_pylist()) if missing]
     if unknown:
         raise UserError(f"{table.root}: {len(unknown)} images are no pictures, so that their size is not known ({some(unknown)})")

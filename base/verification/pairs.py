@@ -1,6 +1,6 @@
-"""Pairs of samples that are compared by their vectors: which they are, and how alike their samples are.
+"""Store pairs of samples to compare, and score a pair by the similarity of its vectors.
 
-A table whose samples are compared has a related table `pairs` with the columns image1, image2 (ids) and same.
+A table with pairs has a related table `pairs` with the columns image1, image2 (ids) and same.
 """
 
 from __future__ import annotations
@@ -19,45 +19,48 @@ PAIRS = "pairs"
 SAME, DIFFERENT, UNKNOWN = 1, 0, -1
 
 Distance = Literal["cosine", "euclidean"]
-CHUNK = 1024  # pairs at a time, whose vectors a processor's cache holds
+CHUNK = 1024  # pairs at a time; their vectors fit into a processor's cache
 
 
 class Pairs(NamedTuple):
-    """Rows of a table that are compared."""
+    """The rows of the samples of N pairs."""
 
     first: np.ndarray  # (N,) int64
     second: np.ndarray  # (N,) int64
-    same: np.ndarray  # (N,) int8: 1 for two samples of the same class, 0 of different ones, -1 not known
+    same: np.ndarray  # (N,) int8: 1 for samples of the same class, 0 of different classes, -1 not known
 
     @property
     def known(self) -> bool:
-        """Whether there are pairs, and every one's answer is known."""
+        """True if there are pairs, and `same` is known for all of them."""
         return len(self.same) > 0 and bool((self.same != UNKNOWN).all())
 
 
 def pairs_of(table: SampleTable) -> Pairs:
-    """The table's pairs as rows. Raises UserError where it has none, or names samples that it does not have."""
+    """Return the table's pairs as rows. Raises UserError if the table has no pairs, or a pair names an unknown sample."""
     if PAIRS not in table.related:
         raise UserError(f"{table.root}: has no pairs of samples to compare; read it with a reader of pairs")
     columns, ids = table.related[PAIRS], pa.array(table.ids(), pa.string())
     rows = [pa.compute.index_in(columns[name], value_set=ids) for name in ("image1", "image2")]
-    lost = [name for column, found in zip(("image1", "image2"), rows, strict=True) if found.null_count
-            for name, row in zip(columns[column].to_pylist(), found.to_pylist(), strict=True) if row is None]  # fmt: skip
+    lost = [name for column, places in zip(("image1", "image2"), rows, strict=True) if places.null_count
+            for name, row in zip(columns[column].to_pylist(), places.to_pylist(), strict=True) if row is None]  # fmt: skip
     if lost:
         raise UserError(f"{table.root}: pairs name {some(lost)}, which are no samples")
-    first, second = (np.asarray(found.combine_chunks()).astype(np.int64) for found in rows)
+    first, second = (np.asarray(places.combine_chunks()).astype(np.int64) for places in rows)
     return Pairs(first, second, np.asarray(columns["same"]).astype(np.int8))
 
 
 def add_pairs(table: SampleTable, pairs: Pairs) -> SampleTable:
-    """The table with these pairs beside it, in place of those it had."""
+    """Return the table with the given pairs in place of its own."""
     ids = np.array(table.ids(), object)
     columns = {"image1": pa.array(ids[pairs.first], pa.string()), "image2": pa.array(ids[pairs.second], pa.string())}
     return SampleTable(table.root, table.columns, {**table.related, PAIRS: pa.table({**columns, "same": pa.array(pairs.same)})})
 
 
 def require_vectors(predictions: Predictions, name: str, distance: Distance) -> np.ndarray:
-    """A column as vectors (U, D). Raises UserError naming samples whose vector is missing, not finite, or zero."""
+    """Return a prediction column as vectors (U, D) float.
+
+    Raises UserError that names the samples whose vector is missing, not finite, or (for the cosine) zero.
+    """
     failed = predictions.failed()
     if failed:
         described = some([f"{sample} {reason}" for sample, reason in failed.items()])
@@ -74,9 +77,9 @@ def require_vectors(predictions: Predictions, name: str, distance: Distance) -> 
 
 
 def pair_scores(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, distance: Distance) -> np.ndarray:
-    """How alike the samples of each pair are, (N,) float64: the cosine, or minus the Euclidean distance.
+    """Return the similarity of each pair, (N,) float64: the cosine in [-1, 1], or minus the Euclidean distance.
 
-    vectors: (U, D) float. first, second: (N,) rows of it. The cosine of a zero vector is not defined: NaN.
+    vectors: (U, D) float. first, second: (N,) int64, rows of `vectors`. The cosine with a zero vector is not defined: NaN.
     """
     scores = np.empty(len(first))
     lengths = _lengths(vectors) if distance == "cosine" else None
@@ -92,24 +95,25 @@ def pair_scores(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, dist
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
-    """(U, D) -> (U,) float64."""
-    found = np.empty(len(vectors))
+    """Return the lengths (U,) float64 of vectors (U, D) float."""
+    lengths = np.empty(len(vectors))
     for start in range(0, len(vectors), CHUNK):
         part = slice(start, start + CHUNK)
-        found[part] = np.linalg.norm(vectors[part].astype(np.float64), axis=1)
-    return found
+        lengths[part] = np.linalg.norm(vectors[part].astype(np.float64), axis=1)
+    return lengths
 
 
 def median_threshold(scores: np.ndarray) -> float:
-    """Halfway between the two middle scores (N > 1): calls half of the pairs the same, whatever they are."""
+    """Return the threshold halfway between the two middle scores (N,) float64, N > 1: half of the pairs reach it."""
     ordered = np.sort(scores)[::-1]
     return between(ordered, (len(ordered) + 1) // 2)
 
 
 def between(falling: np.ndarray, cut: int) -> float:
-    """A threshold that at least the first `cut` of falling scores reach: halfway to the next one, and above it in floating point.
+    """Return a threshold that the first `cut` of the scores `falling` (N,) float64, largest first, reach.
 
-    Equal scores on both sides of the cut cannot be separated: then all of them reach it.
+    The threshold is halfway between score `cut` and the next, and above the next also in floating point. Equal scores on both
+    sides of the cut cannot be separated; then all of them reach the threshold.
     """
     if cut == len(falling):
         return float(falling[-1])
