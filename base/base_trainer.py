@@ -17,9 +17,10 @@ from base.base_data_loader import BaseDataLoader
 from base.contracts import Batch, Points
 from base.meter import Meter
 from base.monitor import Monitor, unknown_score
-from base.run_folder import RunFolder
+from base.saved.run_folder import RunFolder
 from base.settings import TrainerSettings
-from utils import checkpoint, distributed, seed
+from utils import distributed, seed
+from utils.checkpoint_names import BEST, LAST, epoch_name
 from utils.device import to_device
 from utils.errors import RunError, UserError
 from utils.files import WriteError
@@ -191,7 +192,7 @@ class BaseTrainer(ABC):
                 self.verify()  # the logs have just waited for the device
             self.poll()
             if self.settings.save_steps and progress.step % self.settings.save_steps == 0:
-                self.save([checkpoint.LAST])
+                self.save([LAST])
         self.verify()
 
     def score(self) -> dict[str, float]:
@@ -215,21 +216,21 @@ class BaseTrainer(ABC):
         self.progress.epoch += 1
         self.progress.batch = 0
         self.meter.reset()
-        kept = [checkpoint.epoch_name(self.progress.epoch)] if self.progress.epoch % self.settings.save_period == 0 else []
+        kept = [epoch_name(self.progress.epoch)] if self.progress.epoch % self.settings.save_period == 0 else []
         # `last` comes last: a run that is killed in between goes on from the old one, and writes the others again.
-        self.save([*([checkpoint.BEST] if improved else []), *kept, checkpoint.LAST])
+        self.save([*([BEST] if improved else []), *kept, LAST])
 
     def poll(self) -> None:
         """Where some process was asked to stop: save, and leave the loop. Every process must call it."""
         if distributed.any_rank(self.stop.received is not None):
-            self.save([checkpoint.LAST])
+            self.save([LAST])
             raise StopTraining
 
     def _begin(self) -> None:
         """What a later save would fail at fails now."""
         self.folder.set_status("running")
-        if self.progress.step == 0 or not distributed.on_main((self.folder.models / checkpoint.LAST).exists):
-            self.save([checkpoint.LAST])
+        if self.progress.step == 0 or not distributed.on_main((self.folder.models / LAST).exists):
+            self.save([LAST])
         distributed.on_main(lambda: self.folder.checkpoints.require_space(self.settings.keep + 2, self.growth()))
         self.rehearse()
         self._call("on_fit_start")

@@ -14,11 +14,11 @@ import argparse
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
 from base.predictions import Predictions
+from base.saved.door import find, model_file
 from base.table import SampleTable
 from benchmarks.held import Held
 from benchmarks.pairs import seconds
@@ -78,7 +78,7 @@ def loaded_with_batches(options: argparse.Namespace, chosen: torch.device) -> li
     Raises UserError if a model was trained on validation samples of another model.
     """
     shelf = Shelf(chosen, options.set)
-    models = [shelf.checkpoint(Path(path)) for path in options.runs]
+    models = [shelf.checkpoint(model_file(find(path))) for path in options.runs]
     for model in models:
         model.require_held_out()
     held = {loader: Held(loader, "valid") for loader in dict.fromkeys(model.loader for model in models)}

@@ -35,7 +35,8 @@ from typing import Any
 import torch
 
 from utils import files
-from utils.checkpoint import BEST, LAST, CheckpointError, CheckpointFolder, weights_hash
+from utils.checkpoint import CheckpointError, CheckpointFolder, weights_hash
+from utils.checkpoint_names import BEST, LAST
 
 ROOT = Path(__file__).parents[1]
 STEPS = 6  # steps in an epoch of the config

@@ -18,7 +18,7 @@ from torch.nn import functional
 from base.base_data_loader import BaseDataLoader
 from base.base_trainer import BaseTrainer
 from base.contracts import Batch
-from base.run_folder import RunFolder
+from base.saved.run_folder import RunFolder
 from benchmarks.pairs import line, speed_ratio
 from trainer.experiment import build
 from utils import config

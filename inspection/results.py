@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from base.contracts import DataSpec
 from base.labels import reported
 from base.predictions import Predictions
-from base.run_folder import OUT_OF_FOLD
+from base.saved.names import OUT_OF_FOLD
 from base.table import SampleTable
 from inspection.cache import by_file
 from inspection.jail import below

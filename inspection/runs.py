@@ -6,23 +6,26 @@ import json
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from base.monitor import Monitor
-from base.run_folder import ENSEMBLE, FINISHED, FOLDS, GROUP, OUT_OF_FOLD, RunFolder
+from base.saved import door
+from base.saved.group import Group
+from base.saved.names import CONFIG, ENSEMBLE, GROUP, LOG, ONNX, OUT_OF_FOLD, SCORES, SOURCE
+from base.saved.run_folder import DONE, RunFolder
 from inspection.cache import by_file
 from utils import files
+from utils.checkpoint_names import BEST, LAST
 from utils.config import differences, key_text, show
+from utils.errors import UserError
 
-SAVED = Path("saved")
-FIRST = ("best.pth", "last.pth")
-EXPORTED = ("*.onnx", "*.pth")  # of what `python laurel.py export` writes: what test.py takes
+EXPORTED = (f"*{ONNX}", "*.pth")  # of what `python laurel.py export` writes: what test.py takes
 SHORT = 8  # letters of a hash that people compare
 
 
@@ -35,7 +38,7 @@ class Run:
     @property
     def label(self) -> str:
         """`name/id`, its name in the address."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
+        return door.label(self.folder)
 
     @property
     def log(self) -> Path:
@@ -51,7 +54,7 @@ class Run:
     @property
     def config_file(self) -> Path:
         """The config as it was written."""
-        return self.folder / "config.json"
+        return self.folder / CONFIG
 
     @property
     def config(self) -> dict[str, Any]:
@@ -66,7 +69,7 @@ class Run:
     @property
     def epochs(self) -> pd.DataFrame:
         """A row per epoch, a column per score."""
-        return _epochs(self.log / "log.jsonl")
+        return _epochs(self.log / LOG)
 
     @cached_property
     def problem(self) -> str:
@@ -81,7 +84,7 @@ class Run:
         own = {path.name: path for path in sorted(self.folder.glob("*.pth"), key=lambda path: (len(path.name), path.name))}
         place = RunFolder.at(self.folder).exported
         exported = sorted(path for pattern in EXPORTED for path in place.glob(pattern))
-        first = {name: own[name] for name in FIRST if name in own}
+        first = {name: own[name] for name in (BEST, LAST) if name in own}
         return first | own | {f"{place.name}/{path.name}": path for path in exported}
 
     @property
@@ -113,14 +116,12 @@ class Run:
         config = self.config
         texts = {"config": config, "data": config.get("data_loader")}
         hashed = {name: files.hash_json(value)[:SHORT] if value else "" for name, value in texts.items()}
-        return {**hashed, "split": str(_json(self.folder / "source.json").get("split_hash", ""))[:SHORT]}
+        return {**hashed, "split": str(_json(self.folder / SOURCE).get("split_hash", ""))[:SHORT]}
 
 
 @dataclass(frozen=True)
 class Joined(Run):
     """Several runs as one, with predictions and a score of its own, and no epochs."""
-
-    file: ClassVar[str]  # says which runs these are
 
     @property
     def config_file(self) -> Path:
@@ -133,36 +134,53 @@ class Joined(Run):
     @cached_property
     def problem(self) -> str:
         if not self.parts:
-            return f"{self.folder / self.file}: cannot be read, or names no run that has begun"
+            return f"{self.folder}: none of its runs has begun"
         return "; ".join(filter(None, (run.problem for run in self.parts)))
+
+
+@dataclass(frozen=True)
+class Damaged(Joined):
+    """A group or an ensemble whose record cannot be read."""
+
+    reason: str
+
+    @property
+    def status(self) -> str:
+        return "damaged"
+
+    @property
+    def parts(self) -> list[Run]:
+        return []
+
+    @property
+    def problem(self) -> str:
+        return self.reason
+
+    @property
+    def model_files(self) -> dict[str, Path]:
+        return {}
+
+    def anew(self, setting: str) -> list[str]:
+        """Return nothing: which runs these were is not known."""
+        return []
 
 
 @dataclass(frozen=True)
 class Folds(Joined):
     """A group of folds. Its predictions of validation are those of all training samples."""
 
-    file = GROUP
+    record: Group = field(compare=False)
 
     @property
     def status(self) -> str:
         run = RunFolder.at(self.folder)
-        return run.status if run.status in FINISHED else "running" if run.busy else "stopped"
+        return run.status if run.finished else "running" if run.busy else "stopped"
 
     @property
-    def entries(self) -> dict[str, Any]:
-        """What the file says of each run, by its name: that of a fold, or fold/stage."""
-        found = _json(self.folder / GROUP).get("members")
-        return found if isinstance(found, dict) else {}
-
-    @cached_property
     def members(self) -> dict[str, Run]:
         """The last run of each fold that has begun, by the fold's name."""
-        found: dict[str, Run] = {}
-        for name, entry in self.entries.items():
-            begun = entry.get("run") if isinstance(entry, dict) else None
-            if isinstance(begun, str):
-                found[name.partition("/")[0]] = Run(_below(self.folder, begun))
-        return found
+        begun = {name: run for name in self.record.members if (run := self.record.run(name)) is not None}
+        return {name.partition("/")[0]: Run(run) for name, run in begun.items()}
 
     @property
     def parts(self) -> list[Run]:
@@ -175,11 +193,11 @@ class Folds(Joined):
     @property
     def best(self) -> float | None:
         """The watched score of what the folds held out."""
-        return _number(_json(self.log / OUT_OF_FOLD / "metrics.json").get(self.monitor.name.removeprefix("val/")))
+        return _number(_json(self.log / OUT_OF_FOLD / SCORES).get(self.monitor.name.removeprefix("val/")))
 
     def anew(self, setting: str) -> list[str]:
         """Of all folds at once. The config of stages is in no run: CONFIG stands for it."""
-        stages = dict.fromkeys(stage for name in self.entries if (stage := name.partition("/")[2]))
+        stages = dict.fromkeys(stage for name in self.record.members if (stage := name.partition("/")[2]))
         if stages:
             return [" ".join(["python train.py -c CONFIG --folds all", *(f"--set {stage}:{setting}" for stage in stages)])]
         return [f"python train.py -c {self.config_file} --folds all --set name={self.folder.parent.name} --set {setting}"]
@@ -189,7 +207,7 @@ class Folds(Joined):
 class Ensemble(Joined):
     """Several runs or groups with the weights that were fitted for them."""
 
-    file = ENSEMBLE
+    record: door.Ensemble = field(compare=False)
 
     @property
     def log(self) -> Path:
@@ -197,14 +215,14 @@ class Ensemble(Joined):
 
     @property
     def status(self) -> str:
-        return FINISHED[0]
+        return DONE
 
     @cached_property
-    def members(self) -> list[Path]:
-        """The folders, or checkpoints, of those that take part."""
-        entries = _json(self.folder / ENSEMBLE).get("members")
-        paths = [entry.get("path") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-        return [_below(self.folder, path) for path in paths if isinstance(path, str)]
+    def runs(self) -> list[Run]:
+        """The runs and groups of all members; those of an ensemble that takes part in this one are among them."""
+        members = [run_at(member.path) for member in self.record.members]
+        each = [run for member in members for run in (member.runs if isinstance(member, Ensemble) else [member])]
+        return list({run.folder: run for run in each}.values())
 
     @property
     def parts(self) -> list[Run]:
@@ -217,25 +235,11 @@ class Ensemble(Joined):
     @property
     def best(self) -> float | None:
         """What its weights were fitted for."""
-        return _number(_json(self.folder / ENSEMBLE).get("score"))
+        return self.record.record.score
 
     @property
     def bytes(self) -> int:
         return sum(_sizes(self.folder))
-
-    @cached_property
-    def runs(self) -> list[Run]:
-        """The runs and groups of all members; those of an ensemble that takes part in this one are among them."""
-        found, to_open, opened = dict[Path, Run](), self.members[::-1], {self.folder}
-        while to_open:
-            path = to_open.pop()
-            run = run_at(path)
-            if isinstance(run, Ensemble):
-                to_open += [] if path in opened else run.members[::-1]
-                opened.add(path)
-            else:
-                found[run.folder] = run
-        return [*found.values()]
 
     def anew(self, setting: str) -> list[str]:
         """Of all that take part; it is made of them by `python -m trainer.evaluation.ensemble`."""
@@ -243,20 +247,44 @@ class Ensemble(Joined):
 
 
 def run_at(path: Path) -> Run:
-    """What is kept in a folder; the run of a checkpoint."""
+    """Return what is kept in a folder, or the run of a checkpoint; of a group of stages the run of the last one."""
     folder = path.parent if path.is_file() else path
-    if (folder / ENSEMBLE).exists():
-        return Ensemble(folder)
-    return Folds(folder) if (folder / GROUP).exists() else Run(folder)
+    try:
+        saved = _joined(folder)
+        match saved:
+            case door.FoldGroup():
+                return Folds(folder, saved.record)
+            case door.Ensemble():
+                return Ensemble(folder, saved)
+            case door.StageGroup():
+                return Run(saved.final.path)
+            case _:
+                return Run(folder)
+    except UserError as error:
+        return Damaged(folder, str(error))
 
 
-def all_runs(saved: Path = SAVED) -> list[Run]:
-    """Every run that has written its config or a checkpoint, groups of folds and ensembles among them, the newest first."""
-    names = ("config.json", "*.pth", GROUP, ENSEMBLE)
-    found = {path.parent for name in names for path in (saved / "models").glob(f"*/*/{name}")}
-    found |= {path.parent for path in saved.glob(f"*/{ENSEMBLE}")}
-    runs = [run_at(folder) for folder in found if _json(folder / GROUP).get("kind", FOLDS) == FOLDS]
-    return sorted(runs, key=lambda run: (run.folder.name, run.folder.parent.name), reverse=True)
+def all_runs(saved: Path = door.SAVED) -> list[Run]:
+    """Return every run that has written its config or a checkpoint, groups of folds and ensembles among them, newest first."""
+    return [run_at(folder) for folder in door.everything(saved) if not _is_staged(folder)]
+
+
+def _is_staged(folder: Path) -> bool:
+    """Whether a folder holds a group of stages, whose runs are listed by themselves."""
+    try:
+        return isinstance(_joined(folder), door.StageGroup)
+    except UserError:
+        return False
+
+
+def _joined(folder: Path) -> door.Saved | None:
+    """The group or ensemble in a folder, None for a run's. Raises UserError if its record is damaged."""
+    return next((_opened(folder / file) for file in (ENSEMBLE, GROUP) if (folder / file).is_file()), None)
+
+
+@by_file(entries=1000)
+def _opened(record: Path) -> door.Saved | None:
+    return door.at(record)
 
 
 def overview(runs: Iterable[Run]) -> pd.DataFrame:
@@ -356,11 +384,6 @@ def _parsed(line: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _below(folder: Path, path: str) -> Path:
-    """A path that a file in the folder gives; it may lead out of it."""
-    return Path(os.path.normpath(folder / path))
 
 
 def _number(value: Any) -> float | None:

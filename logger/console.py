@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NoReturn
 from torch import Tensor
 
 from base.base_callback import BaseCallback
-from base.run_folder import FINISHED
+from base.saved.run_folder import FINISHED
 from utils import files
+from utils.checkpoint_names import BEST
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -76,7 +77,7 @@ class ConsoleLogger(BaseCallback):
         self._close_bar()
         monitor, models = trainer.monitor, trainer.folder.models
         if monitor.best is not None and monitor.best_epoch is not None:
-            self.say(f"best {monitor.name} {monitor.best:.4f} in epoch {monitor.best_epoch + 1}: {models / 'best.pth'}")
+            self.say(f"best {monitor.name} {monitor.best:.4f} in epoch {monitor.best_epoch + 1}: {models / BEST}")
         again = "" if reason in FINISHED else "; continue with the same command and -r auto"
         self.say(f"{reason.splitlines()[0]} after {trainer.progress.epoch} epochs, {trainer.progress.step} steps{again}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base.base_callback import BaseCallback
+from base.saved.names import LOG
 from utils import files
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class JsonlLogger(BaseCallback):
 
     def on_fit_start(self, trainer: BaseTrainer) -> None:
         """Remove the lines that were logged after the checkpoint. Raises WriteError if the file cannot be written."""
-        self.path = trainer.folder.log / "log.jsonl"
+        self.path = trainer.folder.log / LOG
         kept = [f"{line}\n" for line, entry in read_lines(self.path) if _is_before(entry, trainer)]
         files.write_bytes(self.path, "".join(kept).encode())
 

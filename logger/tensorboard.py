@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from base.base_callback import CALLBACKS, BaseCallback
-from base.run_folder import FINISHED
+from base.saved.run_folder import FINISHED
 from utils import files
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from base.predictions import Predictions
-from base.run_folder import RunFolder
+from base.saved.run_folder import RunFolder
 from base.table import SampleTable
 from inspection.runs import Run
 from tests.tasks import parts

@@ -34,7 +34,7 @@ def build_trainer(config: Path, folder: Path | None = None) -> Any:
     """A trainer in this process, in a new run folder or in `folder`."""
     import torch
 
-    from base.run_folder import RunFolder
+    from base.saved.run_folder import RunFolder
     from trainer.experiment import build
     from utils.config import read
 

@@ -22,11 +22,10 @@ import torch
 from torch import Tensor
 
 from utils import files
+from utils.checkpoint_names import LAST, MANIFEST, epoch_of
 from utils.config import show
 from utils.errors import UserError
 
-MANIFEST = "manifest.json"
-LAST, BEST = "last.pth", "best.pth"
 FORMAT = 1
 NEEDED = ("config", "progress")  # keys that every checkpoint must have
 
@@ -47,17 +46,6 @@ _SHARING = 16  # how often, on average, a checkpoint may refer to the same pickl
 
 class CheckpointError(UserError):
     """The error for a file that is no checkpoint, is damaged, or is dangerous to load."""
-
-
-def epoch_name(epoch: int) -> str:
-    """Return the file name of the checkpoint that is kept after `epoch`, counted from 1."""
-    return f"checkpoint-epoch{epoch}.pth"
-
-
-def epoch_of(name: str) -> int | None:
-    """Return the epoch, counted from 1, in a file name that `epoch_name` made; None for other names."""
-    digits = name.removeprefix("checkpoint-epoch").removesuffix(".pth")
-    return int(digits) if name == f"checkpoint-epoch{digits}.pth" and digits.isdigit() else None
 
 
 class CheckpointFolder:

@@ -36,7 +36,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python laurel.py search", description="Search a gallery for pictures like one.")
     parser.add_argument(
-        "-r", "--resume", metavar="CKPT", type=Path, required=True, help="checkpoint, or a run's folder for its best"
+        "-r", "--resume", metavar="CKPT", required=True, help="checkpoint, exported model, or run: its path or its name"
     )
     parser.add_argument("--gallery", metavar="DIR", type=Path, required=True, help="folder of pictures, or predictions.parquet")
     parser.add_argument("--query", metavar="IMG", type=Path, required=True, nargs="+", help="pictures to look for")
@@ -48,11 +48,12 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
+    from base.saved.door import find, model_file
     from utils import device
 
     if args.top < 1:
         raise UserError(f"--top: found {args.top}; allowed: at least 1")
-    embedder = Embedder(args.resume, device.select(args.device), args.column)
+    embedder = Embedder(model_file(find(args.resume)), device.select(args.device), args.column)
     answers = search(embedder, args.gallery, args.query, args.top)
     for query, found in zip(args.query, answers, strict=True):
         print(query)

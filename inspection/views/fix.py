@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from base.saved.door import SAVED
 from inspection.jail import below
 from inspection.kinds import all_kinds
 from inspection.marks import Marks, as_csv
 from inspection.results import Result
-from inspection.runs import SAVED, Run
+from inspection.runs import Run
 from inspection.views.common import (
     View,
     chosen_result,

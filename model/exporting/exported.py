@@ -20,7 +20,6 @@ from base.contracts import Outputs, Prediction, Target
 from model.exporting.convert import INPUT
 from utils.errors import UserError
 
-SUFFIX, PROGRAM = ".onnx", ".pt2"
 KEY = "laurel"
 NEEDED = ("outputs", "decoded", "preprocessing")  # of the metadata, to run the graph
 _SEAL = b"laurel.sha256"

@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import torch
 
-from base.run_folder import FOLDS, GROUP, OUT_OF_FOLD, RunFolder
+from base.saved.group import FOLDS
+from base.saved.names import GROUP, OUT_OF_FOLD
+from base.saved.run_folder import RunFolder
 from base.table import SampleTable
 from data_loader.attributes.synthetic import write_masks
 from tests.app_world import learning, probabilities, write_result, write_run

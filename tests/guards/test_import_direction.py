@@ -24,7 +24,7 @@ NEVER = {"tests", "benchmarks", *SCRIPTS}
 # The rooms of a package from the lowest floor to the highest. A room imports lower floors only; rooms of one floor do not
 # know each other. "." is the package's own files. A task's rooms are above all of them.
 FLOORS: dict[str, list[set[str]]] = {
-    "base": [{"."}],
+    "base": [{"saved"}, {"."}],
     "data_loader": [
         {"formats", "augment"}, {"pictures"}, {"crop", "submissions", "synthetic"}, {"samples"}, {"batches"}, {"."}, {"prepare"},
     ],

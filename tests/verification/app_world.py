@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from base.run_folder import RunFolder
+from base.saved.run_folder import RunFolder
 from base.table import SampleTable
 from data_loader.verification.synthetic import write_verify
 from tests.app_world import learning, write_result, write_run

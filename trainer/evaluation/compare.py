@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from base.bootstrap import ROUNDS, Interval, middle
 from base.monitor import Monitor, unknown_score
-from trainer.evaluation.held_out import Evaluation, held_out, is_evaluation, read
+from base.saved.door import EvaluationFolder, Saved, find
+from trainer.evaluation.held_out import Evaluation, held_out, read
 from trainer.evaluation.intervals import resampled, units_of
 from trainer.evaluation.shelf import Shelf
 from utils import device
@@ -41,9 +41,9 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.compare", description=(__doc__ or "").partition("\n")[0])
     for side in ("a", "b"):
-        parser.add_argument(side, metavar=side.upper(), type=Path, help="run, group, ensemble, or folder of predictions")
+        parser.add_argument(side, metavar=side.upper(), help="run, group, ensemble, or folder of predictions")
     for side in ("a", "b"):
-        parser.add_argument(f"--{side}", metavar="RUN", dest=f"more_{side}", type=Path, action="append", default=[],
+        parser.add_argument(f"--{side}", metavar="RUN", dest=f"more_{side}", action="append", default=[],
                             help=f"another run of {side.upper()}, say of another seed: their mean counts")  # fmt: skip
     parser.add_argument("--metric", help='score of the verdict, as f1 or "min eer" (default: what the training of A watched)')
     parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
@@ -53,7 +53,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     args = parse()
     with Shelf(device.select(args.device), verbosity=2) as shelf:
-        a, b = ([evaluation(path, shelf) for path in paths] for paths in ([args.a, *args.more_a], [args.b, *args.more_b]))
+        a, b = ([evaluation(find(path), shelf) for path in paths] for paths in ([args.a, *args.more_a], [args.b, *args.more_b]))
     differences = compare(a, b)
     width = max(len(one.name) for one in differences)
     print(f"{'':{width}}  {'A':>9}  {'B':>9}  {'B - A':>9}  {'95 % interval':^22}  B higher in")
@@ -66,9 +66,9 @@ def main() -> int:
     return 0
 
 
-def evaluation(path: Path, shelf: Shelf) -> Evaluation:
-    """The predictions in a folder, or for what predicts those of the samples that it was validated on."""
-    return read(path) if is_evaluation(path) else held_out(shelf.open([path]))
+def evaluation(saved: Saved, shelf: Shelf) -> Evaluation:
+    """Return the predictions in a folder, or those of the samples that a run, group or ensemble was validated on."""
+    return read(saved.path) if isinstance(saved, EvaluationFolder) else held_out(shelf.open([saved]))
 
 
 def compare(a: Sequence[Evaluation], b: Sequence[Evaluation]) -> list[Difference]:

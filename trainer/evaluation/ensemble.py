@@ -7,30 +7,32 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from base.base_metric import BaseMetric
 from base.monitor import Monitor, unknown_score
 from base.predictions import Predictions
-from base.run_folder import ENSEMBLE, OUT_OF_FOLD
+from base.saved.door import Saved, find
+from base.saved.ensemble import EnsembleRecord, Share
+from base.saved.names import OUT_OF_FOLD
 from base.table import SampleTable
 from trainer.evaluation.held_out import held_out
-from trainer.evaluation.predictor import Predictor, Several, fused
+from trainer.evaluation.predictor import Several, fused
 from trainer.evaluation.shelf import Shelf, hashes
 from trainer.evaluation.testing import evaluate
 from trainer.experiment import build
-from utils import device, files
+from utils import device
 from utils.errors import UserError, run
 
 ROUNDS = 50  # members chosen at most, so that weights are multiples of 2 % or coarser
+METHOD = f"greedy selection with replacement, {ROUNDS} rounds, on what each member held out"
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.ensemble", description="Fit the weights of an ensemble.")
-    parser.add_argument("members", metavar="RUN", type=Path, nargs="+", help="group of folds, run's folder, or checkpoint")
+    parser.add_argument("members", metavar="RUN", nargs="+", help="group of folds, run, or checkpoint: its path or its name")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="where to write the ensemble")
     parser.add_argument("--monitor", help='score that the weights are for, as "max f1" (default: that of the first config)')
     parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
@@ -42,13 +44,13 @@ def main() -> int:
     if len(args.members) < 2:
         raise UserError("an ensemble has at least two members; name more runs or groups")
     with Shelf(device.select(args.device), verbosity=2) as shelf:
-        fit(args.members, args.output, args.monitor, shelf)
+        fit([find(member) for member in args.members], args.output, args.monitor, shelf)
     return 0
 
 
-def fit(paths: Sequence[Path], folder: Path, monitor: str | None, shelf: Shelf) -> None:
+def fit(several: Sequence[Saved], folder: Path, monitor: str | None, shelf: Shelf) -> None:
     """Choose the weights, and write DIR/ensemble.json beside what all together predict for the samples held out."""
-    both = shelf.open(paths)
+    both = shelf.open(several)
     assert isinstance(both, Several)
     both.require_held_out()
     each = [held_out(member) for member in both.members]
@@ -64,7 +66,13 @@ def fit(paths: Sequence[Path], folder: Path, monitor: str | None, shelf: Shelf) 
     predictions = fused(first, [one.predictions for one in each], weights)
     evaluate(Several(both.members, weights), "valid", folder / OUT_OF_FOLD, predictions)
     fitted = {metric.state_key: metric.fit(predictions, table) for metric in metrics}
-    _write(folder, both.members, paths, weights, alone, watched, best, {key: value for key, value in fitted.items() if value})
+    shares = [
+        Share(saved.path, weight, own, hashes(member))
+        for saved, weight, own, member in zip(several, weights, alone, both.members, strict=True)
+    ]
+    record = EnsembleRecord(shares, watched.text, best, METHOD, {key: value for key, value in fitted.items() if value})
+    record.write(folder)
+    _say(record, watched.name, folder)
 
 
 class Watched:
@@ -114,21 +122,10 @@ def greedy(members: int, score: Callable[[Sequence[float]], float], sign: float 
     return [count / sum(kept) for count in kept], sign * best
 
 
-def _write(
-    folder: Path, members: Sequence[Predictor], paths: Sequence[Path], weights: Sequence[float], alone: Sequence[float],
-    watched: Watched, best: float, fitted: dict[str, dict[str, float]],
-) -> None:  # fmt: skip
-    entries = [
-        {"path": os.path.relpath(path.absolute(), folder.absolute()), "weight": weight, watched.name: own,
-         "checkpoints": hashes(member)}
-        for member, path, weight, own in zip(members, paths, weights, alone, strict=True)
-    ]  # fmt: skip
-    method = f"greedy selection with replacement, {ROUNDS} rounds, on what each member held out"
-    content = {"members": entries, "monitor": watched.text, "score": best, "method": method, "fitted": fitted}
-    files.write_json(folder / ENSEMBLE, content)
-    for path, weight, own in zip(paths, weights, alone, strict=True):
-        print(f"{weight:>8.2f}  {watched.name} alone {own:.6f}  {path}")
-    print(f"{watched.name} together {best:.6f}; as one: python test.py -r {folder}")
+def _say(record: EnsembleRecord, score: str, folder: Path) -> None:
+    for share in record.shares:
+        print(f"{share.weight:>8.2f}  {score} alone {share.alone:.6f}  {share.path}")
+    print(f"{score} together {record.score:.6f}; as one: python test.py -r {folder}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import torch
 from base.base_data_loader import BaseDataLoader, Folds
 from base.base_loss import BaseLoss
 from base.predictions import Predictions, not_finite
-from base.run_folder import OUT_OF_FOLD, RunFolder
+from base.saved.names import OUT_OF_FOLD
+from base.saved.run_folder import RunFolder
 from base.table import SampleTable, some
 from trainer.experiment import build
 from trainer.experiment.build import Loaded

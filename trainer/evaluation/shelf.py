@@ -1,19 +1,18 @@
-"""From the paths that a command line names to what predicts: checkpoints, groups of runs, ensembles."""
+"""From what is kept on disk to what predicts: the models of checkpoints, groups of runs and ensembles."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from base.base_data_loader import BaseDataLoader
-from base.run_folder import ENSEMBLE, FOLDS, GROUP
+from base.saved.door import Ensemble, FoldGroup, Run, Saved, model_file
+from base.saved.ensemble import ADVICE
+from base.saved.group import Group
 from trainer.evaluation.predictor import Checkpoint, FoldModels, Place, Predictor, Several
 from trainer.experiment import build
-from trainer.experiment.group import Group
 from utils import files
 from utils.errors import UserError
 
@@ -28,12 +27,12 @@ class Shelf:
         self.device, self.overrides, self.verbosity = device, tuple(overrides), verbosity
         self._loaders: dict[str, BaseDataLoader] = {}
 
-    def open(self, paths: Sequence[Path]) -> Predictor:
-        """One thing of all paths. Raises UserError where they cannot be one."""
-        opened = [self._open(path) for path in paths]
-        found = opened[0] if len(opened) == 1 else Several(opened)
-        _require_compatible(found.checkpoints)
-        return found
+    def open(self, several: Sequence[Saved]) -> Predictor:
+        """Return what predicts as one thing with all that are given. Raises UserError if they cannot be one."""
+        opened = list(map(self._predictor, several))
+        predictor = opened[0] if len(opened) == 1 else Several(opened)
+        _require_compatible(predictor.checkpoints)
+        return predictor
 
     def __enter__(self) -> Shelf:
         return self
@@ -43,16 +42,17 @@ class Shelf:
         for loader in self._loaders.values():
             loader.close()
 
-    def _open(self, path: Path) -> Predictor:
-        if (path / ENSEMBLE).exists():
-            return self._ensemble(path)
-        if not (path / GROUP).exists():
-            return self.checkpoint(path)
-        group = Group(path)
-        return self._folds(group) if group.kind == FOLDS else self.checkpoint(group.required_run(list(group.members)[-1]))
+    def _predictor(self, saved: Saved) -> Predictor:
+        match saved:
+            case FoldGroup():
+                return self._folds(saved.record)
+            case Ensemble():
+                return self._ensemble(saved)
+            case _:
+                return self.checkpoint(model_file(saved))
 
     def checkpoint(self, path: Path) -> Checkpoint:
-        """A checkpoint's file, or the best, else the last, of a run's folder."""
+        """Return the model of a checkpoint, or of an exported file, with its loader."""
         loaded = build.load_model(path, self.device, self.overrides)
         key = files.hash_json(loaded.experiment.raw.values["data_loader"])
         if key not in self._loaders:
@@ -61,46 +61,26 @@ class Shelf:
 
     def _folds(self, group: Group) -> FoldModels:
         """The last run of every fold that is finished."""
-        found: dict[int, Checkpoint] = {}
-        for name in group.finals():
-            if not group.finished(name):
-                continue
-            model = self.checkpoint(group.required_run(name))
-            assert model.folds is not None, "a member of such a group"
-            found[model.folds.fold] = model
-        if not found:
+        models: dict[int, Checkpoint] = {}
+        number = 0
+        for name in filter(group.finished, group.finals().values()):
+            model = self.checkpoint(Run(group.required_run(name)).checkpoint)
+            if model.folds is None:
+                raise UserError(f"{group.folder}: {name}: the config of its run has no folds; join the folds anew")
+            models[model.folds.fold], number = model, model.folds.number
+        if not models:
             raise UserError(f"{group.folder}: none of its folds is finished; train it first")
-        folds = next(iter(found.values())).folds
-        assert folds is not None
-        return FoldModels(group.folder, found, [fold for fold in range(folds.number) if fold not in found])
+        return FoldModels(group.folder, models, [fold for fold in range(number) if fold not in models])
 
-    def _ensemble(self, folder: Path) -> Several:
-        content = read_ensemble(folder)
+    def _ensemble(self, ensemble: Ensemble) -> Several:
         members = []
-        for entry in content["members"]:
-            member = self._open(folder / entry["path"])
-            if entry["checkpoints"] != hashes(member):
-                changed = f"{folder / entry['path']}: is not what its weight in {folder} was fitted for"
-                raise UserError(f"{changed}; fit it again with python -m trainer.evaluation.ensemble")
+        for saved, share in zip(ensemble.members, ensemble.record.shares, strict=True):
+            member = self._predictor(saved)
+            if share.checkpoints != hashes(member):
+                raise UserError(f"{saved.path}: is not what its weight in {ensemble.path} was fitted for; {ADVICE}")
             members.append(member)
-        weights = [float(entry["weight"]) for entry in content["members"]]
-        return Several(members, weights, Place(folder, content["fitted"]))
-
-
-def read_ensemble(folder: Path) -> dict[str, Any]:
-    """What `trainer.evaluation.ensemble` wrote. Raises UserError where it is damaged."""
-    path = folder / ENSEMBLE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        whole = all(isinstance(entry[key], kind) for entry in content["members"] for key, kind in _ENTRY.items())
-        if whole and content["members"] and isinstance(content["fitted"], dict):
-            return dict(content)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise UserError(f"{path}: is no ensemble, or damaged; fit it again with python -m trainer.evaluation.ensemble")
-
-
-_ENTRY: Mapping[str, Any] = {"path": str, "weight": (int, float), "checkpoints": list}
+        weights = [share.weight for share in ensemble.record.shares]
+        return Several(members, weights, Place(ensemble.path, ensemble.record.fitted))
 
 
 def hashes(predictor: Predictor) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from base.base_metric import BaseMetric
 from base.bootstrap import Interval
 from base.predictions import Predictions, differences
-from base.run_folder import runs
+from base.saved.door import find
 from base.table import some
 from trainer.evaluation.intervals import intervals
 from trainer.evaluation.predictor import Checkpoint, Predictor
@@ -36,7 +36,7 @@ class Fitted:
 def run_test(args: argparse.Namespace) -> int:
     """Predict, write, score; say where everything is."""
     with Shelf(device.select(args.device), args.set, args.verbosity) as shelf:
-        predictor = shelf.open(_paths(args))
+        predictor = shelf.open([find(given, Path(args.save_dir)) for given in args.resume])
         split = args.split or ("test" if "test" in predictor.first.loader.splits else "valid")
         if split == "valid":
             predictor.require_held_out()
@@ -168,20 +168,6 @@ def _manifest(predictor: Predictor, split: str, fitted: Fitted) -> dict[str, Any
         "views": first.experiment.raw.values.get("views", []),
         "data_dir": str(loader.data_dir),
     }
-
-
-def _paths(args: argparse.Namespace) -> list[Path]:
-    """What is given; `last` is the newest run."""
-    paths = []
-    for given in args.resume:
-        if given != "last":
-            paths.append(Path(given))
-            continue
-        found = runs(Path(args.save_dir))
-        if not found:
-            raise UserError(f"-r last: there is no run with a checkpoint in {args.save_dir}/models; train one first")
-        paths.append(found[-1])
-    return paths
 
 
 def _say_other_data(predictor: Predictor) -> None:

@@ -23,7 +23,8 @@ from base.base_trainer import TRAINERS, BaseTrainer
 from base.contracts import DataSpec, RunContext
 from base.monitor import Monitor
 from base.registry import Checked, Part, named
-from base.run_folder import RunFolder
+from base.saved.names import ONNX, PROGRAM
+from base.saved.run_folder import RunFolder
 from logger.console import ConsoleLogger
 from logger.jsonl import JsonlLogger
 from model.exporting import exported
@@ -287,25 +288,12 @@ class Loaded:
         return "loss" not in self.state
 
 
-def find_checkpoint(path: Path) -> Path:
-    """A checkpoint file as given, or the best (else the last) one of a run's folder. Raises UserError."""
-    if path.is_dir():
-        found = [path / name for name in (checkpoint.BEST, checkpoint.LAST) if (path / name).exists()]
-        if not found:
-            raise UserError(f"{path}: holds no checkpoint ({checkpoint.BEST} or {checkpoint.LAST})")
-        return found[0]
-    if not path.exists():
-        raise UserError(f"{path}: there is no such checkpoint")
-    return path
-
-
 def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()) -> Loaded:
-    """The model of a checkpoint file, ready to predict: the averaged weights where the run kept an average.
+    """The model of a checkpoint or of an exported file, ready to predict: the averaged weights where the run kept an average.
 
     overrides: `a.b.c=VALUE` changes of its config, e.g. another data folder. Raises UserError.
     """
-    path = find_checkpoint(path)
-    session, state = exported.unseal(path) if path.suffix == exported.SUFFIX else (None, _read(path))
+    session, state = exported.unseal(path) if path.suffix == ONNX else (None, _read(path))
     try:
         raw = config.from_values(state["config"], str(path), overrides)
         spec = DataSpec.from_json(state["spec"])
@@ -329,7 +317,7 @@ def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()
 
 def _read(path: Path) -> dict[str, Any]:
     """A checkpoint's state, checked against its folder's manifest where that knows it."""
-    if path.suffix == exported.PROGRAM:
+    if path.suffix == PROGRAM:
         raise UserError(
             f"{path}: is an exported program, which torch unpickles, so that loading it may execute anything; it is for programs "
             "of your own: give the checkpoint, or an export as onnx or torch"

@@ -149,7 +149,7 @@ def suggest(rates: list[float], smoothed: list[float], diverged: float | None, e
 
 def sweep(raw: Any, ramp: Ramp, chosen: torch.device) -> Sweep:
     """Train as the config says but for its rates, from its own first weights, until the loss explodes."""
-    from base.run_folder import RunFolder
+    from base.saved.run_folder import RunFolder
     from trainer.experiment import build
     from utils import config
 

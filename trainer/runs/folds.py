@@ -17,15 +17,17 @@ from typing import Any
 import torch
 
 from base.base_data_loader import Folds
-from base.run_folder import FINISHED, FOLDS, GROUP, RunFolder
+from base.saved.door import FoldGroup, Run, Saved, find
+from base.saved.group import FOLDS, Group
+from base.saved.names import CONFIG
+from base.saved.run_folder import DONE, RunFolder
 from base.table import SampleTable
 from trainer.evaluation.predictor import FoldModels
 from trainer.evaluation.shelf import Shelf
 from trainer.evaluation.testing import evaluate
 from trainer.experiment import build, resuming
 from trainer.experiment.build import Experiment
-from trainer.experiment.group import DONE, Group, Member
-from trainer.runs.run import CONFIG
+from trainer.experiment.group import Member, create_group
 from utils import config, device
 from utils.config import RawConfig, differences, key_text, show
 from utils.errors import UserError, run
@@ -40,7 +42,7 @@ _FREE = (resuming.MAY_CHANGE | {"name", "init_from.checkpoint"}) - {
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m trainer.runs.folds", description="Join the finished folds of a config.")
-    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="a run's folder, or that of a group of folds")
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run, or a group of folds: its folder or its name")
     parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
     return parser.parse_args()
 
@@ -48,7 +50,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     args = parse()
     with Shelf(device.select(args.device), verbosity=2) as shelf:
-        join(args.runs, shelf)
+        join([find(run) for run in args.runs], shelf)
     return 0
 
 
@@ -106,7 +108,7 @@ def _set_fold(values: dict[str, Any], key: str, fold: int) -> None:
 def conclude(group: Group, chosen: torch.device, verbosity: int) -> None:
     """Where all folds are there, predict what each held out, with scores and their intervals; else say what is missing."""
     with Shelf(chosen, verbosity=verbosity) as shelf:
-        models = shelf.open([group.folder])
+        models = shelf.open([FoldGroup(group.folder, group)])
         assert isinstance(models, FoldModels)
         if models.missing:
             rest = ",".join(map(str, models.missing))
@@ -126,7 +128,7 @@ def _write(models: FoldModels) -> None:
 
 def _seen_before(group: Group, models: FoldModels, chosen: torch.device) -> Iterator[str]:
     """Warnings where an earlier stage was trained on pictures that its fold holds out: stages may have splits of their own."""
-    for name in (name for name in group.members if name not in group.finals()):
+    for name in (name for name in group.members if name not in group.finals().values()):
         experiment = build.check(config.read(group.required_run(name) / CONFIG))
         folds = build.declared_folds(experiment.config)
         assert folds is not None, "a member of such a group"
@@ -144,10 +146,10 @@ def files_of(table: SampleTable) -> set[str]:
 # Joining ------------------------------------------------------------------------------------------------------------
 
 
-def join(paths: Sequence[Path], shelf: Shelf) -> Group:
-    """A group of finished runs. Raises UserError, and makes none, unless they are all folds of one config and its data."""
+def join(several: Sequence[Saved], shelf: Shelf) -> Group:
+    """Make a group of finished runs. Raises UserError, and makes none, unless they are all folds of one config and its data."""
     found: dict[int, tuple[Path, Experiment]] = {}
-    for models in [models for path in paths for models in _runs(path)]:
+    for models in [models for saved in several for models in _runs(saved)]:
         experiment = _finished(models)
         folds = build.declared_folds(experiment.config)
         if folds is None:
@@ -160,11 +162,11 @@ def join(paths: Sequence[Path], shelf: Shelf) -> Group:
     fold, (_, first) = next(iter(ordered.items()))
     number = _number(first)
     if missing := [str(other) for other in range(number) if other not in found]:
-        raise UserError(f"{paths[0]}: fold {', '.join(missing)} of {number} is missing; train it, and name it too")
+        raise UserError(f"{several[0].path}: fold {', '.join(missing)} of {number} is missing; train it, and name it too")
     save_dir, name = Path(first.config.trainer.save_dir), str(first.config.name).removesuffix(f"-fold{fold}")
-    checkpoints = {other: shelf.checkpoint(models) for other, (models, _) in ordered.items()}
+    checkpoints = {other: shelf.checkpoint(Run(models).checkpoint) for other, (models, _) in ordered.items()}
     _require_one_split(FoldModels(save_dir / "models" / name, checkpoints, []))
-    group = Group.create(save_dir, name, FOLDS, [Member(f"fold{other}", one.raw) for other, (_, one) in ordered.items()])
+    group = create_group(save_dir, name, FOLDS, [Member(f"fold{other}", one.raw) for other, (_, one) in ordered.items()])
     for other, (models, _) in ordered.items():
         group.record(f"fold{other}", models)
     print(f"group {group.folder}")
@@ -184,23 +186,21 @@ def _number(experiment: Experiment) -> int:
     return folds.number
 
 
-def _runs(path: Path) -> list[Path]:
-    """The last run of each fold of a group; any other folder as it is."""
-    if not (path / GROUP).exists():
-        return [path]
-    group = Group(path)
-    if group.kind != FOLDS:
-        raise UserError(f"{path}: is a group of {group.kind}; allowed: runs, and groups of folds")
-    return [group.required_run(name) for name in group.finals()]
+def _runs(saved: Saved) -> list[Path]:
+    """Return a run's folder, or the last run of each fold of a group. Raises UserError for anything else."""
+    if isinstance(saved, FoldGroup):
+        return [saved.record.required_run(name) for name in saved.record.finals().values()]
+    if not isinstance(saved, Run):
+        raise UserError(f"{saved.path}: is {saved.noun}; allowed: runs, and groups of folds")
+    return [saved.path]
 
 
 def _finished(path: Path) -> Experiment:
     """The config of a run that has come to its end."""
     if not (path / CONFIG).is_file():
         raise UserError(f"{path}: is no run's folder ({CONFIG} is not there)")
-    status = RunFolder.at(path).status
-    if status not in FINISHED:
-        raise UserError(f"{path}: is not finished ({status}); go on with it: python train.py -r {path}")
+    if not (run := RunFolder.at(path)).finished:
+        raise UserError(f"{path}: is not finished ({run.status}); go on with it: python train.py -r {path}")
     return build.check(config.read(path / CONFIG))
 
 

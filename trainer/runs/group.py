@@ -10,12 +10,15 @@ from typing import IO
 
 import torch
 
-from base.run_folder import RunFolder
+from base.saved.door import AUTO, NEWEST, FoldGroup, StageGroup, find, groups, newest_fitting
+from base.saved.group import Group
+from base.saved.run_folder import DONE, RunFolder
 from logger.lines import say
 from trainer.experiment import build
-from trainer.experiment.group import DONE, Group, Member, groups, plain_selection
+from trainer.experiment.group import Member, create_group, plain_selection, require_same_members
 from trainer.runs import run
-from utils import checkpoint, config, distributed
+from utils import config, distributed
+from utils.checkpoint_names import BEST, LAST
 from utils.config import RawConfig
 from utils.errors import UserError
 
@@ -63,33 +66,33 @@ def _find_or_create(
     resume: str | None, save_dir: Path, name: str, kind: str, members: Sequence[Member], held: list[IO[bytes]]
 ) -> Path:
     """The group to go on with, or a new one; its lock is added to `held`. The main process alone."""
-    group = _to_resume(resume, save_dir, name, members) or Group.create(save_dir, name, kind, members)
+    group = _to_resume(resume, save_dir, name, members) or create_group(save_dir, name, kind, members)
     held.append(group.claim())
     return group.folder
 
 
 def _to_resume(resume: str | None, save_dir: Path, name: str, members: Sequence[Member]) -> Group | None:
-    """The group named, or the newest of these members that is neither finished nor another process's; None for a new one."""
+    """Return the group that is meant, None for a new one. Raises UserError if it is none, or of other members."""
     if resume is None:
         return None
-    if resume not in ("auto", "last"):
-        group = Group(Path(resume))
-        group.require_same(members)
-        return group
-    for folder in reversed(groups(save_dir, name)):
-        try:
-            group = Group(folder)
-            if group.done:
-                continue
-            group.claim().close()
-            group.require_same(members)
-        except UserError as error:
-            say(f"not going on with {folder}: {str(error).splitlines()[0]}")
-            continue
-        return group
-    if resume == "last":
-        raise UserError(f"-r last: there is no unfinished group of this config in {save_dir / 'models' / name}")
-    return None
+    if resume not in (AUTO, NEWEST):
+        saved = find(resume, save_dir, to_train=True)
+        if not isinstance(saved, FoldGroup | StageGroup):
+            raise UserError(f"{saved.path}: is {saved.noun}, and this trains a group of runs; give one, or leave -r out")
+        require_same_members(saved.record, members)
+        return saved.record
+    folder, notes = newest_fitting(groups(save_dir, name), lambda folder: _require_fitting(Group(folder), members))
+    for note in notes:
+        say(note)
+    if folder is None and resume == NEWEST:
+        raise UserError(f"-r {NEWEST}: there is no unfinished group of this config in {save_dir / 'models' / name}")
+    return None if folder is None else Group(folder)
+
+
+def _require_fitting(group: Group, members: Sequence[Member]) -> None:
+    """Raise UserError if another process trains the group, or if it is of other members."""
+    group.claim().close()
+    require_same_members(group, members)
 
 
 def _with_weights(member: Member, group: Group) -> RawConfig:
@@ -98,6 +101,6 @@ def _with_weights(member: Member, group: Group) -> RawConfig:
         return member.raw
     before = group.run(member.after)
     assert before is not None, "members run in order"
-    path = before / (checkpoint.BEST if member.which == "best" else checkpoint.LAST)
+    path = before / (BEST if member.which == "best" else LAST)
     init = {"checkpoint": str(path), **plain_selection(member.selection)}
     return config.from_values({**member.raw.values, "init_from": init}, member.raw.file)

@@ -9,11 +9,14 @@ from typing import Any
 
 import torch
 
-from base.run_folder import FINISHED, FOLDS, STAGES, RunFolder, runs
+from base.saved.door import AUTO, SAVED, CheckpointFile, FoldGroup, Run, StageGroup, find, newest_fitting, runs
+from base.saved.group import FOLDS, STAGES
+from base.saved.names import CONFIG
+from base.saved.run_folder import RunFolder
 from trainer.experiment import build, resuming, stages
 from trainer.experiment.group import Member
 from trainer.runs import folds, group
-from trainer.runs.run import Start, load, run_of, train
+from trainer.runs.run import Start, load, train
 from utils import config, device, distributed
 from utils.config import RawConfig
 from utils.errors import UserError
@@ -75,46 +78,33 @@ def _launch_one(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.d
 
 
 def _to_resume(given: str | None, raw: RawConfig | None) -> tuple[Path | None, list[str]]:
-    """The run's folder or the checkpoint to go on with, None for a new run, and why it is a new one. Raises UserError."""
+    """Return the run's folder or the checkpoint to go on with, None for a new run, and notes for the user. Raises UserError."""
     if given is None:
         return None, []
-    if given not in ("auto", "last"):
-        return _not_busy(Path(given)), []
-    save_dir = Path(str(raw.values.get("trainer", {}).get("save_dir", "saved"))) if raw else Path("saved")
-    found = runs(save_dir, str(raw.values.get("name")) if raw else None)
-    if given == "last" and not found:
-        raise UserError(f"-r last: there is no run with a checkpoint in {save_dir / 'models'}")
-    if given == "last":
-        return _not_busy(found[-1]), []
-    assert raw is not None
-    unfinished = [folder for folder in reversed(found) if _unfinished(folder)]
-    others = [(folder, _difference(folder, raw)) for folder in unfinished]
-    chosen = next((folder for folder, difference in others if difference is None), None)
-    return chosen, [f"a new run: {folder} is unfinished, but {difference}" for folder, difference in others if chosen is None]
+    save_dir = Path(str(raw.values.get("trainer", {}).get("save_dir", SAVED))) if raw else SAVED
+    name = str(raw.values.get("name")) if raw else None
+    if given == AUTO:
+        assert raw is not None
+        return newest_fitting(runs(save_dir, name), lambda folder: _require_fitting(folder, raw))
+    saved = find(given, save_dir, name=name, to_train=True)
+    if isinstance(saved, FoldGroup | StageGroup):
+        raise UserError(f"{saved.path}: is {saved.noun}; go on with it by -c and its config, with --folds for folds")
+    if not isinstance(saved, Run | CheckpointFile):
+        raise UserError(f"{saved.path}: is {saved.noun}; training goes on with a run or one of its checkpoints")
+    _require_free(saved.path)
+    return saved.path, []
 
 
-def _not_busy(path: Path) -> Path:
-    if not path.exists():
-        raise UserError(f"{path}: there is no such checkpoint")
-    if run_of(path).busy:
+def _require_free(path: Path) -> None:
+    if RunFolder.of(path).busy:
         raise UserError(f"{path}: another process is training this run; stop it first, or start a new run without -r")
-    return path
 
 
-def _unfinished(folder: Path) -> bool:
-    """Whether a run has not come to its end, and is nobody's."""
-    run = RunFolder.at(folder)
-    return run.status not in FINISHED and not run.busy
-
-
-def _difference(folder: Path, raw: RawConfig) -> str | None:
-    """Why a run is not one of this config, None if it is but for how it is run."""
-    try:
-        stored = build.check(config.read(folder / "config.json"))
-        resuming.require_resumable(stored.config, build.check(raw).config, raw.file, resuming.WITH_ITS_START)
-    except UserError as error:
-        return str(error).splitlines()[0]
-    return None
+def _require_fitting(folder: Path, raw: RawConfig) -> None:
+    """Raise UserError if another process trains the run, or if its config differs in more than how it is run."""
+    _require_free(folder)
+    stored = build.check(config.read(folder / CONFIG))
+    resuming.require_resumable(stored.config, build.check(raw).config, raw.file, resuming.WITH_ITS_START)
 
 
 def _stored_config(args: argparse.Namespace, state: dict[str, Any], file: str) -> RawConfig:

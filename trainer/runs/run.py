@@ -10,16 +10,15 @@ import torch
 
 from base.base_data_loader import BaseDataLoader
 from base.base_trainer import BaseTrainer
-from base.run_folder import RunFolder
+from base.saved.names import CONFIG, SOURCE
+from base.saved.run_folder import RunFolder
 from logger.lines import say
 from trainer.experiment import build, resuming
 from trainer.experiment.init_from import Report
 from utils import config, distributed, files
-from utils.checkpoint import LAST
+from utils.checkpoint_names import LAST
 from utils.config import RawConfig
 from utils.errors import RunError, UserError
-
-CONFIG, SOURCE = "config.json", "source.json"
 
 
 class Start(NamedTuple):
@@ -43,7 +42,7 @@ def load(path: Path) -> Start:
     From a checkpoint that is not known to be the newest of a run's folder a new run begins, with a best of its own: the
     folder would hold two histories.
     """
-    folder = run_of(path)
+    folder = RunFolder.of(path)
     if path.is_dir():
         _, state, warnings = folder.checkpoints.load_newest()
         return Start(folder, state, warnings)
@@ -52,11 +51,6 @@ def load(path: Path) -> Start:
     if newest and (folder.models / CONFIG).exists():
         return Start(folder, state, [])
     return Start(None, state, [f"a new run: {path} is not the newest checkpoint of a run; what is beside it stays as it is"])
-
-
-def run_of(path: Path) -> RunFolder:
-    """The run that a folder of models, or a checkpoint in one, belongs to."""
-    return RunFolder.at(path if path.is_dir() else path.parent)
 
 
 def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable[[Path], None] = lambda models: None) -> Ended:

@@ -47,11 +47,11 @@ def run_bundle(args: argparse.Namespace) -> int:
     """Make the submission, and pack it with all that it takes to make it again."""
     import torch
 
-    from base.run_folder import RunFolder
+    from base.saved.door import find, model_file
+    from base.saved.run_folder import RunFolder
     from trainer.experiment import build
-    from trainer.experiment.group import final_run
 
-    paths = [final_run(Path(path)) for path in args.resume]
+    paths = [model_file(find(given)) for given in args.resume]
     models = [build.load_model(path, torch.device("cpu"), tuple(args.set)) for path in paths]
     path = Path(args.output) if args.output else RunFolder.at(models[0].path.parent).log / "bundle.zip"
     contents = code()

@@ -18,7 +18,8 @@ from torch import Tensor
 from base.base_data_loader import BaseDataLoader
 from base.bootstrap import Interval
 from base.predictions import Predictions
-from base.run_folder import RunFolder
+from base.saved.names import CARD
+from base.saved.run_folder import RunFolder
 from base.table import SampleTable
 from model.exporting.convert import Graph
 from trainer.evaluation.intervals import intervals
@@ -141,7 +142,7 @@ def write(
         "parity": asdict(agreed),
         "latency": {"machine": _machine(), "threads": torch.get_num_threads(), "size": list(shown.size), **timed},
     }
-    files.write_json(path.with_name(f"{path.name}.card.json"), values)
+    files.write_json(path.with_name(path.name + CARD), values)
     markdown = path.with_name(f"{path.name}.card.md")
     files.write_bytes(markdown, "\n".join(_markdown(values)).encode())
     return markdown

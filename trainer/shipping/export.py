@@ -12,17 +12,19 @@ import torch
 from torch import Tensor
 
 from base.contracts import Prediction
-from base.run_folder import RunFolder
+from base.saved.door import find, model_file
+from base.saved.names import ONNX, PROGRAM
+from base.saved.run_folder import RunFolder
 from model.exporting import convert, exported
 from model.exporting.convert import Graph
-from trainer.experiment import build, group
+from trainer.experiment import build
 from trainer.experiment.build import Loaded
 from trainer.shipping import card, parity
 from trainer.shipping.parity import Golden, Limits, Run
 from utils import checkpoint, files
 from utils.errors import UserError
 
-SUFFIXES = {"onnx": exported.SUFFIX, "torch": ".pth", "exported-program": exported.PROGRAM}
+SUFFIXES = {"onnx": ONNX, "torch": ".pth", "exported-program": PROGRAM}
 KINDS = {"onnx": ("fp32", "fp16", "int8"), "torch": ("fp32", "fp16"), "exported-program": ("fp32",)}
 CPU = torch.device("cpu")
 
@@ -42,7 +44,7 @@ def run_export(args: argparse.Namespace) -> int:
         raise UserError(f"--format {args.format}: cannot be written in {kind}; allowed: {', '.join(KINDS[args.format])}")
     if args.samples < 1 or not 0 <= (args.allow or 0) <= 1:
         raise UserError("--samples must be at least 1, and --allow a share from 0 to 1")
-    loaded = build.load_model(group.final_run(Path(args.resume)), CPU, tuple(args.set))
+    loaded = build.load_model(model_file(find(args.resume)), CPU, tuple(args.set))
     if loaded.exported:
         raise UserError(f"{loaded.path}: is an exported model; export the checkpoint that it was made from")
     size = input_size(loaded)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from base.run_folder import OUT_OF_FOLD
+from base.saved.names import OUT_OF_FOLD
 from base.table import SampleTable
 from data_loader.samples.corrections import correct
 from inspection.runs import all_runs

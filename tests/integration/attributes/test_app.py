@@ -13,7 +13,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from base.run_folder import RunFolder
+from base.saved.run_folder import RunFolder
 from base.table import SampleTable
 from inspection import jobs
 from inspection.runs import Run

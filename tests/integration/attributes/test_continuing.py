@@ -6,7 +6,8 @@ import pytest
 
 from tests.helpers import build_trainer, run_folders
 from tests.stopping import STEPS, Ask, train
-from utils.checkpoint import BEST, LAST, CheckpointFolder
+from utils.checkpoint import CheckpointFolder
+from utils.checkpoint_names import BEST, LAST
 from utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

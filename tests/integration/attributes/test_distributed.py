@@ -16,7 +16,8 @@ from base.base_loss import LOSSES, BaseLoss, mean_term
 from tests.attributes.tiny import write_config
 from tests.helpers import Script, build_trainer, on_ranks, run, run_folders, start_job
 from utils import distributed
-from utils.checkpoint import BEST, LAST, CheckpointFolder, weights_hash
+from utils.checkpoint import CheckpointFolder, weights_hash
+from utils.checkpoint_names import BEST, LAST
 
 # Layer norm instead of batch norm, whose statistics are those of a process's own samples; and no dropout, whose are too.
 EXACT = {"arch.args.backbone": "test_convnext", "arch.args.drop_rate": 0.0, "trainer.epochs": 1}

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from base.predictions import Predictions
+from base.saved.door import Run, find, groups
+from base.saved.group import Group
 from base.table import SampleTable
 from tests.attributes.tiny import write_config
 from tests.helpers import Script, arguments, run, start_job
 from tests.interrupt import interrupting
 from trainer.evaluation.shelf import Shelf
 from trainer.experiment import build
-from trainer.experiment.group import Group, groups
 from trainer.runs import folds
 from trainer.runs.folds import join
 from trainer.runs.launch import check_only, launch
@@ -78,7 +79,7 @@ def test_each_fold_is_a_run_of_its_own_that_holds_out_its_fold(trained):
 def test_every_training_sample_is_predicted_once_in_the_order_of_the_table(trained, shelf):
     folder = held_out_of(group_in(trained))
     predictions, manifest = Predictions.read(folder / "predictions.parquet")
-    loader = shelf.open([group_in(trained).run("fold1")]).loader
+    loader = shelf.open([find(group_in(trained).run("fold1"))]).loader
     everything = sorted([*loader.table("train").ids(), *loader.table("valid").ids()])
     assert predictions.ids() == everything == SampleTable.read(folder / "samples.parquet").ids()
     assert len(manifest["checkpoints"]) == 3
@@ -87,7 +88,7 @@ def test_every_training_sample_is_predicted_once_in_the_order_of_the_table(train
 def test_a_sample_is_predicted_by_the_fold_that_held_it_out(trained, shelf):
     table = SampleTable.read(held_out_of(group_in(trained)) / "samples.parquet")
     for fold in range(3):
-        valid = shelf.open([group_in(trained).run(f"fold{fold}")]).table("valid")
+        valid = shelf.open([find(group_in(trained).run(f"fold{fold}"))]).table("valid")
         assert [name for name, own in zip(table.ids(), table.numbers("fold"), strict=True) if own == fold] == valid.ids()
 
 
@@ -178,7 +179,7 @@ def staged(tmp_path_factory, masks_folder):
 def test_stages_are_trained_fold_by_fold_each_with_weights_of_its_own_fold(staged):
     assert list(staged.members) == ["fold0/one", "fold0/two", "fold1/one", "fold1/two"]
     for fold in (0, 1):
-        parent = build.load_model(staged.run(f"fold{fold}/two"), CPU).state["parents"][0]
+        parent = build.load_model(Run(staged.run(f"fold{fold}/two")).checkpoint, CPU).state["parents"][0]
         assert parent["sha256"] == files.sha256(staged.run(f"fold{fold}/one") / "best.pth")
     assert len(Predictions.read(held_out_of(staged) / "predictions.parquet")[0]) == 112
 
@@ -231,7 +232,7 @@ def test_a_group_with_a_fold_to_come_predicts_with_the_others_but_not_what_they_
     for name in ("fold0", "fold2"):
         members[name] = {**members[name], "run": os.path.relpath(group.run(name), tmp_path)}
     write_json(tmp_path / "group.json", {"kind": "folds", "members": members})
-    partial = shelf.open([tmp_path])
+    partial = shelf.open([find(tmp_path)])
     assert len(partial.checkpoints) == 2
     with pytest.raises(UserError, match="fold 1 is not finished"):
         partial.require_whole()
@@ -245,7 +246,7 @@ def test_folds_trained_apart_are_joined_to_the_same_bytes(trained, tmp_path, mas
     path = write_config(tmp_path, masks_folder, QUICK)
     assert train(path, folds="1") == 0
     (apart,) = groups(tmp_path / "saved", "tiny")
-    joined = join([group.run("fold0"), apart, group.run("fold2")], shelf)
+    joined = join([find(group.run("fold0")), find(apart), find(group.run("fold2"))], shelf)
     expected, found = bytes_of(group), bytes_of(joined)
     for place in (joined.folder, held_out_of(joined)):
         for file in sorted(place.rglob("*"), reverse=True):
@@ -264,7 +265,7 @@ def test_folds_trained_apart_are_joined_to_the_same_bytes(trained, tmp_path, mas
 def test_folds_that_do_not_make_a_whole_are_not_joined(trained, shelf, chosen, message):
     group = group_in(trained)
     with pytest.raises(UserError, match=message):
-        join([group.run(name) for name in chosen], shelf)
+        join([find(group.run(name)) for name in chosen], shelf)
     assert len(groups(trained / "saved", "tiny")) == 1
 
 
@@ -276,7 +277,7 @@ def test_a_fold_of_another_config_is_not_joined(trained, tmp_path, shelf):
     write_json(other / "config.json", {**values, "seed": 9})
     write_json(other / "status.json", {"status": "finished"})
     with pytest.raises(UserError, match="seed: found 9, and 1 in .*folds of one group differ in nothing but the fold"):
-        join([group.run("fold0"), group.run("fold1"), other], shelf)
+        join([find(group.run("fold0")), find(group.run("fold1")), find(other)], shelf)
 
 
 def test_a_run_that_is_not_finished_is_not_joined(trained, tmp_path, shelf):
@@ -284,4 +285,4 @@ def test_a_run_that_is_not_finished_is_not_joined(trained, tmp_path, shelf):
     other.mkdir()
     (other / "config.json").write_bytes((group_in(trained).run("fold2") / "config.json").read_bytes())
     with pytest.raises(UserError, match=r"is not finished \(new\)"):
-        join([other], shelf)
+        join([find(other)], shelf)

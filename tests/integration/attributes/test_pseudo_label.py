@@ -12,7 +12,8 @@ from tests.helpers import build_trainer, on_ranks, run_folders
 from tests.integration.attributes.test_resume import LEARNED, STEPS, Ask, fingerprint, train
 from trainer.training import pseudo_label
 from utils import distributed
-from utils.checkpoint import LAST, CheckpointFolder, weights_hash
+from utils.checkpoint import CheckpointFolder, weights_hash
+from utils.checkpoint_names import LAST
 from utils.config import ConfigError
 from utils.errors import UserError
 

@@ -12,7 +12,8 @@ import torch
 from tests.attributes.tiny import write_config
 from tests.helpers import Script, run, run_folders
 from tests.stopping import STEPS, Ask, train
-from utils.checkpoint import BEST, LAST, CheckpointFolder
+from utils.checkpoint import CheckpointFolder
+from utils.checkpoint_names import BEST, LAST
 
 FILES = [BEST, "checkpoint-epoch1.pth", "checkpoint-epoch2.pth", LAST]
 

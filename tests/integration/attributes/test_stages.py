@@ -9,17 +9,19 @@ import pytest
 import torch
 
 from base.base_callback import BaseCallback
-from base.run_folder import RunFolder
+from base.saved.door import groups
+from base.saved.group import Group
+from base.saved.run_folder import RunFolder
 from tests.attributes.tiny import write_config
 from tests.helpers import Script, arguments, run
 from tests.interrupt import interrupting
 from tests.shipped import STAGED, name
 from trainer.experiment import build, stages
-from trainer.experiment.group import Group, groups
 from trainer.runs.launch import launch
 from trainer.shipping.export import run_export
 from utils import config
-from utils.checkpoint import BEST, LAST, CheckpointFolder, weights_hash
+from utils.checkpoint import CheckpointFolder, weights_hash
+from utils.checkpoint_names import BEST, LAST
 from utils.config import ConfigError
 from utils.errors import UserError
 

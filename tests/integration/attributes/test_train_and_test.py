@@ -13,7 +13,8 @@ from base.predictions import Predictions
 from tests.attributes.tiny import write_config
 from tests.helpers import run, run_folders
 from utils import files
-from utils.checkpoint import BEST, LAST, CheckpointFolder
+from utils.checkpoint import CheckpointFolder
+from utils.checkpoint_names import BEST, LAST
 
 EPOCHS = ["checkpoint-epoch1.pth", "checkpoint-epoch2.pth"]
 

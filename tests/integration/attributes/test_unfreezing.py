@@ -7,7 +7,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tests.attributes.tiny import write_config
 from tests.helpers import build_trainer, on_ranks, run_folders
 from tests.integration.attributes.test_resume import LEARNED, STEPS, Ask, fingerprint, train
-from utils.checkpoint import LAST, CheckpointFolder
+from utils.checkpoint import CheckpointFolder
+from utils.checkpoint_names import LAST
 from utils.errors import UserError
 
 CALLBACK = {"type": "GradualUnfreezing"}

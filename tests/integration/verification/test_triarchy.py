@@ -13,14 +13,16 @@ import pytest
 
 from base.base_model import BaseModel
 from base.contracts import DataSpec
+from base.saved.door import groups
+from base.saved.group import Group
 from tests.helpers import arguments
 from trainer.evaluation.testing import run_test
 from trainer.experiment import build
 from trainer.experiment.budget import inference_size
-from trainer.experiment.group import Group, groups
 from trainer.runs.launch import launch
 from utils import config
-from utils.checkpoint import LAST, CheckpointFolder, weights_hash
+from utils.checkpoint import CheckpointFolder, weights_hash
+from utils.checkpoint_names import LAST
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("one_thread")

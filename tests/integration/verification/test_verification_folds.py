@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from base.predictions import Predictions
+from base.saved.door import groups
 from base.table import SampleTable
 from base.verification.pairs import pairs_of
 from tests.helpers import ROOT, arguments
 from trainer.evaluation.testing import run_test
-from trainer.experiment.group import groups
 from trainer.runs.launch import launch
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from base.run_folder import ENSEMBLE
+from base.saved.names import ENSEMBLE
 from inspection import runs
 from inspection.runs import Run, all_runs, curves, overview, smoothed
 from tests.app_world import learning, write_run
@@ -63,7 +63,7 @@ def test_a_broken_ensemble_is_said(tmp_path: Path, content: str) -> None:
     (tmp_path / "both").mkdir()
     (tmp_path / "both" / ENSEMBLE).write_text(content)
     (row,) = overview(all_runs(tmp_path)).to_dict("records")
-    assert "ensemble.json: cannot be read" in row["problem"]
+    assert "ensemble.json: is damaged" in row["problem"]
 
 
 # Epochs -------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ import torch
 
 from tests.helpers import ROOT
 from utils import checkpoint, files
-from utils.checkpoint import BEST, LAST, CheckpointError, CheckpointFolder
+from utils.checkpoint import CheckpointError, CheckpointFolder
+from utils.checkpoint_names import BEST, LAST, epoch_name
 
 
 def state_of(step, size=100):
@@ -217,7 +218,7 @@ def test_too_little_space_is_refused(folder, monkeypatch):
 
 
 def test_checkpoints_that_are_there_already_need_no_more_space(folder, monkeypatch):
-    folder.save(state_of(1, 250_000), [BEST, *(checkpoint.epoch_name(epoch) for epoch in (1, 2)), LAST])
+    folder.save(state_of(1, 250_000), [BEST, *(epoch_name(epoch) for epoch in (1, 2)), LAST])
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_100_000))
 
     folder.require_space(copies=4)
@@ -257,9 +258,9 @@ def test_a_damaged_checkpoint_is_passed_over_in_one_line_that_names_both(folder,
 
 
 def test_the_newest_of_those_that_are_whole_is_taken(folder):
-    for step, name in enumerate([checkpoint.epoch_name(1), BEST, checkpoint.epoch_name(2), LAST]):
+    for step, name in enumerate([epoch_name(1), BEST, epoch_name(2), LAST]):
         folder.save(state_of(step), [name])
-    for name in (LAST, checkpoint.epoch_name(2)):
+    for name in (LAST, epoch_name(2)):
         flip(folder.folder / name, 700)
 
     assert folder.load_newest()[0] == BEST
@@ -295,7 +296,7 @@ def test_without_its_manifest_a_checkpoint_is_verified_by_its_own_checksums(fold
 
 def test_the_newest_numbered_checkpoints_are_kept_and_no_others(folder):
     for epoch in (1, 2, 9, 10):
-        folder.save(state_of(epoch), [checkpoint.epoch_name(epoch), BEST, LAST])
+        folder.save(state_of(epoch), [epoch_name(epoch), BEST, LAST])
         folder.prune(keep=2)
     (folder.folder / "checkpoint-epochx.pth").write_bytes(b"someone else's")
     folder.prune(keep=2)

@@ -14,7 +14,8 @@ import torch
 from tests.helpers import ROOT
 from tests.unit.utils.test_checkpoint import state_of
 from utils import checkpoint
-from utils.checkpoint import LAST, CheckpointError, CheckpointFolder
+from utils.checkpoint import CheckpointError, CheckpointFolder
+from utils.checkpoint_names import LAST
 
 # Pickles that would do something ------------------------------------------------------------------------------------
 

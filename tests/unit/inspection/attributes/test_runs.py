@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from base.run_folder import ENSEMBLE, FOLDS, GROUP, STAGES, RunFolder
+from base.saved.group import FOLDS, STAGES
+from base.saved.names import GROUP
+from base.saved.run_folder import RunFolder
 from data_loader.attributes.synthetic import write_masks
 from inspection import results
 from inspection.runs import Run, all_runs, overview, run_at
 from tests.attributes.app_world import EARLIER, JOINED, MASKS, masks_folds, masks_run
+from tests.saved import write_ensemble, write_group
 from utils import files
 
 
@@ -43,7 +46,8 @@ def test_what_folds_held_out_is_read_with_the_fold_of_each_sample(joined: RunFol
 
 
 def test_a_group_of_stages_is_the_runs_of_its_stages(joined: RunFolder, tmp_path: Path) -> None:
-    files.write_json(joined.models / GROUP, {"kind": STAGES, "members": {}})
+    entry = {"config": {}, "start": {}, "run": f"../../{MASKS}"}
+    files.write_json(joined.models / GROUP, {"kind": STAGES, "members": {"one": entry}})
     assert [run.label for run in all_runs(tmp_path / "saved")] == [MASKS, EARLIER]
 
 
@@ -52,7 +56,8 @@ def test_all_folds_of_a_group_are_trained_anew_not_the_first_alone(joined: RunFo
     config = f"python train.py -c {group.config_file}"
     assert group.anew("seed=2") == [f"{config} --folds all --set name={joined.models.parent.name} --set seed=2"]
     assert group.parts[0].anew("seed=2") == [f"{config} --set seed=2"]
-    entries = {f"fold{fold}/{stage}": {"run": None} for fold in (0, 1) for stage in ("cosine", "margin")}
+    entry = {"config": {}, "start": {}, "run": None}
+    entries = {f"fold{fold}/{stage}": entry for fold in (0, 1) for stage in ("cosine", "margin")}
     files.write_json(joined.models / GROUP, {"kind": FOLDS, "members": entries})
     assert run_at(joined.models).anew("seed=2") == [
         "python train.py -c CONFIG --folds all --set cosine:seed=2 --set margin:seed=2"
@@ -60,9 +65,8 @@ def test_all_folds_of_a_group_are_trained_anew_not_the_first_alone(joined: RunFo
 
 
 def test_everything_that_takes_part_in_an_ensemble_is_trained_anew(joined: RunFolder, tmp_path: Path) -> None:
-    for name, members in {"a": [joined.models, "../b"], "b": [f"../models/{MASKS}/last.pth"]}.items():
-        (tmp_path / "saved" / name).mkdir()
-        files.write_json(tmp_path / "saved" / name / ENSEMBLE, {"members": [{"path": str(path)} for path in members]})
+    for name, members in {"b": [f"../models/{MASKS}/last.pth"], "a": [joined.models, "../b"]}.items():
+        write_ensemble(tmp_path / "saved" / name, *(tmp_path / "saved" / name / path for path in members))
     one = run_at(tmp_path / "saved/models" / MASKS).anew("seed=2")
     assert run_at(tmp_path / "saved/b").anew("seed=2") == one
     assert run_at(tmp_path / "saved/a").anew("seed=2") == [*run_at(joined.models).anew("seed=2"), *one]
@@ -72,14 +76,12 @@ def test_everything_that_takes_part_in_an_ensemble_is_trained_anew(joined: RunFo
 def test_a_broken_group_is_said_and_the_rest_goes_on(joined: RunFolder, tmp_path: Path, content: str) -> None:
     (joined.models / GROUP).write_text(content)
     table = overview(all_runs(tmp_path / "saved")).set_index("run")
-    assert len(table) == 3 and "group.json: cannot be read" in table.loc[JOINED, "problem"]
+    assert len(table) == 3 and "group.json: is damaged" in table.loc[JOINED, "problem"]
 
 
 def test_an_ensemble_is_a_run_with_the_score_its_weights_were_fitted_for(joined: RunFolder, tmp_path: Path) -> None:
     both = tmp_path / "saved/both"
-    both.mkdir()
-    members = [{"path": f"../models/{label}", "weight": 0.5, "checkpoints": []} for label in (JOINED, EARLIER)]
-    files.write_json(both / ENSEMBLE, {"members": members, "score": 0.75, "fitted": {}})
+    write_ensemble(both, *(tmp_path / "saved/models" / label for label in (JOINED, EARLIER)))
     (joined.log / "out-of-fold").rename(both / "out-of-fold")
     found = {run.label: run for run in all_runs(tmp_path / "saved")}["saved/both"]
     assert [part.label for part in found.parts] == [MASKS, EARLIER]
@@ -87,8 +89,17 @@ def test_an_ensemble_is_a_run_with_the_score_its_weights_were_fitted_for(joined:
     assert len(results.read(found, "out-of-fold").samples) == 42
 
 
-def test_ensembles_may_hold_each_other_and_checkpoints(joined: RunFolder, tmp_path: Path) -> None:
-    for name, members in {"a": ["../b", "../a"], "b": ["../a", f"../models/{MASKS}/last.pth"]}.items():
-        (tmp_path / "saved" / name).mkdir()
-        files.write_json(tmp_path / "saved" / name / ENSEMBLE, {"members": [{"path": path} for path in members]})
-    assert [[part.label for part in run_at(tmp_path / "saved" / name).parts] for name in "ab"] == [[MASKS], [MASKS]]
+def test_ensembles_may_hold_ensembles_stages_and_checkpoints(joined: RunFolder, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    stages = write_group(saved, "staged/20260304-000000-0000", STAGES, {"one": saved / "models" / EARLIER})
+    for name, members in {"b": [saved / "models" / MASKS / "last.pth"], "a": [saved / "b", stages]}.items():
+        write_ensemble(saved / name, *members)
+    assert [[part.label for part in run_at(saved / name).parts] for name in "ab"] == [[MASKS, EARLIER], [MASKS]]
+
+
+def test_ensembles_that_hold_each_other_are_said_to_be_damaged(tmp_path: Path) -> None:
+    for name, other in ("ab", "ba"):
+        write_ensemble(tmp_path / name, tmp_path / other)
+    table = overview(all_runs(tmp_path))
+    assert table["status"].tolist() == ["damaged", "damaged"]
+    assert table["problem"].str.contains("ensemble.json: is a member of itself").all()

@@ -8,7 +8,8 @@ import torch
 from base.base_callback import BaseCallback
 from tests.helpers import build_trainer
 from trainer.training.guard import FiniteGuard, NotFinite
-from utils.checkpoint import BEST, LAST, weights_hash
+from utils.checkpoint import weights_hash
+from utils.checkpoint_names import BEST, LAST
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Detected call of")]
 CPU = torch.device("cpu")

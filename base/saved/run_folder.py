@@ -8,18 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from base.saved.names import EXPORT, LOCK, STATUS
 from utils import files
 from utils.errors import UserError
 
 if TYPE_CHECKING:
     from utils.checkpoint import CheckpointFolder
 
-STATUS = "status.json"
-LOCK = ".lock"
-GROUP, ENSEMBLE = "group.json", "ensemble.json"  # what says that a folder holds several runs
-STAGES, FOLDS = "stages", "folds"  # kinds of group
-OUT_OF_FOLD = "out-of-fold"  # folder of predictions for all training samples, each by the model that did not see it
 FINISHED = ("finished", "early stop")
+DONE = FINISHED[0]
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,15 @@ class RunFolder:
             return cls(models, parents[2] / "log" / parents[0].name / models.name)
         return cls(models, models / "log")
 
+    @classmethod
+    def of(cls, path: Path) -> RunFolder:
+        """Return the run that a models folder, or a checkpoint in one, belongs to."""
+        return cls.at(path if path.is_dir() else path.parent)
+
     @property
     def exported(self) -> Path:
         """Where models go that are exported from it, unless another place is named."""
-        return self.log / "export"
+        return self.log / EXPORT
 
     def claim(self) -> RunFolder:
         """Make the run this process's own, and remove what a kill left. Every process must call it.
@@ -111,15 +113,14 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return "new"
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.status in FINISHED
+
     def set_status(self, status: str) -> None:
         """Record how the run stands; the main process alone. Raises WriteError."""
         from utils import distributed
 
         if distributed.is_main():
             files.write_json(self.models / STATUS, {"status": status})
-
-
-def runs(save_dir: Path, name: str | None = None) -> list[Path]:
-    """Model folders of all runs (of one name) that have a checkpoint, the newest last."""
-    found = {path.parent for path in (save_dir / "models").glob(f"{name or '*'}/*/*.pth")}
-    return sorted(found, key=lambda folder: folder.name)

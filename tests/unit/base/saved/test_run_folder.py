@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-import torch
 
-from base.run_folder import RunFolder, runs
+from base.saved.run_folder import RunFolder
 from tests.helpers import ROOT
 from utils.errors import UserError
 
@@ -118,17 +117,6 @@ def test_a_damaged_status_is_that_of_a_new_run(tmp_path, content):
     (run.models / "status.json").write_bytes(content)
 
     assert run.status == "new"
-
-
-def test_runs_are_those_with_a_checkpoint_in_order_of_time(tmp_path):
-    for name in ("20260102-000000-aaaa", "20260101-000000-ffff", "20260103-000000-0000"):
-        (tmp_path / "models" / "x" / name).mkdir(parents=True)
-    for name in ("20260102-000000-aaaa", "20260101-000000-ffff"):
-        torch.save({}, tmp_path / "models" / "x" / name / "last.pth")
-    (tmp_path / "models" / "x" / "20260103-000000-0000" / "manifest.json").write_text("{}")  # killed in its first save
-
-    assert [folder.name for folder in runs(tmp_path)] == ["20260101-000000-ffff", "20260102-000000-aaaa"]
-    assert runs(tmp_path, "y") == []
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
