@@ -11,8 +11,18 @@ import pytest
 
 from base.saved import door
 from base.saved.door import (
-    CheckpointFile, Ensemble, EvaluationFolder, ExportedFile, FoldGroup, Run, StageGroup, find, groups, model_file,
-    newest_fitting, runs,
+    CheckpointFile,
+    Ensemble,
+    EvaluationFolder,
+    ExportedFile,
+    FoldGroup,
+    Run,
+    StageGroup,
+    find,
+    groups,
+    model_file,
+    newest_fitting,
+    runs,
 )  # fmt: skip
 from base.saved.group import FOLDS, STAGES, Group
 from base.saved.run_folder import RunFolder

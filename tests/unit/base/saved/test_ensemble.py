@@ -38,7 +38,8 @@ def test_members_are_kept_by_their_places_beside_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"members": []}, {"members": 3}, {"members": [3]}, {"members": None}, {"fitted": []}, {"score": "good"}, {"monitor": None},
+        {"members": []}, {"members": 3}, {"members": [3]}, {"members": None}, {"fitted": []}, {"score": "good"},
+        {"monitor": None},
         {"method": 3}, {"score": float("nan")},
         *({"members": [{**MEMBER, **change}]} for change in (
             {"path": 4}, {"weight": "1"}, {"weight": -0.5}, {"weight": float("nan")}, {"weight": float("inf")}, {"weight": 0},
