@@ -1,4 +1,4 @@
-"""Cross-entropy with label smoothing, for every head that tells classes apart."""
+"""Cross-entropy with label smoothing, for every classification head."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Smoothing = Annotated[float, Field(ge=0, lt=1)]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Return -sum_k q_k log p_k of each sample, (N,); q is 1 - e at the label, plus e / K at every class.
+    """Return -sum_k q_k log p_k of each sample, (N,); q is 1 - e + e / K at the label and e / K at every other class.
 
-    logits: (N, K) float. labels: (N,) int64 in 0..K-1. Label smoothing e: Szegedy et al. 2016, section 7.
+    logits: (N, K) float. labels: (N,) int64 in 0..K-1. e is label_smoothing (Szegedy et al. 2016, section 7).
     """
     return F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WRONG = "#c62828"
-MOST_NUMBERS = 40  # classes up to which a cell has room for its number
-CHARACTER = 0.075  # inches that a character of a 7-point text takes at most
+MOST_NUMBERS = 40  # with more classes than this a cell has no room for its number
+CHARACTER = 0.075  # largest width of a character of a 7-point text, in inches
 
 
 class Tile(NamedTuple):
-    """A picture (H, W, 3) uint8 RGB, the lines above it, and whether to mark it as wrong."""
+    """A picture (H, W, 3) uint8 RGB, the lines of text above it, and True if it is marked as wrong."""
 
     picture: np.ndarray
     lines: list[str]
@@ -23,7 +23,10 @@ class Tile(NamedTuple):
 
 
 def confusion_figure(counts: np.ndarray, classes: list[str], title: str) -> Figure:
-    """Numbers of samples, coloured by their share of the row. counts: (K, K), rows the truth. classes: K names."""
+    """Draw a confusion matrix; a cell shows its number of samples and is coloured by its share of the row.
+
+    counts: (K, K) integers, rows are the truth. classes: K names.
+    """
     size = min(24.0, 3.0 + 0.45 * len(classes))
     figure = figure_of(size + 1, size)
     axes = figure.add_subplot()
@@ -40,7 +43,7 @@ def confusion_figure(counts: np.ndarray, classes: list[str], title: str) -> Figu
 
 
 def grid_figure(tiles: list[Tile], columns: int) -> Figure:
-    """Pictures row by row with their lines above them, wrong ones in red."""
+    """Draw pictures row by row with their lines of text above them; wrong ones have a red frame."""
     rows = -(-len(tiles) // columns)
     longest = max(len(line) for tile in tiles for line in tile.lines)
     figure = figure_of(columns * max(2.0, CHARACTER * longest), rows * (2.2 + 0.12 * len(tiles[0].lines)) + 0.4)
@@ -55,8 +58,8 @@ def grid_figure(tiles: list[Tile], columns: int) -> Figure:
 
 
 def figure_of(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches, whose parts are laid out so that nothing is cut off."""
-    # Half a second to import, which `train.py --check` need not spend.
+    """Return an empty figure of a size in inches; its layout leaves room for all titles and labels."""
+    # Imported here because the import takes half a second, which `train.py --check` does not need.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

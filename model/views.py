@@ -19,7 +19,7 @@ class FlipView(BaseView):
     """The mirror image, left and right exchanged."""
 
     def apply(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """x' = W - x."""
+        """Exchange left and right: x' = W - x."""
         return image.flip(3), _affine(image, (-1.0, float(image.shape[3])), (1.0, 0.0))
 
 
@@ -36,7 +36,7 @@ class ScaleView(BaseView):
         self.scale, self.multiple_of = scale, multiple_of
 
     def apply(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """x' = x W / w, with the sides as they were rounded."""
+        """Resize the pictures: x' = x W / w, y' = y H / h, with the rounded sides w and h."""
         height, width = image.shape[2:]
         size = self._scaled(height), self._scaled(width)
         scaled = functional.interpolate(image.float(), size, mode="bilinear", antialias=True, align_corners=False)
@@ -59,7 +59,7 @@ class ShiftView(BaseView):
         self.right, self.down = right, down
 
     def apply(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """x' = x - right, y' = y - down."""
+        """Shift the pictures: x' = x - right, y' = y - down."""
         height, width = image.shape[2:]
         rows = (torch.arange(height, device=image.device) - self.down).clamp(0, height - 1)
         columns = (torch.arange(width, device=image.device) - self.right).clamp(0, width - 1)
@@ -68,5 +68,5 @@ class ShiftView(BaseView):
 
 
 def _affine(image: Tensor, x: tuple[float, float], y: tuple[float, float]) -> Tensor:
-    """(2, 3): x' = x[0] x + x[1], y' = y[0] y + y[1]."""
+    """Return the matrix (2, 3) float32 of x' = x[0] x + x[1], y' = y[0] y + y[1] on the device of `image`."""
     return torch.tensor([[x[0], 0.0, x[1]], [0.0, y[0], y[1]]], device=image.device)

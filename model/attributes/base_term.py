@@ -1,4 +1,4 @@
-"""A term of the attribute loss: how wrong one label's logits are."""
+"""Base classes of the terms of the attribute loss: a term is the loss of one label."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EffectiveNumber(Settings):
-    """Class weights by the effective number of samples: of very many alike, more add little (Cui et al. 2019)."""
+    """Class weights by the effective number of samples: one more sample adds less to a large class (Cui et al. 2019)."""
 
     effective_number: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="beta: 0 weighs all classes alike; towards 1 it becomes the inverse of their frequency"
@@ -32,7 +32,7 @@ ClassWeights = list[NotNegative] | Literal["balanced"] | EffectiveNumber | None
 
 
 class BaseTerm(nn.Module, ABC):
-    """The loss of one label. `bind` tells it which one, before its first use."""
+    """The loss of one label. Call `bind` before the first use: it sets the label."""
 
     weights: Tensor  # (K,) float32, of each trained class
 
@@ -42,24 +42,24 @@ class BaseTerm(nn.Module, ABC):
 
     @abstractmethod
     def term(self, logits: Tensor, labels: Tensor, counted: Tensor) -> Term:
-        """The weighted term over a batch.
+        """Return the weighted term over a batch.
 
-        logits: (N, K). labels: (N,) int64 in 0..K-1. counted: (N,) float in 0..1, how much each sample does; those of 0 have
-        logits and labels of 0, and must not count at all.
+        logits: (N, K) float. labels: (N,) int64 in 0..K-1. counted: (N,) float in 0..1, the share with which each sample
+        counts; samples with a share of 0 have logits and labels of 0, and must not count at all.
         """
 
     def bind(self, spec: DataSpec, label: str) -> BaseTerm:
-        """Take the number of classes and the class weights of a label. Raises UserError where they do not fit it."""
+        """Take the number of classes and the class weights of a label. Raises UserError if they do not fit the label."""
         for key, message in self.problems(self, spec, label):
             raise UserError(f"loss.args.terms.{label}.args.{key}: {message}")
         self.register_buffer("weights", self._weights(spec, label), persistent=False)
         return self
 
     def forward(self, logits: Tensor, labels: Tensor, shares: Tensor | None = None) -> Term:
-        """The weighted term over a batch, in which labels of -1 (not known) do not count, whatever the logits beside them.
+        """Return the weighted term over a batch; samples with the label -1 (not known) do not count, whatever their logits are.
 
-        logits: (N, K) float. labels: (N,) int64. shares: (N,) float in 0..1, how much each counts; all 1 by default. Raises
-        ValueError for other shapes.
+        logits: (N, K) float. labels: (N,) int64. shares: (N,) float in 0..1, the share with which each sample counts; all 1 by
+        default. Raises ValueError for other shapes.
         """
         if labels.ndim != 1 or logits.shape != (len(labels), len(self.weights)):
             raise ValueError(
@@ -69,13 +69,13 @@ class BaseTerm(nn.Module, ABC):
         counted = (labels >= 0).to(logits.dtype)
         if shares is not None:
             counted = counted * shares
-        # Blanked before the loss and not after it: an infinite logit times a weight of 0 is NaN, and so is its gradient.
+        # Set the logits to 0 before the loss: an infinite logit times a weight of 0 after it is NaN, and so is its gradient.
         seen = counted > 0
         return self.term(logits.where(seen[:, None], 0.0), labels.where(seen, 0), counted)
 
     @classmethod
     def problems(cls, args: Any, spec: DataSpec, label: str) -> Iterator[tuple[str, str]]:
-        """(argument, message) pairs; args has this class's arguments as attributes."""
+        """Yield a pair (argument, message) for each wrong argument; args has this class's arguments as attributes."""
         given, classes = args.class_weights, spec.trained(label)
         if isinstance(given, list) and len(given) != classes:
             yield "class_weights", f'found {len(given)} weights; allowed: {classes}, one for each trained class of "{label}"'
@@ -90,9 +90,9 @@ class BaseTerm(nn.Module, ABC):
             return torch.tensor(given or [1.0] * spec.trained(label))
         counts = spec.counts.get(label, [])
         if not any(counts):
-            found = '"balanced"' if given == "balanced" else f"an effective number of {given.effective_number}"
+            kind = '"balanced"' if given == "balanced" else f"an effective number of {given.effective_number}"
             raise UserError(
-                f'loss.args.terms.{label}.args.class_weights: found {found}; no training sample has the label "{label}"'
+                f'loss.args.terms.{label}.args.class_weights: found {kind}; no training sample has the label "{label}"'
             )
         if isinstance(given, EffectiveNumber):
             return effective_weights(counts, given.effective_number)
@@ -104,18 +104,18 @@ class MeanTerm(BaseTerm):
 
     @abstractmethod
     def values(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each sample, (N,). logits: (N, K). labels: (N,) int64 in 0..K-1."""
+        """Return the loss of each sample, (N,) float. logits: (N, K) float. labels: (N,) int64 in 0..K-1."""
 
     def term(self, logits: Tensor, labels: Tensor, counted: Tensor) -> Term:
-        """The mean over the known samples."""
+        """Return the mean over the known samples."""
         return mean_term(self.values(logits, labels), self.weights[labels] * counted, self.weight)
 
 
 def balanced_weights(counts: list[int], power: float = 1.0) -> Tensor:
-    """(n / (K * count)) ** power for each of K classes, (K,) float32: rare classes weigh more, power 0 makes all equal.
+    """Return (n / (K * count)) ** power for each of K classes, (K,) float32: rare classes weigh more; power 0 makes all equal.
 
-    n is the number of samples. With power 1 this is scikit-learn's "balanced" (King and Zeng 2001), where every class
-    has samples; a class without any gets 0.
+    n is the number of samples. With power 1 this is scikit-learn's "balanced" (King and Zeng 2001), if every class has
+    samples; a class without samples gets 0.
     """
     count = torch.tensor(counts, dtype=torch.float64)
     weights = (count.sum() / (len(counts) * count.clamp_min(1))) ** power
@@ -123,9 +123,9 @@ def balanced_weights(counts: list[int], power: float = 1.0) -> Tensor:
 
 
 def effective_weights(counts: list[int], beta: float) -> Tensor:
-    """(1 - beta) / (1 - beta ** count) for each of K classes, (K,) float32, scaled: Cui et al. 2019, equations 3 and 4.
+    """Return (1 - beta) / (1 - beta ** count) for each of K classes, scaled, (K,) float32 (Cui et al. 2019, equations 3, 4).
 
-    They sum to the number of classes that have samples; a class without any gets 0. beta: in [0, 1).
+    The weights sum to the number of classes that have samples; a class without samples gets 0. beta: in [0, 1).
     """
     count = torch.tensor(counts, dtype=torch.float64)
     # expm1 keeps the digits of 1 - beta ** count that a beta near 1 would lose.

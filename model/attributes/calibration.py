@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: a temperature, and a threshold, fitted on validation."""
+"""Calibration of probabilities on validation: a temperature, and a threshold for labels of two classes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from base.predictions import Predictions, errors_of
 from base.table import SampleTable
 from model.attributes.scores import answers
 
-COLDEST, HOTTEST = 1 / 20, 20.0  # temperatures: without a mistake, or with nothing right, the best one is 0 or infinite
+COLDEST, HOTTEST = 1 / 20, 20.0  # limits of the temperature; if all predictions are right or wrong, the best is 0 or infinite
 LEAST = 1e-30  # float32 probabilities are rounded to 0 below 1e-45
 BINS = 15
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(log p / T), (N, K): of a softmax's probabilities, what it gives for its logits divided by T.
+    """Return softmax(log p / T), (N, K) float64: the softmax of the logits divided by the temperature T.
 
-    Guo et al. 2017, section 4.2. probabilities: (N, K); rows of NaN stay.
+    Guo et al. 2017, section 4.2. probabilities: (N, K), a softmax; rows of NaN stay NaN.
     """
     logs = np.log(np.maximum(probabilities.astype(np.float64), LEAST)) / temperature
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))
@@ -31,30 +31,36 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def log_loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Mean of -log p of the true class. probabilities: (N, K), N > 0. truth: (N,) in 0..K-1."""
+    """Return the mean of -log p of the true class. probabilities: (N, K) float, N > 0. truth: (N,) int64 in 0..K-1."""
     return float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], LEAST)).mean())
 
 
 def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature with the least `log_loss`, between COLDEST and HOTTEST; the loss is convex in 1 / T."""
+    """Return the temperature with the least `log_loss`, between COLDEST and HOTTEST; the loss is convex in 1 / T.
+
+    probabilities: (N, K) float, N > 0. truth: (N,) int64 in 0..K-1.
+    """
     from scipy.optimize import minimize_scalar
 
     bounds = (np.log(COLDEST), np.log(HOTTEST))
-    found = minimize_scalar(lambda log: log_loss(tempered(probabilities, np.exp(log)), truth), bounds=bounds, method="bounded")
-    return float(np.exp(found.x))
+    best = minimize_scalar(lambda log: log_loss(tempered(probabilities, np.exp(log)), truth), bounds=bounds, method="bounded")
+    return float(np.exp(best.x))
 
 
 def calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS) -> float:
-    """Expected distance of confidence and accuracy in bins of equal width (Guo et al. 2017, equation 3), in 0..1."""
+    """Return the expected distance of confidence and accuracy in bins of equal width, in 0..1 (Guo et al. 2017, equation 3).
+
+    probabilities: (N, K) float, N > 0. truth: (N,) int64 in 0..K-1.
+    """
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     place = np.minimum((sure * bins).astype(int), bins - 1)
     return float(np.abs(np.bincount(place, right - sure, bins)).sum() / len(truth))
 
 
 def fit_threshold(second: np.ndarray, truth: np.ndarray) -> float:
-    """The threshold on the second class's probability with the best macro F1; of several the one nearest to 0.5.
+    """Return the threshold on the probability of the second class with the best macro F1; of equal ones the nearest to 0.5.
 
-    Thresholds lie halfway between neighbouring probabilities, and at 0.5. second: (N,). truth: (N,) 0 or 1.
+    Thresholds lie halfway between neighbouring probabilities, and at 0.5. second: (N,) float. truth: (N,) int64, 0 or 1.
     """
     different = np.unique(second)
     thresholds = np.append((different[1:] + different[:-1]) / 2, 0.5)
@@ -67,17 +73,20 @@ def fit_threshold(second: np.ndarray, truth: np.ndarray) -> float:
 
 
 def moved(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Probabilities of two classes, (N, 2), with their odds moved so that `threshold` for the second becomes 0.5."""
+    """Return probabilities of two classes, (N, 2) float, with their odds changed so that `threshold` for the second becomes 0.5.
+
+    probabilities: (N, 2) float.
+    """
     weighted = probabilities * np.array([threshold, 1 - threshold])
     return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
 
 
 @METRICS.register("attributes", "pretext")
 class Calibration(BaseMetric):
-    """How far probabilities are from what they say, before and after a temperature that is fitted on validation.
+    """The calibration error of the probabilities, before and after a temperature that is fitted on validation.
 
-    With it in a config, the app and submissions show calibrated probabilities; predictions.parquet keeps the model's own.
-    A temperature changes no answer; a threshold does.
+    If a config names this metric, the app and submissions show calibrated probabilities; predictions.parquet keeps the model's
+    own. A temperature changes no predicted class; a threshold does.
 
     Args:
         labels: that get a temperature each; all by default
@@ -91,11 +100,11 @@ class Calibration(BaseMetric):
 
     @property
     def names(self) -> list[str]:
-        """`ece/LABEL` and `nll/LABEL` of the model's probabilities, and with `_calibrated` after the temperature."""
+        """`ece/LABEL` and `nll/LABEL` of the model's probabilities; with `_calibrated` the same after the temperature."""
         return [f"{score}{after}/{label}" for label in self.labels for after in ("", "_calibrated") for score in ("ece", "nll")]
 
     def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """`temperature/LABEL`, then `threshold/LABEL` on what that leaves; nothing for a label that no sample has."""
+        """Fit `temperature/LABEL`, then `threshold/LABEL` on the tempered probabilities; skip a label that no sample has."""
         fitted: dict[str, float] = {}
         for label in dict.fromkeys([*self.labels, *self.thresholds]):
             probabilities, truth = self._known(predictions, table, label)
@@ -107,11 +116,11 @@ class Calibration(BaseMetric):
         return fitted
 
     def use(self, fitted: Mapping[str, float]) -> None:
-        """Take what was fitted."""
+        """Take the fitted temperatures and thresholds."""
         self.fitted = dict(fitted)
 
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """Name -> value: errors in 0..1, losses in nats."""
+        """Return name -> value: calibration errors in 0..1, log losses in nats."""
         scores: dict[str, float] = {}
         for label in self.labels:
             probabilities, truth = self._known(predictions, table, label)
@@ -125,14 +134,14 @@ class Calibration(BaseMetric):
         return scores
 
     def adjust(self, predictions: Predictions) -> Predictions:
-        """The probabilities after temperature and threshold, float32."""
+        """Return the probabilities after temperature and threshold, (N, K) float32 for each label."""
         given = {name: predictions.array(name) for name in predictions.names}
         columns = {name: _changed(values, name, self.fitted).astype(np.float32) for name, values in given.items()}
         return Predictions.of(predictions.ids(), {n: torch.from_numpy(v) for n, v in columns.items()}, errors_of([predictions]))
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Labels that the data do not have, and thresholds for labels of more than two classes."""
+        """Yield (key, message) for labels that the data do not have, and for thresholds of labels of more than two classes."""
         for key, label in [
             *(("labels", label) for label in args.labels or []),
             *(("thresholds", label) for label in args.thresholds),
@@ -143,14 +152,14 @@ class Calibration(BaseMetric):
                 yield key, f'"{label}" has {len(spec.classes[label])} classes; a threshold is for two'
 
     def _known(self, predictions: Predictions, table: SampleTable, label: str) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (n, K) float64 and truth (n,) of the samples whose label is known."""
+        """Return probabilities (n, K) float64 and truth (n,) int64 of the samples whose label is known."""
         truth = answers(predictions, table, self.spec, label).truth
         rows = np.flatnonzero(truth >= 0)
         return predictions.array(label)[rows].astype(np.float64), truth[rows]
 
 
 def _changed(probabilities: np.ndarray, label: str, fitted: Mapping[str, float]) -> np.ndarray:
-    """What is left of a label's probabilities after what was fitted for it."""
+    """Return the probabilities (N, K) of a label after its fitted temperature and threshold."""
     if (temperature := fitted.get(f"temperature/{label}")) is not None:
         probabilities = tempered(probabilities, temperature)
     if (threshold := fitted.get(f"threshold/{label}")) is not None:

@@ -21,8 +21,8 @@ from utils.errors import UserError
 class AttributeLoss(BaseLoss):
     """A weighted sum with one term for each label.
 
-    A mixed sample counts as two with the same logits: one of its own labels and one of its partner's, each by its share. What
-    is not known of either leaves the other's share as it is.
+    A mixed sample counts as two samples with the same logits: one with its own labels and one with its partner's, each by its
+    share. If a label of one of the two is not known, the share of the other stays as it is.
 
     Args:
         terms: label -> its term, such as {"mask": {"type": "Focal", "args": {"weight": 0.375}}}; every label that is learned
@@ -41,35 +41,35 @@ class AttributeLoss(BaseLoss):
     ) -> None:
         super().__init__()
         given = {label: term for label, term in terms.items() if term is not None}
-        found = [*label_problems(given, spec), *margin_problems(margins, spec, outputs)]
-        if found:
-            raise UserError("; ".join(f"loss.args.{key}: {message}" for key, message in found))
+        problems = [*label_problems(given, spec), *margin_problems(margins, spec, outputs)]
+        if problems:
+            raise UserError("; ".join(f"loss.args.{key}: {message}" for key, message in problems))
         self.labels, self.margins, self.scales = list(given), margins, outputs.scales
         self.bound = nn.ModuleList(term.bind(spec, label) for label, term in given.items())
 
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
-        """Label -> its term.
+        """Return label -> term.
 
-        outputs: label -> logits (B, K) float32. target: label -> (B,) int64, -1 where not known; with or without `share` and
-        `partner`.
+        outputs: label -> logits (B, K) float32. target: label -> (B,) int64, -1 if not known; with `share` and `partner` if
+        the samples are mixed.
         """
         shares = torch.cat([part[SHARE] for part in both(target)]) if SHARE in target else None
-        found = {}
+        terms = {}
         for label, term in zip(self.labels, self.bound, strict=True):
             logits, labels = _repeated(outputs[label], target, label)
-            found[label] = term(self._with_margin(label, logits, labels), labels, shares)
-        return found
+            terms[label] = term(self._with_margin(label, logits, labels), labels, shares)
+        return terms
 
     def _with_margin(self, label: str, logits: Tensor, labels: Tensor) -> Tensor:
-        """In evaluation the loss is that of what is predicted."""
+        """Return the logits (N, K) with the label's margin in training; in evaluation return them unchanged."""
         if not self.training or label not in self.margins:
             return logits
         return self.margins[label].apply(logits, labels, self.scales[label])
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Labels without a term, terms and margins without a label, class weights that do not fit."""
-        if not spec.classes:  # the config does not say: the constructor looks when the data are read
+        """Yield (key, message) for labels without a term, terms or margins without a label, and class weights that do not fit."""
+        if not spec.classes:  # the labels are not known from the config: the constructor checks when the data are read
             return
         given = {label: part for label, part in args.terms.items() if part is not None}
         yield from label_problems(given, spec)
@@ -81,18 +81,18 @@ class AttributeLoss(BaseLoss):
 
 
 def both(target: Target) -> list[Target]:
-    """A target, and that of the partners if the samples are mixed."""
+    """Return the target, and the partners' target if the samples are mixed."""
     return [target, target[PARTNER]] if PARTNER in target else [target]
 
 
 def _repeated(logits: Tensor, target: Target, label: str) -> tuple[Tensor, Tensor]:
-    """Logits and labels, once for each of `both`."""
+    """Return logits (N, K) and labels (N,), repeated for the partners if the samples are mixed."""
     labels = [part[label] for part in both(target)]
     return (logits, labels[0]) if len(labels) == 1 else (logits.repeat(len(labels), 1), torch.cat(labels))
 
 
 def label_problems(terms: Mapping[str, object], spec: DataSpec) -> Iterator[tuple[str, str]]:
-    """Labels without a term and terms without a label."""
+    """Yield (key, message) for labels without a term and terms without a label."""
     for label in terms:
         if label not in spec.classes:
             yield f"terms.{label}", unknown_label(label, spec)
@@ -104,7 +104,10 @@ def label_problems(terms: Mapping[str, object], spec: DataSpec) -> Iterator[tupl
 def margin_problems(
     margins: Mapping[str, Margin], spec: DataSpec, outputs: OutputSpec | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Margins without a label, and on logits that are no cosines; outputs are None while the model is not there."""
+    """Yield (key, message) for margins without a label, and for margins on logits that are not cosines.
+
+    outputs: None if the model does not exist yet; the logits are then not checked.
+    """
     for label in margins:
         if label not in spec.classes:
             yield f"margins.{label}", unknown_label(label, spec)

@@ -1,4 +1,4 @@
-"""Margins that the true class must win by: between angles, for heads whose logits are cosines."""
+"""Margins between angles for the true class, for heads whose logits are cosines."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 
 from utils.validate import Settings
 
-# Beyond 1 - EDGE the function goes on as its tangent: the slope of a margin on the angle is infinite at a cosine of 1.
+# Above 1 - EDGE the tangent replaces the function: the slope of a margin on the angle is infinite at a cosine of 1.
 # So the slope is at most m1 / sqrt(2 EDGE), and the value at 1 is off by less than 1.5 m1 sqrt(EDGE).
 EDGE = 1e-6
 
 
 class Margin(Settings):
-    """Widens the angle t to the true class in training: its cosine becomes cos(m1 t + m2) - m3.
+    """Increase the angle t to the true class in training: its cosine becomes cos(m1 t + m2) - m3.
 
-    ArcFace is m2 (Deng et al. 2019, equation 3), CosFace m3 (Wang, H. et al. 2018, equation 4), both with m1 the combined
-    margin (Deng et al. 2019, equation 4). Validation sees the plain cosines.
+    ArcFace is m2 (Deng et al. 2019, equation 3), CosFace m3 (Wang, H. et al. 2018, equation 4); m1, m2 and m3 together are the
+    combined margin (Deng et al. 2019, equation 4). Validation uses the plain cosines.
     """
 
     m1: Annotated[float, Field(ge=1, le=8)] = Field(default=1.0, description="factor of the angle")
@@ -34,9 +34,9 @@ class Margin(Settings):
         return self
 
     def apply(self, logits: Tensor, labels: Tensor, scale: float) -> Tensor:
-        """The logits with the margin at the labels; rows whose label is -1 stay as they are.
+        """Return the logits (N, K) with the margin at the labels; rows whose label is -1 stay as they are.
 
-        logits: (N, K), cosines times `scale`. labels: (N,) int64.
+        logits: (N, K) float, cosines times `scale`. labels: (N,) int64.
         """
         known, place = (labels >= 0)[:, None], labels.clamp_min(0)[:, None]
         own = logits.gather(1, place)
@@ -45,11 +45,11 @@ class Margin(Settings):
 
 
 def with_margin(cosine: Tensor, m1: float = 1.0, m2: float = 0.0, m3: float = 0.0) -> Tensor:
-    """cos(m1 arccos(cosine) + m2) - m3, of any shape, with its exact gradient, finite everywhere.
+    """Return cos(m1 arccos(cosine) + m2) - m3, of the same shape, with its exact gradient; finite everywhere.
 
-    Where the widened angle is beyond pi the cosine would rise again; instead it goes on falling, as (-1)^k cos(a) - 2k with
-    k = floor(a / pi) (Liu et al. 2017, equation 7; there a = m1 t): continuous and smooth. Within EDGE of a cosine of 1 or
-    -1, and beyond them as rounding may have it, the value is that of the tangent at the edge.
+    Beyond an angle of pi the cosine would rise again; instead the value keeps falling, as (-1)^k cos(a) - 2k with k = floor(a
+    / pi) (Liu et al. 2017, equation 7; there a = m1 t): continuous and smooth. Within EDGE of a cosine of 1 or -1, and beyond
+    them because of rounding, the value is that of the tangent at the edge.
     """
     inner = cosine.clamp(-1 + EDGE, 1 - EDGE)
     angle = m1 * inner.arccos() + m2

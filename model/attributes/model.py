@@ -1,4 +1,4 @@
-"""Several labels of one picture at once: a backbone of timm, and a head for each label."""
+"""The model of the attributes task: a backbone of timm, and a head for each label."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 class AttributeModel(BaseModel):
     """A backbone of timm with one head for each label.
 
-    Pictures are normalised as timm's weights for the backbone want it, whether or not they are loaded.
+    Pictures are normalised as timm's weights for the backbone require, even if other weights are used.
 
     Args:
         backbone: name of a timm model, with or without a tag for its weights ("tf_efficientnetv2_s.in21k_ft_in1k")
@@ -54,33 +54,33 @@ class AttributeModel(BaseModel):
         self.heads = nn.ModuleDict({_module_name(label): head for label, head in made.items()})
 
     def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
-        """Label -> logits (B, K) float32, K its trained classes. image: (B, 3, H, W), uint8 or float in 0..255."""
+        """Return label -> logits (B, K) float32, K its trained classes. image: (B, 3, H, W), uint8 or float in 0..255."""
         features = self.dropout(self.backbone(self.normalise(image)))  # (B, width)
         return {label: self.heads[_module_name(label)](features).float() for label in self.spec.classes}
 
     def decode(self, outputs: Outputs) -> Prediction:
-        """Label -> probabilities (B, K) float32, K its reported classes; each row sums to 1.
+        """Return label -> probabilities (B, K) float32, K its reported classes; each row sums to 1.
 
-        The softmax of the trained classes, summed over those that are reported as one.
+        A probability is the sum of the softmax over the trained classes that are reported as one class.
         """
         return {label: self._reported(label, outputs[label].float().softmax(1)) for label in self.spec.classes}
 
     @property
     def output_spec(self) -> OutputSpec:
-        """The labels' trained classes, and the scales of those whose logits are cosines."""
+        """The number of trained classes of each label, and the scale of each label whose logits are cosines."""
         return OutputSpec({label: self.spec.trained(label) for label in self.spec.classes}, self.scales)
 
     def head(self) -> list[nn.Module]:
-        """The last layers, one for each label."""
+        """Return the last layers, one for each label."""
         return list(self.heads.values())
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The stages of the backbone."""
+        """Return the parameters of the backbone by stage."""
         return stages(self.backbone)
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """An unknown backbone, without importing timm, and heads of labels that there are not."""
+        """Return (key, message) for an unknown backbone, without importing timm, and for heads of labels that do not exist."""
         problem = check_backbone_name(args.backbone)
         return [*([("backbone", problem)] if problem else []), *(_head_problems(args.heads, spec) if spec.classes else ())]
 
@@ -101,5 +101,5 @@ def _head(chosen: BaseHead | None, width: int, classes: int) -> nn.Module:
 
 
 def _module_name(label: str) -> str:
-    """A label as a module's name: torch allows no dots there, and no names of ModuleDict's own, such as `type`."""
+    """Return the name of a label's module: torch allows no dots in it, and no attribute names of ModuleDict, such as `type`."""
     return label.replace(".", "·") + "_head"

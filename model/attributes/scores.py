@@ -1,4 +1,4 @@
-"""Scores of several labels, each by itself and all as one combined class."""
+"""Scores of several labels, each alone and all as one combined class."""
 
 from __future__ import annotations
 
@@ -24,38 +24,45 @@ Side = Annotated[int, Field(ge=1, le=10)]
 class Answers(NamedTuple):
     """Truth and prediction of one label, or of several combined."""
 
-    truth: np.ndarray  # (N,) int64, -1 where not known
+    truth: np.ndarray  # (N,) int64, -1 if not known
     predicted: np.ndarray  # (N,) int64
-    confidence: np.ndarray  # (N,) probability of what is predicted
+    confidence: np.ndarray  # (N,) probability of the predicted class
     classes: list[str]
 
 
 def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Share of samples that are right. truth, predicted: (N,) integers, N > 0."""
+    """Return the share of samples that are right. truth, predicted: (N,) integers, N > 0."""
     return float(np.mean(truth == predicted))
 
 
 def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean over the classes, which occur in either, of 2 tp / (2 tp + fp + fn). truth, predicted: (N,) integers, N > 0."""
+    """Return the mean of 2 tp / (2 tp + fp + fn) over the classes that occur in truth or prediction.
+
+    truth, predicted: (N,) integers, N > 0.
+    """
     from sklearn.metrics import f1_score
 
     return float(f1_score(truth, predicted, average="macro", zero_division=0))
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Numbers of samples, (classes, classes) int64: rows are the truth, columns what is predicted."""
+    """Return numbers of samples, (classes, classes) int64: rows are the truth, columns the predictions.
+
+    truth, predicted: (N,) integers in 0..classes-1.
+    """
     return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def resampled_scores(truth: np.ndarray, predicted: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy and macro F1, (B,) each, where samples count `times` (B, N); NaN where none does.
+    """Return accuracy and macro F1, (B,) float64 each, if samples count `times` (B, N); NaN if no sample counts.
 
-    The same as `accuracy` and `macro_f1` of samples that are there so often, from the confusion matrices of all B at once.
+    The scores equal `accuracy` and `macro_f1` of samples repeated so often; they are computed from the confusion matrices of
+    all B resamplings at once.
 
-    truth, predicted: (N,) integers from 0.
+    truth, predicted: (N,) integers from 0. times: (B, N) integers.
     """
     classes = int(max(truth.max(initial=0), predicted.max(initial=0))) + 1
-    cells, place = np.unique(truth * classes + predicted, return_inverse=True)  # of the confusion matrix, those that occur
+    cells, place = np.unique(truth * classes + predicted, return_inverse=True)  # cells of the confusion matrix that occur
     counts = times @ np.eye(len(cells))[place]  # (B, cells)
     rows, columns = np.eye(classes)[cells // classes], np.eye(classes)[cells % classes]
     right = counts * (cells // classes == cells % classes)
@@ -67,9 +74,9 @@ def resampled_scores(truth: np.ndarray, predicted: np.ndarray, times: np.ndarray
 
 
 def most_wrong(right: np.ndarray, confidence: np.ndarray, number: int) -> np.ndarray:
-    """Rows to look at, (number,): up to half of them wrong, the surest first, then rows from end to end of the rest.
+    """Return rows to look at, (number,) int64: up to half are wrong, the surest first; the others are spread over all samples.
 
-    right: (N,) bool. confidence: (N,). N >= number.
+    right: (N,) bool. confidence: (N,) float. N >= number.
     """
     wrong = np.flatnonzero(~right)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][: number // 2]
@@ -79,9 +86,9 @@ def most_wrong(right: np.ndarray, confidence: np.ndarray, number: int) -> np.nda
 
 
 def answers(predictions: Predictions, table: SampleTable, spec: DataSpec, label: str) -> Answers:
-    """Truth and prediction of a label, in its reported classes; a table without the label has none that is known.
+    """Return truth and prediction of a label, in its reported classes; the truth is -1 if the table lacks the label.
 
-    Raises UserError for samples without a prediction, and for predictions that are not finite.
+    Raises UserError if samples have no prediction, or if predictions are not finite.
     """
     probabilities = predictions.array(label)  # (N, K)
     failed = predictions.failed()
@@ -99,7 +106,10 @@ def answers(predictions: Predictions, table: SampleTable, spec: DataSpec, label:
 
 
 def combine_answers(several: list[Answers]) -> Answers:
-    """The combined class of several labels, known where all of them are. Its confidence is the product of theirs."""
+    """Return the combined class of several labels, known if all of them are.
+
+    Its confidence is the product of the labels' confidences.
+    """
     sizes = [len(one.classes) for one in several]
     return Answers(
         combined_class([one.truth for one in several], sizes),
@@ -110,20 +120,23 @@ def combine_answers(several: list[Answers]) -> Answers:
 
 
 def separated_answers(predictions: Predictions, combined: Answers, label: str, parts: dict[str, list[str]]) -> dict[str, Answers]:
-    """Each part of a combined label by itself, known where all are: the most probable class of its marginal distribution."""
+    """Return each part of a combined label alone: the most probable class of its marginal distribution.
+
+    A part is known if the combined class is known.
+    """
     sizes = [len(classes) for classes in parts.values()]
     truths = separated_class(combined.truth, sizes)
     each = marginals(predictions.array(label), sizes)
-    found = zip(parts.items(), truths, each, strict=True)
-    return {part: Answers(truth, p.argmax(1), p.max(1), classes) for (part, classes), truth, p in found}
+    rows = zip(parts.items(), truths, each, strict=True)
+    return {part: Answers(truth, p.argmax(1), p.max(1), classes) for (part, classes), truth, p in rows}
 
 
 @METRICS.register("attributes", "pretext")
 class AttributeScores(BaseMetric):
     """Accuracy and macro F1 of the combined class and of each label, over the samples whose labels are known.
 
-    With one label alone the two are the same, and given once. A label that combines others is scored for each of these too.
-    A score for which no sample is known is left out.
+    With a single label the two are equal, and given once. The parts of a label that combines others are scored too. A score
+    is left out if no sample is known for it.
 
     Args:
         combine: the labels that make up the combined class, the first one its leading digit; all by default
@@ -136,15 +149,15 @@ class AttributeScores(BaseMetric):
 
     @property
     def names(self) -> list[str]:
-        """`accuracy`, `f1`, and behind a slash those of each label."""
+        """`accuracy`, `f1`, and the same with `/LABEL` for each label."""
         return [f"{score}{suffix}" for suffix in ("", *self._suffixes().values()) for score in ("accuracy", "f1")]
 
     def decisions(self, predictions: Predictions) -> np.ndarray:
-        """The class of every sample for every label, the labels one after the other."""
+        """Return the predicted class of every sample for every label, label after label, (N * labels,) int64."""
         return np.concatenate([predictions.array(label).argmax(1) for label in self.spec.classes])
 
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """Name -> score in 0..1."""
+        """Return name -> score in 0..1."""
         scores = {}
         for suffix, (truth, predicted, _, _) in self._views(predictions, table).items():
             known = truth >= 0
@@ -154,17 +167,17 @@ class AttributeScores(BaseMetric):
         return scores
 
     def resampled(self, predictions: Predictions, table: SampleTable, times: np.ndarray) -> dict[str, np.ndarray]:
-        """Every score, (B,)."""
+        """Return name -> scores, (B,) float64 each. times: (B, N) integers."""
         scores: dict[str, np.ndarray] = {}
         for suffix, (truth, predicted, _, _) in self._views(predictions, table).items():
             known = truth >= 0
             if known.any():
-                found = resampled_scores(truth[known], predicted[known], times[:, known])
-                scores |= dict(zip((f"accuracy{suffix}", f"f1{suffix}"), found, strict=True))
+                pair = resampled_scores(truth[known], predicted[known], times[:, known])
+                scores |= dict(zip((f"accuracy{suffix}", f"f1{suffix}"), pair, strict=True))
         return scores
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
-        """`confusion`, and behind a slash that of each label."""
+        """Return `confusion`, and `confusion/LABEL` for each label."""
         from model.plots import confusion_figure
 
         plots = {}
@@ -178,11 +191,11 @@ class AttributeScores(BaseMetric):
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Labels that the data do not have, or that are named twice."""
+        """Return (key, message) for labels that the data do not have, or that are named twice."""
         return combine_problems(args.combine or [], spec)
 
     def _suffixes(self) -> dict[str, str]:
-        """By label, of those that are scored beside the combined class."""
+        """Return label -> suffix of its score's name, for the labels that are scored besides the combined class."""
         labels = list(self.spec.classes) if len(self.spec.classes) > 1 else []
         labels += [part for parts in self.spec.combined.values() for part in parts if part not in self.spec.classes]
         return {label: f"/{label}" for label in labels}
@@ -211,15 +224,15 @@ class SampleGrid(BaseMetric):
 
     @property
     def names(self) -> list[str]:
-        """None: it only draws."""
+        """An empty list: this metric only draws."""
         return []
 
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """Nothing."""
+        """Return no scores: this metric only draws."""
         return {}
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
-        """`samples`, unless there are none."""
+        """Return the figure `samples`; nothing if there are no samples."""
         from model.plots import Tile, grid_figure
 
         if not len(table):
@@ -234,7 +247,10 @@ class SampleGrid(BaseMetric):
 
 
 def combine_problems(combine: list[str], spec: DataSpec) -> Iterable[tuple[str, str]]:
-    """Labels that the data do not have, or that are named twice; nothing while the labels are not known."""
+    """Yield (key, message) for labels that the data do not have, or that are named twice.
+
+    Yield nothing while the labels are not known.
+    """
     for index, label in enumerate(combine if spec.classes else ()):
         if label not in spec.classes:
             yield f"combine[{index}]", unknown_label(label, spec)
@@ -243,7 +259,7 @@ def combine_problems(combine: list[str], spec: DataSpec) -> Iterable[tuple[str, 
 
 
 def _lines(each: dict[str, Answers], row: int) -> list[str]:
-    """`label: truth → prediction 97 %` for each label of a sample."""
+    """Return one line `label: truth → prediction 97 %` for each label of a sample."""
     lines = []
     for label, (truth, predicted, confidence, classes) in each.items():
         name = classes[truth[row]] if truth[row] >= 0 else "?"

@@ -1,4 +1,4 @@
-"""Losses of one label: pure functions on logits and labels, and the terms that a config names.
+"""Loss terms of one label: pure functions on logits and labels, and the classes that a config names.
 
 N samples, K classes. Functions take logits (N, K) float and labels (N,) int64 in 0..K-1.
 """
@@ -16,37 +16,37 @@ from utils import distributed
 
 
 def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0, label_smoothing: float = 0.0) -> Tensor:
-    """-(1 - p)^gamma log p of each sample, (N,), where p is the softmax at the label: Lin et al. 2017, equation 4.
+    """Return -(1 - p)^gamma log p of each sample, (N,); p is the softmax at the label (Lin et al. 2017, equation 4).
 
-    The paper has no label smoothing e; here it is that of cross-entropy, sum_k q_k times the value at class k, so that
-    gamma 0 is `cross_entropy`.
+    The paper has no label smoothing. Here it is the one of cross-entropy, sum_k q_k times the value at class k, so that gamma
+    0 gives `cross_entropy`.
     """
     log_p = F.log_softmax(logits, dim=1)
-    # Rounding makes 1 - p exactly 0 for a sure sample, where a gamma below 1 has an infinite slope.
+    # Rounding makes 1 - p exactly 0 for a sure sample; a gamma below 1 has an infinite slope at 0.
     rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(logits.dtype).eps)
     value = -(rest**gamma) * log_p  # (N, K)
     return (1 - label_smoothing) * value.gather(1, labels[:, None])[:, 0] + label_smoothing * value.mean(1)
 
 
 def binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over the classes of each one's binary cross-entropy against the rest, (N,)."""
+    """Return the mean over the classes of the binary cross-entropy of each class against the rest, (N,)."""
     return F.binary_cross_entropy_with_logits(logits, one_hot(labels, logits), reduction="none").mean(1)
 
 
 def soft_counts(logits: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
-    """True positives, predictions and labels of each class, (3, K), where a prediction is its softmax, not 0 or 1.
+    """Return true positives, predictions and labels of each class, (3, K); a prediction is its softmax, not 0 or 1.
 
-    counted: (N,) bool, or float in 0..1, how much each sample counts.
+    counted: (N,) bool, or float in 0..1, the share with which each sample counts.
     """
     predicted, actual = logits.softmax(1), one_hot(labels, logits) * counted[:, None]
     return torch.stack([(predicted * actual).sum(0), (predicted * counted[:, None]).sum(0), actual.sum(0)])
 
 
 def soft_f1_loss(counts: Tensor, weights: Tensor) -> Tensor:
-    """1 - the weighted mean over the classes of 2 tp / (2 tp + fp + fn), (): the macro F1 of soft counts.
+    """Return 1 - the weighted mean over the classes of 2 tp / (2 tp + fp + fn), a scalar (): the macro F1 of soft counts.
 
-    counts: (3, K) of `soft_counts`, whose predictions are tp + fp and whose labels are tp + fn. weights: (K,).
-    Classes without a label in the batch are left out: their F1 is 0 whatever is predicted, and has no gradient.
+    counts: (3, K) of `soft_counts`; its predictions are tp + fp and its labels are tp + fn. weights: (K,). Classes without a
+    label in the batch are left out: their F1 is 0 for any prediction, and has no gradient.
     """
     tiny = torch.finfo(counts.dtype).tiny
     true_positive, predicted, actual = counts
@@ -57,7 +57,7 @@ def soft_f1_loss(counts: Tensor, weights: Tensor) -> Tensor:
 
 
 def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
-    """1 at the label and 0 elsewhere, (N, K) in the dtype of the logits."""
+    """Return 1 at the label and 0 elsewhere, (N, K) in the dtype of the logits."""
     hot: Tensor = F.one_hot(labels, logits.shape[1])
     return hot.to(logits.dtype)
 
@@ -66,7 +66,7 @@ def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
 class CrossEntropy(MeanTerm):
     """Softmax cross-entropy, with or without label smoothing.
 
-    A smoothed sample weighs as its label says; torch's own loss weighs each smoothed class by that class's weight.
+    A smoothed sample has the class weight of its label; torch's own loss uses the weight of each class in the smoothed target.
 
     Args:
         weight: of this term in the sum of all
@@ -87,13 +87,13 @@ class CrossEntropy(MeanTerm):
         self.label_smoothing = label_smoothing
 
     def values(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """`cross_entropy`, (N,)."""
+        """Return `cross_entropy` of each sample, (N,). logits: (N, K) float. labels: (N,) int64."""
         return cross_entropy(logits, labels, self.label_smoothing)
 
 
 @TERMS.register("attributes", "pretext")
 class Focal(MeanTerm):
-    """Focal loss: cross-entropy that looks away from samples which are right already.
+    """Focal loss: cross-entropy in which samples that are already right count less.
 
     Args:
         weight: of this term in the sum of all
@@ -116,15 +116,15 @@ class Focal(MeanTerm):
         self.gamma, self.label_smoothing = gamma, label_smoothing
 
     def values(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """`focal`, (N,)."""
+        """Return `focal` of each sample, (N,). logits: (N, K) float. labels: (N,) int64."""
         return focal(logits, labels, self.gamma, self.label_smoothing)
 
 
 @TERMS.register("attributes", "pretext")
 class BinaryCrossEntropy(MeanTerm):
-    """Each class against the rest, by its own sigmoid.
+    """Binary cross-entropy of each class against the rest, with its own sigmoid.
 
-    The decoder's softmax ranks the classes as the sigmoids do, but its probabilities are not theirs.
+    The decoder's softmax ranks the classes as the sigmoids do, but its probabilities differ from the sigmoids.
 
     Args:
         weight: of this term in the sum of all
@@ -134,16 +134,16 @@ class BinaryCrossEntropy(MeanTerm):
     """
 
     def values(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """`binary_cross_entropy`, (N,)."""
+        """Return `binary_cross_entropy` of each sample, (N,). logits: (N, K) float. labels: (N,) int64."""
         return binary_cross_entropy(logits, labels)
 
 
 @TERMS.register("attributes", "pretext")
 class F1(BaseTerm):
-    """1 - the macro F1 of a batch, with probabilities for counts.
+    """1 - the macro F1 of a batch, with probabilities in place of counts.
 
-    It belongs to a batch and not to a sample: over several batches it is the mean of theirs by known samples, and what
-    is accumulated in pieces is the F1 of each piece. Several processes count together, as one would.
+    The value belongs to a batch, not to a sample: over several batches it is the mean of the batches' values, weighted by
+    their known samples. With gradient accumulation it is the F1 of each piece. Several processes count together, like one.
 
     Args:
         weight: of this term in the sum of all
@@ -153,7 +153,7 @@ class F1(BaseTerm):
     """
 
     def term(self, logits: Tensor, labels: Tensor, counted: Tensor) -> Term:
-        """The loss of the global batch, counted as often as this process has known samples."""
+        """Return the loss of the global batch, weighted by the number of known samples of this process."""
         counts = distributed.differentiable_sum(soft_counts(logits, labels, counted))
         samples = counted.sum()
         return Term(self.weight * soft_f1_loss(counts, self.weights) * samples, samples)

@@ -1,6 +1,6 @@
-"""Any network of timm without its classifier: random, with timm's weights, or with those of a local file.
+"""Any network of timm without its classifier: with random weights, timm's weights, or the weights in a local file.
 
-timm takes seconds to import: only the functions that build a network do so.
+timm takes seconds to import: only the functions that build a network import it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ from utils.config import did_you_mean, show
 from utils.errors import UserError
 
 _DECLARED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
-_WRAPPERS = ("state_dict", "ema", "model")  # keys under which training scripts, ours included, put the weights
-_PREFIXES = ("", "backbone.", "module.", "model.")  # what they put before a backbone's names
+_WRAPPERS = ("state_dict", "ema", "model")  # keys under which training scripts, ours too, store the weights
+_PREFIXES = ("", "backbone.", "module.", "model.")  # prefixes that training scripts put before a backbone's names
 _INSTEAD = "give a local file (.pth, .pt or .safetensors), or false"
 
 
 def create_backbone(
     name: str, pretrained: bool | str = False, drop_path_rate: float = 0.0, image_size: tuple[int, int] | None = None
 ) -> tuple[nn.Module, int]:
-    """A network from images (B, 3, H, W) to features (B, num_features), and num_features.
+    """Return a network from images (B, 3, H, W) float to features (B, width) float, and the width.
 
     pretrained: true for timm's weights (downloaded, or from its cache), a local file, or false for random weights.
+
     drop_path_rate: stochastic depth (Huang et al. 2016), the rate of the last block.
-    image_size: height and width, for networks that are built for one size; the others take any.
-    Raises UserError: unknown name or tag, no connection, no such weights, a file that does not fit.
+
+    image_size: height and width in pixels, for networks that are built for one size; other networks take any size.
+
+    Raises UserError for an unknown name or tag, if there is no connection or no such weights, or if a file does not fit.
     """
     problem = check_backbone_name(name)
     if problem:
@@ -46,24 +49,24 @@ def create_backbone(
 
 
 def normalisation(backbone: nn.Module) -> dict[str, tuple[float, float, float]]:
-    """`mean` and `std` of the pictures that timm's weights for this network were trained on, in the 0..1 scale."""
+    """Return `mean` and `std` of the pictures that timm's weights for this network were trained on, in the 0..1 scale."""
     config: Any = backbone.pretrained_cfg
     return {key: tuple(config[key]) for key in ("mean", "std")}
 
 
 def stages(backbone: nn.Module) -> list[list[nn.Parameter]]:
-    """A backbone's parameters from the picture on: its stem, its stages, what follows them. None where timm has no order."""
+    """Return a backbone's parameters from the picture on: stem, stages, last layers; empty if timm has no order for them."""
     if not hasattr(backbone, "group_matcher"):
         return []
     from timm.models import group_parameters
 
     matcher: Any = backbone.group_matcher
-    found: dict[int, Any] = group_parameters(backbone, matcher(coarse=True), return_values=True)
-    return [found[number] for number in sorted(found)]
+    groups: dict[int, Any] = group_parameters(backbone, matcher(coarse=True), return_values=True)
+    return [groups[number] for number in sorted(groups)]
 
 
 def check_backbone_name(name: str) -> str | None:
-    """What is wrong with a backbone's name, None if nothing. A weights tag behind a dot is not looked at."""
+    """Return the problem with a backbone's name, or None. A weights tag behind a dot is not checked."""
     known = _declared_names()
     model = name.partition(".")[0]
     if not known or model in known:
@@ -73,7 +76,7 @@ def check_backbone_name(name: str) -> str | None:
 
 @cache
 def _declared_names() -> frozenset[str]:
-    """The models in timm's source, read as text; nothing where there is no source to read."""
+    """Return the names of the models in timm's source, read as text; empty if there is no source to read."""
     package = importlib.util.find_spec("timm")
     folders = (package.submodule_search_locations if package else None) or []
     sources = (path.read_text("utf-8") for folder in folders for path in Path(folder, "models").glob("*.py"))
@@ -91,7 +94,7 @@ def _require_tag(name: str) -> None:
 
 
 def _options(name: str, drop_path_rate: float, image_size: tuple[int, int] | None) -> dict[str, Any]:
-    """Arguments that not every network takes."""
+    """Return the arguments that only some networks take."""
     import timm
 
     config = timm.get_pretrained_cfg(name)
@@ -107,8 +110,8 @@ def _build(name: str, options: dict[str, Any], pretrained: bool = False) -> nn.M
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise
-        found = options["drop_path_rate"]
-        raise UserError(f'arch.args.drop_path_rate: found {found}; "{name}" has no paths to drop, allowed: 0') from None
+        rate = options["drop_path_rate"]
+        raise UserError(f'arch.args.drop_path_rate: found {rate}; "{name}" has no paths to drop, allowed: 0') from None
     return backbone
 
 
@@ -118,14 +121,17 @@ def _download(name: str, options: dict[str, Any]) -> nn.Module:
         return _build(name, options, pretrained=True)
     except UserError:
         raise
-    except Exception as error:  # no network raises as many kinds as there are clients, and those change with versions
+    except Exception as error:  # each client raises its own kinds if there is no network, and the kinds change with versions
         raise UserError(
             f'arch.args.pretrained: the weights of "{name}" cannot be downloaded ({_first_line(error)}); {_INSTEAD}'
         ) from error
 
 
 def _ask_hub(name: str) -> None:
-    """Fail within seconds where the hub cannot be reached: its client would try for most of a minute, and log every try."""
+    """Fail within seconds if the hub cannot be reached: its own client would try for most of a minute, and log every try.
+
+    Raises UserError if timm has no weights for the network.
+    """
     import huggingface_hub as hub
     import timm
 
@@ -138,33 +144,33 @@ def _ask_hub(name: str) -> None:
 
 
 def load_weights(backbone: nn.Module, path: Path) -> None:
-    """Load a state dict for exactly this network into it, without the classifier's weights.
+    """Load a state dict of exactly this network into it, without the classifier's weights.
 
-    Names may carry a prefix, as in a checkpoint of a whole model; what stands beside the backbone there is left out.
-    Raises UserError where a weight is missing, has another shape, or is not the network's.
+    Names may have a prefix, as in a checkpoint of a whole model; weights outside the backbone are ignored there. Raises
+    UserError if a weight is missing, has another shape, or is not the network's.
     """
     wanted = backbone.state_dict()
-    found = _without_prefix(read_weights(path), wanted)
-    found = {key: value for key, value in found.items() if key in wanted or not key.startswith(_classifiers(backbone))}
-    # Counters of batch-norm came with PyTorch 0.4.1: older files lack them, and nothing reads them.
-    missing = [key for key in wanted if key not in found and not key.endswith("num_batches_tracked")]
-    unknown = [key for key in found if key not in wanted]
-    reshaped = [key for key in found if key in wanted and found[key].shape != wanted[key].shape]
+    loaded = _without_prefix(read_weights(path), wanted)
+    loaded = {key: value for key, value in loaded.items() if key in wanted or not key.startswith(_classifiers(backbone))}
+    # PyTorch 0.4.1 added the counters of batch norm: older files lack them, and nothing reads them.
+    missing = [key for key in wanted if key not in loaded and not key.endswith("num_batches_tracked")]
+    unknown = [key for key in loaded if key not in wanted]
+    reshaped = [key for key in loaded if key in wanted and loaded[key].shape != wanted[key].shape]
     wrong = [*missing, *reshaped, *unknown]
     if wrong:
-        fit = len(found) - len(unknown) - len(reshaped)
+        fit = len(loaded) - len(unknown) - len(reshaped)
         raise UserError(
             f"arch.args.pretrained: {path}: {fit} of the backbone's {len(wanted)} tensors fit; {len(missing)} are missing, "
             f"{len(reshaped)} have another shape, {len(unknown)} are not the backbone's ({wrong[0]}, …); "
             "give weights of this very backbone, or false"
         )
-    backbone.load_state_dict(found, strict=False)
+    backbone.load_state_dict(loaded, strict=False)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict in a .safetensors file, or in one of torch.save, which may hold tensors and plain values only.
+    """Return the state dict in a .safetensors file, or in a torch.save file that holds tensors and plain values only.
 
-    Raises UserError for any other file, executing nothing that is in it.
+    Raises UserError for any other file; nothing in the file is executed.
     """
     from safetensors.torch import load_file
 
@@ -181,13 +187,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _without_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights behind that prefix with which most of the wanted names are found."""
+    """Return the weights behind the prefix that matches the most wanted names."""
     prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + key in state for key in wanted))
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def _classifiers(backbone: nn.Module) -> tuple[str, ...]:
-    """How the names of the classifier's weights begin."""
+    """Return the prefixes of the names of the classifier's weights."""
     config: Any = backbone.pretrained_cfg
     names = config.get("classifier") or ()
     return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))

@@ -1,6 +1,6 @@
-"""From a trained model to the bytes of an ONNX graph: in float32, float16, or int8.
+"""Conversion of a trained model to the bytes of an ONNX graph in float32, float16 or int8.
 
-torch.onnx, onnx and onnxruntime are slow to import: only the functions that convert do so.
+torch.onnx, onnx and onnxruntime are slow to import: only the functions that convert import them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ CALIBRATION_BATCH = 8
 
 
 class Graph(nn.Module):
-    """A model as a function from pictures to a tuple of tensors: what is exported.
+    """The module that is exported: a model as a function from pictures to a tuple of tensors.
 
-    The decoder is part of it where it gives tensors. Where it gives lists (a different number of items for each picture),
-    the graph ends with what `undecoded` makes of the outputs, and `decode` stays with the program that runs it.
+    If the decoder returns tensors it is part of the graph. If it returns lists (a different number of items for each picture)
+    the graph ends with the tensors of `undecoded`, and the program that runs the graph calls `decode`. Raises UserError if an
+    output is not a tensor.
     """
 
     def __init__(self, model: BaseModel, size: tuple[int, int]) -> None:
@@ -40,35 +41,38 @@ class Graph(nn.Module):
             outputs = model(image)
             prediction = model.decode(outputs)
             self.decoded = all(isinstance(value, Tensor) for value in prediction.values())
-            found = prediction if self.decoded else model.undecoded(outputs)
-        others = [name for name, value in found.items() if not isinstance(value, Tensor)]
+            results = prediction if self.decoded else model.undecoded(outputs)
+        others = [name for name, value in results.items() if not isinstance(value, Tensor)]
         if others:
             raise UserError(f"the output {', '.join(others)} is no tensor; such a model cannot be exported")
-        self.names = list(found)
+        self.names = list(results)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The tensors of `names`, in their order. image: (B, 3, H, W) uint8."""
+        """Return the tensors of `names`, in their order. image: (B, 3, H, W) uint8."""
         outputs = self.model(image)
-        found = self.model.decode(outputs) if self.decoded else self.model.undecoded(outputs)
-        return tuple(found[name] for name in self.names)
+        results = self.model.decode(outputs) if self.decoded else self.model.undecoded(outputs)
+        return tuple(results[name] for name in self.names)
 
 
 def to_program(graph: Graph) -> torch.export.ExportedProgram:
-    """The graph as torch.export traces it, for any number of pictures of its size."""
+    """Return the graph as traced by torch.export, for any number of pictures of its size."""
     example = torch.zeros(2, 3, *graph.size, dtype=torch.uint8)
     with torch.inference_mode(False), torch.no_grad():
         return torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
 
 
 def program_bytes(program: torch.export.ExportedProgram, extra: dict[str, str]) -> bytes:
-    """The program as torch.export.save writes it. extra: texts that the file carries, by name."""
+    """Return the program as written by torch.export.save. extra: texts that the file holds, by name."""
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files=extra)
     return buffer.getvalue()
 
 
 def to_onnx(graph: Graph) -> Any:
-    """The graph as an onnx.ModelProto, for any number of pictures of its size. Raises UserError for an operator without one."""
+    """Return the graph as an onnx.ModelProto, for any number of pictures of its size.
+
+    Raises UserError if ONNX lacks an operator of the model.
+    """
     with _quiet():
         try:
             program = torch.onnx.export(
@@ -81,7 +85,7 @@ def to_onnx(graph: Graph) -> Any:
 
 
 def to_half(proto: Any) -> Any:
-    """The graph in float16; what goes in and comes out stays as it was."""
+    """Return the graph in float16; inputs and outputs keep their types."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     with _quiet():
@@ -89,9 +93,9 @@ def to_half(proto: Any) -> Any:
 
 
 def to_int8(proto: Any, pictures: np.ndarray) -> Any:
-    """The graph with 8-bit weights (a scale per channel) and activations, whose ranges are those on the given pictures.
+    """Return the graph with 8-bit weights (a scale per channel) and activations; `pictures` set the ranges of the activations.
 
-    pictures: (N, 3, H, W) uint8. Static quantisation of onnxruntime, in its QDQ form.
+    pictures: (N, 3, H, W) uint8. The method is the static quantisation of onnxruntime, in its QDQ form.
     """
     import onnx
     from onnxruntime import quantization
@@ -117,13 +121,13 @@ def to_int8(proto: Any, pictures: np.ndarray) -> Any:
 
 
 def _onnx_names(graph: Graph) -> list[str]:
-    """An output that is called like the input would be another one's name."""
+    """Return the outputs' names in ONNX, with a prefix so that no output has the name of the input."""
     return [f"out.{name}" for name in graph.names]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the remarks of converters on what they do."""
+    """Silence the log messages and warnings of the converters."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

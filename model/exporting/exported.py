@@ -1,7 +1,7 @@
-"""An exported model: an ONNX file that says what it is, and a model that runs it as if it had been trained here.
+"""An exported model: an ONNX file with its metadata, and a model that runs the file.
 
-The file is ONNX, with two texts beside the graph: under `laurel` what belongs to the model, as JSON, and at its very end
-under `laurel.sha256` the SHA-256 of all that stands before. A file that was cut off or changed is refused.
+The file is ONNX with two texts beside the graph: the model's metadata as JSON under `laurel`, and at its very end, under
+`laurel.sha256`, the SHA-256 of all bytes before it. A file that was cut off or changed is refused.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from model.exporting.convert import INPUT
 from utils.errors import UserError
 
 KEY = "laurel"
-NEEDED = ("outputs", "decoded", "preprocessing")  # of the metadata, to run the graph
+NEEDED = ("outputs", "decoded", "preprocessing")  # metadata without which the graph cannot run
 _SEAL = b"laurel.sha256"
-_METADATA_PROPS = 14 << 3 | 2  # ModelProto's field of texts by name: protobuf joins what stands twice, so it can be appended
+_METADATA_PROPS = 14 << 3 | 2  # ModelProto's field of texts by name: protobuf joins repeated fields, so one can be appended
 
 
 class ExportedModel(BaseModel):
-    """Runs the graph of an exported file on the CPU, with onnxruntime. metadata: what the file says of itself."""
+    """Run the graph of an exported file on the CPU, with onnxruntime. metadata: the JSON of the file."""
 
     def __init__(self, session: Any, metadata: Mapping[str, Any], path: Path) -> None:
         super().__init__()
@@ -36,7 +36,10 @@ class ExportedModel(BaseModel):
         self.size: tuple[int, int] = tuple(metadata["preprocessing"]["size"])
 
     def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
-        """The graph's outputs by name. image: (B, 3, H, W) uint8 of the file's size. Raises UserError for another."""
+        """Return the graph's outputs by name. image: (B, 3, H, W) uint8 of the file's size.
+
+        Raises UserError for another size or dtype.
+        """
         if tuple(image.shape[1:]) != (3, *self.size) or image.dtype != torch.uint8:
             height, width = self.size
             found = f"{'x'.join(map(str, image.shape[1:]))} {str(image.dtype).removeprefix('torch.')}"
@@ -45,28 +48,31 @@ class ExportedModel(BaseModel):
         return {name: torch.from_numpy(value).to(image.device) for name, value in zip(self.names, values, strict=True)}
 
     def decode(self, outputs: Outputs) -> Prediction:
-        """What the graph gives."""
+        """Return the graph's outputs: the decoder is part of the graph."""
         return outputs
 
 
 class UndecodedModel(ExportedModel):
-    """An exported model whose graph ends before the decoder. decoder: a model of the same config, with whatever weights."""
+    """An exported model whose graph ends before the decoder. decoder: a model of the same config, with any weights."""
 
     def __init__(self, session: Any, metadata: Mapping[str, Any], path: Path, decoder: BaseModel) -> None:
         super().__init__(session, metadata, path)
         self.decoder = decoder
 
     def decode(self, outputs: Outputs) -> Prediction:
-        """What the decoder makes of the graph's outputs."""
+        """Return the graph's outputs as decoded by the decoder."""
         return self.decoder.decode(outputs)
 
     def move(self, prediction: Prediction, affine: Tensor) -> Prediction:
-        """As the decoder does."""
+        """Return the prediction as moved by the decoder. affine: (B, 2, 3) float32."""
         return self.decoder.move(prediction, affine)
 
 
 def seal(proto: Any, metadata: Mapping[str, Any]) -> bytes:
-    """The bytes of an onnx.ModelProto with what belongs to it, whose keys keep their order: that of labels has a meaning."""
+    """Return the bytes of an onnx.ModelProto with its metadata.
+
+    The keys keep their order, because the order of labels has a meaning.
+    """
     del proto.metadata_props[:]
     text = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
     body = proto.SerializeToString(deterministic=True) + _entry(KEY.encode(), text)
@@ -74,7 +80,7 @@ def seal(proto: Any, metadata: Mapping[str, Any]) -> bytes:
 
 
 def unseal(path: Path) -> tuple[Any, dict[str, Any]]:
-    """The session of an exported file, and what the file says of itself. Raises UserError for any other file."""
+    """Return the session and the metadata of an exported file. Raises UserError for any other file."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -95,7 +101,7 @@ def unseal(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def start(content: bytes, name: str) -> Any:
-    """An onnxruntime session on the CPU, with as many threads as torch has. Raises UserError for a graph it cannot run."""
+    """Return an onnxruntime session on the CPU with as many threads as torch has. Raises UserError if it cannot run the graph."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -103,7 +109,7 @@ def start(content: bytes, name: str) -> Any:
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has an exception for every kind of fault, and no common base for them
+    except Exception as error:  # onnxruntime has one exception for each kind of fault, without a common base
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{name}: onnxruntime {onnxruntime.__version__} cannot run it ({reason})") from None
 
@@ -113,13 +119,13 @@ def _tail(body: bytes) -> bytes:
 
 
 def _entry(key: bytes, value: bytes) -> bytes:
-    """One text of a ModelProto's `metadata_props`, as protobuf writes it."""
+    """Return one text of a ModelProto's `metadata_props` as protobuf writes it."""
     pair = _field(1 << 3 | 2, key) + _field(2 << 3 | 2, value)
     return _field(_METADATA_PROPS, pair)
 
 
 def _field(tag: int, value: bytes) -> bytes:
-    """A field that has a length: its tag, the length in base 128 with the lowest digit first, its bytes."""
+    """Return a protobuf field with a length: its tag, the length in base 128 with the lowest digit first, its bytes."""
     digits, length = [], len(value)
     while length >= 128:
         digits.append(length % 128 | 128)
