@@ -1,4 +1,7 @@
-"""Losses of detectors: each term a sum over points and the number of objects or foreground that it is divided by."""
+"""The loss of PointDetector, and functions that the losses of several detectors use.
+
+Each term is a sum over points, and the number of objects or foreground points by which the sum is divided.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ Number = Annotated[int, Field(ge=1)]
 
 @LOSSES.register("detection")
 class AlignedLoss(BaseLoss):
-    """The loss of PointDetector: points are assigned by how well they name and place an object, and learn to say how well.
+    """The loss of PointDetector: a point is assigned to the object that it classifies and places best, and learns this quality.
 
     `classification` is the varifocal loss (Zhang et al. 2021, equation 2): q BCE(p, q) for the class of a positive point,
     whose target q is the quality that the assignment gives it, and focus * p ** gamma * BCE(p, 0) for all other scores.
     `box` is 1 - GIoU (Rezatofighi et al. 2019) and `distribution` the distribution focal loss (Li et al. 2020, equation 6),
     both weighted with the quality. All are divided by the sum of the qualities, as in PP-YOLOE (Xu et al. 2022); for
-    `classification` a picture counts at least 1, so that pictures without objects are learned from too.
+    `classification` a picture counts at least 1, so that the model also learns from pictures without objects.
 
     Args:
         candidates: points that an object has at most
@@ -61,9 +64,10 @@ class AlignedLoss(BaseLoss):
         self.classification, self.box, self.distribution = classification, box, distribution
 
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
-        """`classification`, `box`, `distribution`.
+        """Return the terms `classification`, `box`, `distribution`.
 
-        outputs: as PointDetector gives them. target: `boxes`, B tensors (n_i, 4) xyxy in pixels; `labels`, B of (n_i,) int64.
+        outputs: as PointDetector returns them. target: `boxes`, B tensors (n_i, 4) float32 xyxy in pixels; `labels`, B tensors
+        (n_i,) int64.
         """
         truth, points = pad_truth(target), outputs["points"]
         boxes = distances_to_boxes(points, mean_distances(outputs["bins"]))
@@ -90,18 +94,21 @@ class AlignedLoss(BaseLoss):
 
 
 def require_outputs(loss: BaseLoss, model: OutputSpec, output: str, detector: str) -> None:
-    """Raise UserError for the loss of one detector with the outputs of another."""
+    """Raise UserError if the model's outputs are not those of the detector that the loss belongs to."""
     if output not in model.widths:
-        found = ", ".join(model.widths) or "none of a detector"
-        raise UserError(f"loss.type: {type(loss).__name__} is the loss of {detector}; the model's outputs are {found}")
+        outputs = ", ".join(model.widths) or "none of a detector"
+        raise UserError(f"loss.type: {type(loss).__name__} is the loss of {detector}; the model's outputs are {outputs}")
 
 
 def box_loss(boxes: Tensor, objects: Tensor, weights: Tensor) -> Tensor:
-    """Sum of weight * (1 - GIoU) (Rezatofighi et al. 2019). boxes, objects: (B, A, 4). weights: (B, A), 0 where none counts."""
+    """Return the sum of weight * (1 - GIoU), a scalar () (Rezatofighi et al. 2019).
+
+    boxes, objects: (B, A, 4) float xyxy in pixels. weights: (B, A) float, 0 if a point does not count.
+    """
     from torchvision.ops import generalized_box_iou_loss
 
     counts = (weights > 0)[..., None]
-    # Where nothing counts a box of its own is compared with itself: its loss and its gradient are 0, and finite.
+    # Points that do not count compare a unit box with itself: the loss and its gradient are 0, and finite.
     unit = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
     values = generalized_box_iou_loss(boxes.where(counts, unit), objects.where(counts, unit))
     summed: Tensor = (values * weights).sum()
@@ -109,9 +116,9 @@ def box_loss(boxes: Tensor, objects: Tensor, weights: Tensor) -> Tensor:
 
 
 def distribution_focal(bins: Tensor, distances: Tensor) -> Tensor:
-    """Cross-entropy with the two bins beside each distance (Li et al. 2020, Generalized Focal Loss, equation 6).
+    """Return the cross-entropy with the two bins beside each distance, (…, 4) (Li et al. 2020, equation 6).
 
-    bins: (…, 4, n) logits. distances: (…, 4) in strides, cut to 0..n - 1. Returns (…, 4).
+    The paper is Generalized Focal Loss. bins: (…, 4, n) float, logits. distances: (…, 4) float in strides, cut to 0..n - 1.
     """
     last = bins.shape[-1] - 1
     distances = distances.clamp(0, last - 1e-3)

@@ -1,4 +1,4 @@
-"""Average precision as COCO defines it, and what else follows from matching boxes with objects: pure functions."""
+"""Average precision as COCO defines it, and other scores from matching boxes with objects: pure functions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 IOUS = np.linspace(0.5, 0.95, 10)
-AREAS = ("all", "small", "medium", "large")  # below 32 x 32 pixels of the original picture, below 96 x 96, and above
+AREAS = ("all", "small", "medium", "large")  # small: below 32 x 32 pixels of the original picture, medium: below 96 x 96
 
 
 class Objects(NamedTuple):
-    """The objects of every picture, in order: N arrays (n_i, 4) xyxy in pixels, and (n_i,) class numbers."""
+    """The objects of every picture, in order: N arrays of boxes (n_i, 4) xyxy in pixels, and N arrays of class numbers (n_i,)."""
 
     boxes: list[np.ndarray]
     labels: list[np.ndarray]
 
 
 class Found(NamedTuple):
-    """The predicted boxes of every picture: as Objects, and (n_i,) confidences."""
+    """The predicted boxes of every picture: N arrays of boxes (n_i, 4) xyxy in pixels, of class numbers and of scores (n_i,)."""
 
     boxes: list[np.ndarray]
     labels: list[np.ndarray]
@@ -27,19 +27,21 @@ class Found(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Precision and recall by IoU, recall, class and area; -1 where a class has no object of such an area."""
+    """Precision and recall by IoU, recall, class and area; -1 if a class has no object of the area."""
 
     precision: np.ndarray  # (10 of IOUS, 101 of RECALLS, K, 4 of AREAS): the best precision at this recall or a larger one
-    recall: np.ndarray  # (10, K, 4): of all predictions
+    recall: np.ndarray  # (10, K, 4): recall of all predictions
 
 
 RECALLS = np.linspace(0, 1, 101)
 
 
 def coco_curves(truth: Objects, found: Found, classes: int, detections: int) -> Curves:
-    """COCO's curves, computed by faster-coco-eval. detections: the surest boxes of a class in a picture that count.
+    """Return COCO's curves, computed by faster-coco-eval.
 
-    Source: the COCO detection evaluation, cocoeval.py of pycocotools, which gives the same numbers.
+    detections: largest number of boxes of a class in a picture that count, the surest first.
+
+    Source: the COCO detection evaluation, cocoeval.py of pycocotools; the numbers are the same.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
@@ -66,16 +68,16 @@ def coco_curves(truth: Objects, found: Found, classes: int, detections: int) -> 
 
 
 def mean_known(values: np.ndarray) -> float | None:
-    """The mean of those that are not -1; None where all are."""
+    """Return the mean of the values that are not -1; None if all are -1. values: float of any shape."""
     known = values[values > -1]
     return float(known.mean()) if known.size else None
 
 
 def true_positives(truth: Objects, found: Found, label: int, iou: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """Scores of a class's boxes, whether each is right, both surest first, and the number of the class's objects.
+    """Return scores of a class's boxes (n,), True for each right box (n,), both surest first, and the number of its objects.
 
-    A picture's boxes are taken in order of their scores: each takes the object it overlaps most of those that are left,
-    if the IoU is at least `iou`. So what is right does not depend on where the scores are cut.
+    A picture's boxes are taken in order of their scores: each takes the object that it overlaps most, of the objects that are
+    not taken, if the IoU is at least `iou`. So a box is right or wrong independently of the cut of the scores.
     """
     scores, right, objects = [], [], 0
     for row in range(len(truth.boxes)):
@@ -90,7 +92,10 @@ def true_positives(truth: Objects, found: Found, label: int, iou: float) -> tupl
 
 
 def match(boxes: np.ndarray, objects: np.ndarray, iou: float) -> np.ndarray:
-    """The object that each box takes, surest box first: (n,) int64, -1 for none. boxes: (n, 4). objects: (m, 4)."""
+    """Return the index of the object that each box takes, surest box first: (n,) int64, -1 for none.
+
+    boxes: (n, 4) float xyxy, surest first. objects: (m, 4) float xyxy.
+    """
     taken = np.full(len(boxes), -1)
     overlaps = box_ious(boxes, objects)
     for row in range(len(boxes) if len(objects) else 0):
@@ -102,7 +107,7 @@ def match(boxes: np.ndarray, objects: np.ndarray, iou: float) -> np.ndarray:
 
 
 def box_ious(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union, (n, 4), (m, 4) -> (n, m); 0 where both are empty."""
+    """Return intersection over union, (n, 4), (m, 4) -> (n, m); 0 if both boxes are empty."""
     corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
     opposite = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     common: np.ndarray = np.clip(opposite - corner, 0, None).prod(2)
@@ -112,10 +117,12 @@ def box_ious(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def best_f1(scores: np.ndarray, right: np.ndarray, objects: int) -> tuple[float, float]:
-    """The largest F1 = 2 tp / (boxes + objects) over all cuts of the scores, and a confidence for the cut.
+    """Return the largest F1 = 2 tp / (boxes + objects) over all cuts of the scores, and a confidence for the cut.
 
-    It lies halfway between the scores on both sides, below the last one halfway to 0, so that no box is called otherwise for
-    the last digits of its score. scores, right: (n,), surest first. Without any box, or any object, F1 is 0, the confidence 1.
+    The confidence lies halfway between the scores on both sides of the cut, below the last score halfway to 0, so that the
+    last digits of a score do not change a decision. Without any box or any object F1 is 0 and the confidence 1.
+
+    scores: (n,) float, surest first. right: (n,) bool.
     """
     if not len(scores) or not objects:
         return 0.0, 1.0
@@ -126,16 +133,19 @@ def best_f1(scores: np.ndarray, right: np.ndarray, objects: int) -> tuple[float,
 
 
 def f1_at(scores: np.ndarray, right: np.ndarray, objects: int, confidence: float) -> float:
-    """F1 of the boxes whose score is at least `confidence`; 0 where there are neither boxes nor objects."""
+    """Return F1 of the boxes whose score is at least `confidence`; 0 if there are neither boxes nor objects.
+
+    scores: (n,) float. right: (n,) bool.
+    """
     kept = scores >= confidence
     return float(2 * right[kept].sum() / max(1, kept.sum() + objects))
 
 
 def box_confusion(truth: Objects, found: Found, confidences: Sequence[float], iou: float) -> np.ndarray:
-    """Numbers of objects and boxes, (K + 1, K + 1) int64: rows are the truth, columns what is predicted, the last is background.
+    """Return numbers of objects and boxes, (K + 1, K + 1) int64; rows are the truth, columns predictions, the last is background.
 
-    Boxes below their class's confidence are left out. The others take objects of whatever class, surest first, as in `match`:
-    an object that none takes counts as predicted background, a box that takes none as true background.
+    Boxes below their class's confidence are left out. The other boxes take objects of any class, surest first, as in `match`:
+    an object that no box takes counts as predicted background, a box that takes no object as true background.
     """
     classes = len(confidences)
     counts = np.zeros((classes + 1, classes + 1), np.int64)
@@ -150,7 +160,7 @@ def box_confusion(truth: Objects, found: Found, confidences: Sequence[float], io
 
 
 def _annotations(boxes: list[np.ndarray], labels: list[np.ndarray], scores: list[np.ndarray] | None) -> list[dict[str, Any]]:
-    """COCO's dictionaries, x y width height."""
+    """Return COCO's annotation dictionaries; a box is x, y, width, height in pixels."""
     entries: list[dict[str, Any]] = []
     for picture, (some, names) in enumerate(zip(boxes, labels, strict=True)):
         for item, (box, name) in enumerate(zip(some.astype(np.float64).tolist(), names.tolist(), strict=True)):
@@ -166,4 +176,4 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
 
 
 def _silent(*_: object) -> None:
-    """What the library would print."""
+    """Print nothing, in place of the library's print function."""

@@ -1,4 +1,4 @@
-"""One set of boxes out of several: of the views of a picture, and of checkpoints."""
+"""Fusion of boxes: of the views of a picture, and of several checkpoints."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COLUMNS = ("boxes", "scores", "labels")
 
 
 class Pool(NamedTuple):
-    """Boxes in one picture, of all sources; where they are joined, those of one class, surest first."""
+    """Boxes in one picture, of all sources. When boxes are joined: boxes of one class, surest first."""
 
     boxes: np.ndarray  # (n, 4) xyxy in pixels
     scores: np.ndarray  # (n,)
-    weights: np.ndarray  # (n,), of the source of each
+    weights: np.ndarray  # (n,) weight of the source of each box
 
 
 Join = Callable[[Pool], tuple[np.ndarray, np.ndarray]]  # -> boxes (m, 4), scores (m,)
@@ -30,7 +30,7 @@ Join = Callable[[Pool], tuple[np.ndarray, np.ndarray]]  # -> boxes (m, 4), score
 
 @FUSIONS.register("detection")
 class BoxFusion(BaseFusion):
-    """Boxes of several sources joined, class by class: by choosing among those that overlap, or by averaging them.
+    """Join the boxes of several sources, class by class: choose one of several overlapping boxes, or average them.
 
     `nms` keeps the surest of overlapping boxes; `soft_nms` keeps all, with scores that fall with their overlap with surer
     ones; `wbf` replaces overlapping boxes by their mean, with a score that is the higher the more sources agree.
@@ -55,14 +55,15 @@ class BoxFusion(BaseFusion):
         self.score, self.detections = score, detections
 
     def fuse(self, several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
-        """One set of boxes for each sample, in order of their scores.
+        """Return one set of boxes for each sample, surest first.
 
-        weights: a source's, by which "nms" and "soft_nms" multiply its scores, the largest weight being 1.
+        weights: a weight for each source. "nms" and "soft_nms" multiply the scores of a source by its weight over the largest
+        weight.
         """
         require_alike(several)
         shares = np.ones(len(several)) if weights is None else np.asarray(weights, np.float64)
         join = self._join(shares)
-        # A source that counts nothing does not take part: boxes of weight 0 would be clusters without a mean.
+        # Leave out sources of weight 0: their boxes would be clusters without a mean.
         counted = np.flatnonzero(shares > 0)
         columns = [[several[int(source)].lists(name) for source in counted] for name in COLUMNS]
         rows = []
@@ -82,7 +83,10 @@ class BoxFusion(BaseFusion):
         return partial(softened_boxes, sigma=self.sigma, heaviest=float(shares.max()))
 
     def _of_picture(self, pool: Pool, labels: np.ndarray, join: Join) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes (n, 4) float32, scores (n,) float32, labels (n,) int64 out of all boxes (N, …) of a picture, in any order."""
+        """Return boxes (n, 4) float32, scores (n,) float32, labels (n,) int64 of a picture.
+
+        pool, labels: all N boxes of the picture, in any order.
+        """
         joined = [(np.zeros((0, 4)), np.zeros(0), np.zeros(0))]
         order = np.argsort(-pool.scores * pool.weights, kind="stable")
         for label in np.unique(labels):
@@ -96,13 +100,14 @@ class BoxFusion(BaseFusion):
 
 
 def weighted_boxes(pool: Pool, iou: float, total: float, sources: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted boxes fusion (Solovyev et al. 2021, section 3), with a weight for each source as the authors' program has it.
+    """Join boxes by weighted boxes fusion (Solovyev et al. 2021, section 3); return boxes (m, 4), scores (m,) float64.
 
-    A box, surest first, joins the fused box that it overlaps most, if by more than `iou`, and else begins one. A fused box
-    is the mean of its boxes weighted with weight times score; its score is the mean of those products, times the smaller of
-    the numbers of its boxes and of all sources, over the weights' `total` (equation 5).
+    Sources have weights as in the authors' program. A box, surest first, joins the fused box that it overlaps most, if by more
+    than `iou`; otherwise it begins a new fused box. A fused box is the mean of its boxes, weighted with weight times score.
+    Its score is the mean of these products, times the smaller of the number of its boxes and the number of sources, over the
+    weights' `total` (equation 5).
     """
-    sums = np.zeros((len(pool.boxes), 5))  # of weight * score * box, and of weight * score
+    sums = np.zeros((len(pool.boxes), 5))  # sums of weight * score * box, and of weight * score
     counts = np.zeros(len(pool.boxes))
     number = 0
     for box, confidence in zip(pool.boxes, pool.scores * pool.weights, strict=True):
@@ -118,7 +123,10 @@ def weighted_boxes(pool: Pool, iou: float, total: float, sources: int) -> tuple[
 
 
 def surest_boxes(pool: Pool, iou: float, heaviest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Non-maximum suppression: a box stays unless it overlaps a surer one that stays by more than `iou`."""
+    """Apply non-maximum suppression; return boxes (m, 4) and scores (m,).
+
+    A box is dropped if it overlaps a surer box that is kept by more than `iou`.
+    """
     from torchvision.ops import nms
 
     scores = pool.scores * pool.weights / heaviest
@@ -127,9 +135,9 @@ def surest_boxes(pool: Pool, iou: float, heaviest: float) -> tuple[np.ndarray, n
 
 
 def softened_boxes(pool: Pool, sigma: float, heaviest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Soft non-maximum suppression with a Gaussian (Bodla et al. 2017, equation 3).
+    """Apply soft non-maximum suppression with a Gaussian (Bodla et al. 2017, equation 3); return boxes (n, 4), scores (n,).
 
-    Again and again the surest box is taken, and the scores of those that are left fall by exp(-IoU ** 2 / sigma).
+    Repeat: take the surest box, and multiply the scores of the remaining boxes by exp(-IoU ** 2 / sigma).
     """
     scores = pool.scores * pool.weights / heaviest
     left, order = np.ones(len(scores), bool), []
@@ -142,7 +150,7 @@ def softened_boxes(pool: Pool, sigma: float, heaviest: float) -> tuple[np.ndarra
 
 
 def overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """IoU of boxes (n, 4) with one (4,), (n,); 0 where both are empty."""
+    """Return the IoU of boxes (n, 4) with one box (4,), (n,) float; 0 if both are empty."""
     sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
     common: np.ndarray = np.clip(sides, 0, None).prod(1)
     union = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod() - common

@@ -1,4 +1,4 @@
-"""Boxes as tensors: corners (x1, y1, x2, y2) in pixels, and what they are between a network and a picture."""
+"""Boxes as tensors: corners (x1, y1, x2, y2) in pixels, and their conversions between a network and a picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Number = Annotated[int, Field(ge=1)]
 
 
 class BoxFilter(Settings):
-    """Which of a network's many boxes become predictions."""
+    """The rules by which a network's many boxes become predictions."""
 
     score: Share = Field(default=0.01, description="boxes with less confidence are dropped")
     candidates: Number = Field(default=1000, description="boxes of a picture that enter non-maximum suppression at most")
@@ -28,17 +28,17 @@ class BoxFilter(Settings):
 
 
 class Truth(NamedTuple):
-    """The objects of a batch, as many places G for each picture as the fullest one has."""
+    """The objects of a batch; every picture has G places, as many as the picture with the most objects."""
 
     boxes: Tensor  # (B, G, 4) float32 pixels, 0 in empty places
     labels: Tensor  # (B, G) int64, 0 in empty places
-    real: Tensor  # (B, G) bool, whether there is an object in the place
+    real: Tensor  # (B, G) bool, True if the place holds an object
 
 
 def pad_truth(target: Target) -> Truth:
-    """The ragged lists of a target as dense tensors, G >= 1: whatever follows has shapes that only the host decides.
+    """Return the ragged lists of a target as dense tensors, G >= 1; the shapes are known without waiting for the device.
 
-    target: `boxes`, B tensors (n_i, 4); `labels`, B tensors (n_i,).
+    target: `boxes`, B tensors (n_i, 4) float32; `labels`, B tensors (n_i,) int64.
     """
     boxes: Sequence[Tensor] = target["boxes"]
     labels: Sequence[Tensor] = target["labels"]
@@ -50,9 +50,9 @@ def pad_truth(target: Target) -> Truth:
 
 
 def grid_points(sizes: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device) -> Tensor:
-    """Centres of the cells of feature maps, with the cells' width: (A, 3) float32 x, y, stride, all in pixels.
+    """Return centres of the cells of feature maps, with the cells' width: (A, 3) float32 x, y, stride, all in pixels.
 
-    sizes: height and width of each map. The order is that of the maps, each row by row.
+    sizes: height and width of each map. The order is the order of the maps, each row by row.
     """
     points = []
     for (height, width), stride in zip(sizes, strides, strict=True):
@@ -63,7 +63,7 @@ def grid_points(sizes: Sequence[tuple[int, int]], strides: Sequence[int], device
 
 
 def distances_to_boxes(points: Tensor, distances: Tensor) -> Tensor:
-    """Boxes (…, A, 4) in pixels from distances (…, A, 4) of points (A, 3) to left, top, right, bottom, in strides.
+    """Return boxes (…, A, 4) in pixels from distances (…, A, 4), in strides, of points (A, 3) to left, top, right, bottom.
 
     l, t, r, b of Tian et al. 2019 (FCOS), equation 1, divided by the stride of the point's level.
     """
@@ -72,13 +72,16 @@ def distances_to_boxes(points: Tensor, distances: Tensor) -> Tensor:
 
 
 def boxes_to_distances(points: Tensor, boxes: Tensor) -> Tensor:
-    """The inverse of `distances_to_boxes`; negative where a point is outside the box."""
+    """Return the inverse of `distances_to_boxes`, (…, A, 4) in strides; negative if a point is outside the box.
+
+    points: (A, 3) float32. boxes: (…, A, 4) float xyxy in pixels.
+    """
     centre, stride = points[:, :2], points[:, 2:]
     return torch.cat([centre - boxes[..., :2], boxes[..., 2:] - centre], dim=-1) / stride
 
 
 def pairwise_iou(one: Tensor, other: Tensor) -> Tensor:
-    """Intersection over union of every box with every other: (B, G, 4), (B, A, 4) -> (B, G, A), 0 where both are empty."""
+    """Return intersection over union of every box with every other, (B, G, 4), (B, A, 4) -> (B, G, A); 0 if both are empty."""
     corner = torch.maximum(one[:, :, None, :2], other[:, None, :, :2])
     opposite = torch.minimum(one[:, :, None, 2:], other[:, None, :, 2:])
     common = (opposite - corner).clamp_min(0).prod(-1)
@@ -87,19 +90,19 @@ def pairwise_iou(one: Tensor, other: Tensor) -> Tensor:
 
 
 def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes (…, 4) cut at the borders of a picture. size: its height and width in pixels."""
+    """Return boxes (…, 4) cut at the borders of a picture. size: its height and width in pixels."""
     height, width = size
     return boxes.clamp_min(0).minimum(boxes.new_tensor([width, height, width, height]))
 
 
 def suppress(boxes: Tensor, scores: Tensor, keep: BoxFilter) -> Prediction:
-    """What a network's boxes (B, A, 4) with class scores (B, A, K) come to: `boxes`, `scores`, `labels`, each B tensors.
+    """Return the predictions from a network's boxes (B, A, 4) with class scores (B, A, K), after non-maximum suppression.
 
-    Every box may be of several classes. The boxes of a picture stand in order of their scores, (n, 4) float32, (n,) float32
-    and (n,) int64.
+    `boxes`, `scores` and `labels` are B tensors each: (n, 4) float32, (n,) float32 and (n,) int64, surest first. A box may be
+    predicted for several classes.
     """
-    found = [_of_picture(*pair, keep) for pair in zip(boxes, scores, strict=True)]
-    columns = [list(column) for column in zip(*found, strict=True)]
+    pictures = [_of_picture(*pair, keep) for pair in zip(boxes, scores, strict=True)]
+    columns = [list(column) for column in zip(*pictures, strict=True)]
     return dict(zip(("boxes", "scores", "labels"), columns or ([], [], []), strict=True))
 
 
@@ -117,7 +120,7 @@ def _of_picture(boxes: Tensor, scores: Tensor, keep: BoxFilter) -> tuple[Tensor,
 
 
 def move_boxes(boxes: Tensor, affine: Tensor) -> Tensor:
-    """The smallest upright boxes around boxes (n, 4) that an affine map (2, 3) has moved, (n, 4)."""
+    """Return the smallest upright boxes (n, 4) around boxes (n, 4) after an affine map (2, 3)."""
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
     moved = corners @ affine[:, :2].T + affine[:, 2]
     return torch.cat([moved.amin(1), moved.amax(1)], dim=1)

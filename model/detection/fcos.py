@@ -14,7 +14,7 @@ from model.detection.boxes import BoxFilter, distances_to_boxes
 from model.detection.point_detector import Detector
 from model.detection.pyramid import Pyramid
 
-GROUPS = 32  # of the group norm in torchvision's head
+GROUPS = 32  # groups of the group norm in torchvision's head
 
 
 @MODELS.register("detection")
@@ -40,9 +40,10 @@ class FcosDetector(Detector):
         self.dense = FCOSHead(pyramid.width, 1, self.classes, depth)
 
     def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
-        """`logits` (B, A, K), `distances` (B, A, 4) in strides, `centreness` (B, A) logits, `points` (A, 3).
+        """Return `logits` (B, A, K), `distances` (B, A, 4) in strides, `centreness` (B, A) logits, `points` (A, 3), all float32.
 
-        `counts`: number of points of each level, A in all. image: (B, 3, H, W), uint8 or float in 0..255.
+        `counts`: number of points of each level, A in total. `size`: height and width of the pictures in pixels. image: (B, 3,
+        H, W), uint8 or float in 0..255.
         """
         maps = self.pyramid(self.normalise(image))
         outputs = self.dense(maps)
@@ -56,18 +57,18 @@ class FcosDetector(Detector):
         }
 
     def raw_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
-        """Boxes, and the root of class probability times centre-ness (Tian et al. 2020, section 3.4)."""
+        """Return boxes, and the root of class probability times centre-ness (Tian et al. 2020, section 3.4)."""
         scores = (outputs["logits"].sigmoid() * outputs["centreness"].sigmoid()[..., None]).sqrt()
         return distances_to_boxes(outputs["points"], outputs["distances"]), scores
 
     @property
     def output_spec(self) -> OutputSpec:
-        """What tells its outputs from those of other detectors."""
+        """The outputs that distinguish this detector from others."""
         return OutputSpec({"logits": self.classes, "distances": 4, "centreness": 1})
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """An unknown backbone, and a width that the head's group norm cannot divide."""
+        """Yield (key, message) for an unknown backbone, and for a width that the head's group norm cannot divide."""
         yield from super().check(args, spec)
         if args.depth and args.pyramid.width % GROUPS:
             yield (

@@ -17,7 +17,7 @@ from model.detection.boxes import Share, boxes_to_distances, distances_to_boxes,
 class FcosLoss(BaseLoss):
     """The loss of FcosDetector (Tian et al. 2020, equation 2): focal loss, 1 - GIoU, and cross-entropy of the centre-ness.
 
-    All are divided by the number of positive points, for the focal loss at least 1 of each picture.
+    All are divided by the number of positive points; for the focal loss a picture counts at least 1.
 
     Args:
         radius: a positive point is nearer to its object's centre than this, in strides, in x and in y
@@ -44,9 +44,10 @@ class FcosLoss(BaseLoss):
         self.classification, self.box, self.centreness = classification, box, centreness
 
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
-        """`classification`, `box`, `centreness`.
+        """Return the terms `classification`, `box`, `centreness`.
 
-        outputs: as FcosDetector gives them. target: `boxes`, B tensors (n_i, 4) xyxy in pixels; `labels`, B of (n_i,) int64.
+        outputs: as FcosDetector returns them. target: `boxes`, B tensors (n_i, 4) float32 xyxy in pixels; `labels`, B tensors
+        (n_i,) int64.
         """
         from torchvision.ops import sigmoid_focal_loss
 
@@ -67,6 +68,9 @@ class FcosLoss(BaseLoss):
 
 
 def centreness(distances: Tensor) -> Tensor:
-    """1 at a box's centre, 0 at its border (Tian et al. 2020, equation 3). distances: (…, 4) l, t, r, b above 0 -> (…)."""
+    """Return the centre-ness, (…): 1 at a box's centre, 0 at its border (Tian et al. 2020, equation 3).
+
+    distances: (…, 4) float l, t, r, b above 0.
+    """
     sides = torch.minimum(distances[..., :2], distances[..., 2:]) / torch.maximum(distances[..., :2], distances[..., 2:])
     return sides.prod(-1).sqrt()

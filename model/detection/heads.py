@@ -12,7 +12,7 @@ PRIOR = 0.01  # every score before training: Lin et al. 2017 (RetinaNet), sectio
 
 
 class SharedConv(nn.Module):
-    """A 3x3 convolution that all levels share, with batch norm of each level's own, and SiLU.
+    """A 3x3 convolution that all levels share, then a separate batch norm for each level, then SiLU.
 
     The levels' statistics differ, their tasks do not (Lyu et al. 2022, RTMDet, section 3.2).
     """
@@ -24,7 +24,7 @@ class SharedConv(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Maps (B, width, h, w) of every level, to as many of the same shapes."""
+        """Return maps of the same shapes. maps: (B, width, h, w) float of every level."""
         return [nn.functional.silu(norm(self.conv(one)), inplace=True) for one, norm in zip(maps, self.norms, strict=True)]
 
 
@@ -40,16 +40,16 @@ class DistanceHead(nn.Module):
         self._initialise(bins)
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits (B, A, K) and bins (B, A, 4, bins) of the A cells of maps (B, width, h, w), level by level."""
+        """Return logits (B, A, K) and bins (B, A, 4, bins) of the A cells of maps (B, width, h, w), level by level."""
         logits = flatten_levels([self.logits(one) for one in self.class_branch(maps)])
         bins = flatten_levels([self.bins(one) for one in self.box_branch(maps)])
         return logits, bins.unflatten(2, (4, -1))
 
     @torch.no_grad()
     def _initialise(self, bins: int) -> None:
-        """Scores of PRIOR and distances of about FIRST_DISTANCE at every point, whatever is in the picture.
+        """Set weights so that every point starts with scores of PRIOR and distances of about FIRST_DISTANCE for any picture.
 
-        A geometric distribution with ratio r over 0, 1, … has mean r / (1 - r): r = mean / (1 + mean).
+        A geometric distribution with ratio r over 0, 1, … has mean r / (1 - r), so r = mean / (1 + mean).
         """
         nn.init.normal_(self.logits.weight, std=0.01)
         nn.init.normal_(self.bins.weight, std=0.01)
@@ -60,5 +60,5 @@ class DistanceHead(nn.Module):
 
 
 def flatten_levels(maps: list[Tensor]) -> Tensor:
-    """Maps (B, C, h, w) of several levels as rows (B, A, C), cell by cell, row by row, level by level."""
+    """Return maps (B, C, h, w) of several levels as rows (B, A, C), level by level, row by row, cell by cell."""
     return torch.cat([one.flatten(2).transpose(1, 2) for one in maps], dim=1)

@@ -29,7 +29,7 @@ class Scene(NamedTuple):
 
 
 def curves_figure(precision: np.ndarray, classes: list[str]) -> Figure:
-    """Precision over recall for each class. precision: (10, 101, K), -1 where a class has no object."""
+    """Draw precision over recall for each class. precision: (10, 101, K) float, -1 if a class has no object."""
     figure = figure_of(11, 5)
     for place, iou in enumerate(DRAWN):
         axes = figure.add_subplot(1, len(DRAWN), place + 1)
@@ -44,7 +44,7 @@ def curves_figure(precision: np.ndarray, classes: list[str]) -> Figure:
 
 
 def boxes_figure(scenes: list[Scene], columns: int) -> Figure:
-    """Pictures row by row, with what is there in green and what is predicted in red."""
+    """Draw pictures row by row, with the truth in green and the prediction in red."""
     rows = -(-len(scenes) // columns)
     figure = figure_of(columns * 3.2, rows * 3.0 + 0.4)
     figure.suptitle("green: truth; red: prediction")
@@ -59,7 +59,7 @@ def boxes_figure(scenes: list[Scene], columns: int) -> Figure:
 
 
 def _draw(axes: Axes, boxes: np.ndarray, texts: list[str], colour: str, side: str) -> None:
-    """Boxes with their texts, above them or below them, so that truth and prediction do not hide each other's."""
+    """Draw boxes (n, 4) with their texts above or below, so that the texts of truth and prediction do not hide each other."""
     from matplotlib.patches import Rectangle
 
     for (x1, y1, x2, y2), text in zip(boxes.tolist(), texts, strict=True):

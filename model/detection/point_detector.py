@@ -1,4 +1,4 @@
-"""Detectors: a feature pyramid, a head over each level of it, and boxes out of what the heads say."""
+"""Detectors: a feature pyramid, a head over each of its levels, and boxes from the outputs of the heads."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from model.detection.pyramid import FeaturePyramid, Pyramid, pyramid_problems
 
 
 class Detector(BaseModel):
-    """What all detectors share. A subclass gives outputs for its loss, and makes boxes and scores of them.
+    """Base class of all detectors. A subclass returns outputs for its loss, and makes boxes and scores from the outputs.
 
-    Outputs hold, beside what the loss reads, `size`, the height and width of the pictures in pixels.
+    Besides the tensors for the loss, the outputs hold `size`, the height and width of the pictures in pixels.
     """
 
-    dense: nn.Module  # what is applied to every level of the pyramid
+    dense: nn.Module  # the head, applied to every level of the pyramid
 
     def __init__(self, spec: DataSpec, pyramid: Pyramid, keep: BoxFilter, norm_layer: Any = None) -> None:
         import timm
@@ -38,30 +38,33 @@ class Detector(BaseModel):
 
     @abstractmethod
     def raw_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
-        """Every box (B, A, 4) in pixels of the input, and its score for each class (B, A, K) in [0, 1]."""
+        """Return every box (B, A, 4) xyxy in pixels of the input, and its score for each class (B, A, K) in [0, 1]; float32."""
 
     def decode(self, outputs: Outputs) -> Prediction:
-        """`boxes`, `scores`, `labels`: B tensors each, (n, 4) xyxy in pixels of the input, (n,), (n,) int64; surest first."""
-        found = outputs if "scores" in outputs else self.undecoded(outputs)
-        return suppress(found["boxes"], found["scores"], self.keep)
+        """Return `boxes`, `scores`, `labels`: B tensors each, surest box first.
+
+        A picture has boxes (n, 4) float32 xyxy in pixels of the input, scores (n,) float32 and labels (n,) int64.
+        """
+        raw = outputs if "scores" in outputs else self.undecoded(outputs)
+        return suppress(raw["boxes"], raw["scores"], self.keep)
 
     def undecoded(self, outputs: Outputs) -> Outputs:
-        """`boxes` (B, A, 4) xyxy in pixels within the picture, `scores` (B, A, K): all of them, before any is chosen."""
+        """Return `boxes` (B, A, 4) xyxy in pixels, cut at the picture, and `scores` (B, A, K), before suppression; float32."""
         boxes, scores = self.raw_boxes(outputs)
         return {"boxes": clipped(boxes, outputs["size"]), "scores": scores}
 
     def move(self, prediction: Prediction, affine: Tensor) -> Prediction:
-        """The prediction with its boxes moved by `affine` (B, 2, 3); turned boxes become the upright ones around them."""
+        """Return the prediction with its boxes moved by `affine` (B, 2, 3); a turned box becomes the upright box around it."""
         moved = [move_boxes(boxes, one.to(boxes)) for boxes, one in zip(prediction["boxes"], affine, strict=True)]
         return {**prediction, "boxes": moved}
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """An unknown backbone."""
+        """Return (key, message) for an unknown backbone."""
         return pyramid_problems(args.pyramid)
 
     def head(self) -> list[nn.Module]:
-        """Everything but the backbone."""
+        """Return all modules except the backbone."""
         return [self.pyramid.merge, self.dense]
 
     def _points(self, maps: list[Tensor]) -> Tensor:
@@ -96,7 +99,7 @@ class PointDetector(Detector):
         self.bins = bins
 
     def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
-        """`logits` (B, A, K), `bins` (B, A, 4, bins): logits of the distances; `points` (A, 3).
+        """Return `logits` (B, A, K), `bins` (B, A, 4, bins) logits of the distances, `points` (A, 3), all float32, and `size`.
 
         image: (B, 3, H, W), uint8 or float in 0..255. A is the number of cells of all levels.
         """
@@ -106,16 +109,16 @@ class PointDetector(Detector):
         return {"logits": logits.float(), "bins": bins.float(), "points": self._points(maps), "size": size}
 
     def raw_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
-        """The boxes at the mean distances, and the classes' probabilities."""
+        """Return the boxes at the mean distances, and the probabilities of the classes."""
         return distances_to_boxes(outputs["points"], mean_distances(outputs["bins"])), outputs["logits"].sigmoid()
 
     @property
     def output_spec(self) -> OutputSpec:
-        """What tells its outputs from those of other detectors."""
+        """The outputs that distinguish this detector from others."""
         return OutputSpec({"logits": self.classes, "bins": self.bins})
 
 
 def mean_distances(bins: Tensor) -> Tensor:
-    """Mean of the distribution over 0, 1, …, in strides: (…, 4, bins) logits -> (…, 4). Li et al. 2020, equation 5."""
+    """Return the mean of the distribution over 0, 1, …, in strides: (…, 4, bins) logits -> (…, 4). Li et al. 2020, equation 5."""
     steps = torch.arange(bins.shape[-1], device=bins.device, dtype=bins.dtype)
     return bins.softmax(-1) @ steps

@@ -1,4 +1,4 @@
-"""A network of timm whose feature maps of several scales are merged from the top down."""
+"""A network of timm with a feature pyramid: its feature maps of several scales are merged from the top down."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Level = Annotated[int, Field(ge=2, le=7)]
 
 
 class Pyramid(Settings):
-    """A backbone and what is built over its feature maps; level n has one cell for 2 ** n pixels."""
+    """A backbone and the feature pyramid over its maps; a cell of level n covers 2 ** n pixels."""
 
     backbone: str = Field(description='name of a timm model, with or without a tag ("resnet10t", "mobilenetv3_small_100")')
     pretrained: bool | str = Field(
@@ -38,14 +38,14 @@ class Pyramid(Settings):
 
     @property
     def strides(self) -> list[int]:
-        """Pixels from cell to cell, of each level."""
+        """Distance from cell to cell in pixels, for each level."""
         return [2**level for level in self.levels]
 
 
 class FeaturePyramid(nn.Module):
     """Feature pyramid network (Lin et al. 2017) over the last map of a timm network at each of several strides.
 
-    Levels that the network does not reach are the one below with every second cell left out, as the paper's P6.
+    A level that the network does not reach is the level below with every second cell left out, as P6 in the paper.
     """
 
     def __init__(self, pyramid: Pyramid, norm_layer: Callable[..., nn.Module] | None = None) -> None:
@@ -60,7 +60,7 @@ class FeaturePyramid(nn.Module):
         self.more = len(pyramid.levels) - len(self.stages)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """image: normalised (B, 3, H, W) -> a map (B, width, ceil(H / stride), ceil(W / stride)) for each level."""
+        """Return a map (B, width, ceil(H / stride), ceil(W / stride)) for each level. image: normalised (B, 3, H, W) float."""
         maps = self.backbone.forward_intermediates(image, indices=self.stages, intermediates_only=True)  # type: ignore[operator]
         merged = list(self.merge(OrderedDict((str(level), one) for level, one in enumerate(maps))).values())
         for _ in range(self.more):
@@ -68,31 +68,34 @@ class FeaturePyramid(nn.Module):
         return merged
 
     def _drop_what_follows(self) -> None:
-        """Layers behind the last map would be parameters without a gradient, which several processes stumble over."""
+        """Remove the layers behind the last map: parameters without a gradient make training in several processes fail."""
         self.backbone.prune_intermediate_layers(self.stages, prune_norm=True, prune_head=True)  # type: ignore[operator]
 
 
 def pyramid_problems(pyramid: Pyramid) -> Iterable[tuple[str, str]]:
-    """(key below `args`, message) for an unknown backbone, without importing timm."""
+    """Yield (key below `args`, message) for an unknown backbone, without importing timm."""
     problem = check_backbone_name(pyramid.backbone)
     if problem:
         yield "pyramid.backbone", problem
 
 
 def _stages(backbone: nn.Module, pyramid: Pyramid) -> list[int]:
-    """The stage whose map is taken for each level that the backbone has: the last one at that stride."""
+    """Return for each level of the backbone the index of its stage: the last stage at the level's stride.
+
+    Raises UserError if the backbone has no feature maps, or lacks a level.
+    """
     if not hasattr(backbone, "forward_intermediates") or not hasattr(backbone, "prune_intermediate_layers"):
         raise UserError(f'arch.args.pyramid.backbone: "{pyramid.backbone}" does not give feature maps; choose another')
     info = _feature_info(backbone)
     last = {entry["reduction"]: index for index, entry in enumerate(info)}
-    found = [last[stride] for stride in pyramid.strides if stride in last]
-    if not found or pyramid.strides[0] not in last or found != sorted(found):
+    stages = [last[stride] for stride in pyramid.strides if stride in last]
+    if not stages or pyramid.strides[0] not in last or stages != sorted(stages):
         has = ", ".join(str(stride.bit_length() - 1) for stride in sorted(last))
         raise UserError(
             f'arch.args.pyramid.levels: found {pyramid.levels}; "{pyramid.backbone}" has levels {has}, and the first must be '
             "one of them"
         )
-    return found
+    return stages
 
 
 def _feature_info(backbone: nn.Module) -> Sequence[dict[str, Any]]:

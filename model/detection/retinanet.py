@@ -14,7 +14,7 @@ from model.detection.boxes import BoxFilter
 from model.detection.point_detector import Detector
 from model.detection.pyramid import Pyramid
 
-OCTAVE = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))  # sizes of the anchors of a level, times its smallest: section 4
+OCTAVE = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))  # sizes of a level's anchors as factors of the smallest (Lin et al. 2017, section 4)
 
 
 @MODELS.register("detection")
@@ -45,7 +45,7 @@ class RetinaNetDetector(Detector):
         self.dense = RetinaNetHead(pyramid.width, len(OCTAVE) * len(ratios), self.classes)
 
     def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
-        """`logits` (B, A, K), `offsets` (B, A, 4) as torchvision's box coder defines them, `anchors` (A, 4) in pixels.
+        """Return `logits` (B, A, K), `offsets` (B, A, 4) of torchvision's box coder, `anchors` (A, 4) in pixels, and `size`.
 
         image: (B, 3, H, W), uint8 or float in 0..255. A is the number of anchors at the cells of all levels.
         """
@@ -59,14 +59,14 @@ class RetinaNetDetector(Detector):
         }
 
     def raw_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
-        """The anchors moved by their offsets, and the classes' probabilities."""
+        """Return the anchors moved by their offsets, and the probabilities of the classes."""
         offsets, anchors = outputs["offsets"], outputs["anchors"]
         boxes = box_coder().decode_single(offsets.flatten(0, 1), anchors.repeat(offsets.shape[0], 1))
         return boxes.view_as(offsets), outputs["logits"].sigmoid()
 
     @property
     def output_spec(self) -> OutputSpec:
-        """What tells its outputs from those of other detectors."""
+        """The outputs that distinguish this detector from others."""
         return OutputSpec({"logits": self.classes, "offsets": 4})
 
     def _anchors(self, maps: list[Tensor]) -> Tensor:
@@ -78,7 +78,10 @@ class RetinaNetDetector(Detector):
 
 
 def box_coder() -> Any:
-    """Offsets of centre and logarithm of size, relative to the anchor (Ren et al. 2015, equation 2), unscaled."""
+    """Return the coder of boxes as offsets of centre and logarithm of size from an anchor (Ren et al. 2015, equation 2).
+
+    The offsets are not scaled.
+    """
     from torchvision.models.detection._utils import BoxCoder
 
     return BoxCoder(weights=(1.0, 1.0, 1.0, 1.0))

@@ -21,7 +21,7 @@ class RetinaNetLoss(BaseLoss):
 
     An anchor is positive for the object it overlaps most if their IoU is `foreground` or more, or if no anchor overlaps
     the object more; it is background below `background`, and does not count in between (section 4). Both terms are divided
-    by the number of positive anchors, for the focal loss at least 1 of each picture.
+    by the number of positive anchors; for the focal loss a picture counts at least 1.
 
     Args:
         foreground: IoU from which on an anchor is positive
@@ -49,9 +49,10 @@ class RetinaNetLoss(BaseLoss):
         self.classification, self.box = classification, box
 
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
-        """`classification`, `box`.
+        """Return the terms `classification`, `box`.
 
-        outputs: as RetinaNetDetector gives them. target: `boxes`, B tensors (n_i, 4) xyxy in pixels; `labels`, B of (n_i,) int64.
+        outputs: as RetinaNetDetector returns them. target: `boxes`, B tensors (n_i, 4) float32 xyxy in pixels; `labels`, B
+        tensors (n_i,) int64.
         """
         from torchvision.ops import sigmoid_focal_loss
 
@@ -75,7 +76,7 @@ class RetinaNetLoss(BaseLoss):
         }
 
     def _match(self, boxes: Tensor, anchors: Tensor) -> Tensor:
-        """The object of each anchor, (A,) int64: BACKGROUND for none, BETWEEN for those that do not count."""
+        """Return the object of each anchor, (A,) int64: BACKGROUND for no object, BETWEEN for anchors that do not count."""
         from torchvision.models.detection._utils import Matcher
         from torchvision.ops import box_iou
 

@@ -38,7 +38,7 @@ AT_50, AT_75 = 0, 5  # places in IOUS
 
 
 def truth_of(table: SampleTable) -> Objects:
-    """The objects of a table, from its columns `boxes` (xyxy in pixels of the original picture) and `classes` (numbers)."""
+    """Return the objects of a table from its columns `boxes` (xyxy in pixels of the original picture) and `classes`."""
     boxes, classes = table.columns["boxes"].combine_chunks(), table.columns["classes"].combine_chunks()
     ends = np.cumsum(pc.fill_null(boxes.value_lengths(), 0).to_numpy(zero_copy_only=False))[:-1]
     flat = boxes.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
@@ -46,7 +46,7 @@ def truth_of(table: SampleTable) -> Objects:
 
 
 def found_in(predictions: Predictions) -> Found:
-    """The predicted boxes. Raises UserError for samples without a prediction, and for boxes that are not finite."""
+    """Return the predicted boxes. Raises UserError if samples have no prediction, or if boxes are not finite."""
     failed = predictions.failed()
     if failed:
         reason = next(iter(failed.values()))
@@ -63,9 +63,9 @@ def found_in(predictions: Predictions) -> Found:
 class BoxScores(BaseMetric):
     """Average precision as COCO defines it, and F1 at the confidence that is best on validation.
 
-    `map` is the mean over IoU 0.5 to 0.95 and over the classes; `ap50` and `ap75` are those at one IoU; `ap_small`,
-    `ap_medium` and `ap_large` count objects by their area. `recall` is the mean over IoU of what all boxes find. Scores for
-    which there is no object, of a class or an area, are left out, and do not count in any mean.
+    `map` is the mean over IoU 0.5 to 0.95 and over the classes; `ap50` and `ap75` are the means at one IoU; `ap_small`,
+    `ap_medium` and `ap_large` count only objects of one size. `recall` is the mean over IoU of the recall of all boxes. A score
+    of a class or a size without objects is left out, and does not count in any mean.
 
     Args:
         iou: from which on a box has found an object, for F1 and the confusion matrix
@@ -79,13 +79,13 @@ class BoxScores(BaseMetric):
 
     @property
     def names(self) -> list[str]:
-        """The means, and behind a slash the scores of each class."""
+        """The names of the means, and with `/CLASS` the scores of each class."""
         means = ["map", "ap50", "ap75", *(f"ap_{area}" for area in AREAS[1:]), "recall", "f1"]
         each = [f"{score}/{name}" for score in ("ap", "ap50", "ap75", "f1") for name in self.classes]
         return [*means, *each]
 
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """Name -> score in 0..1."""
+        """Return name -> score in 0..1."""
         truth, found = truth_of(table), found_in(predictions)
         scores = precision_scores(coco_curves(truth, found, len(self.classes), self.detections), self.classes)
         each = {}
@@ -97,23 +97,23 @@ class BoxScores(BaseMetric):
         return {name: scores[name] for name in self.names if scores[name] is not None}  # type: ignore[misc]
 
     def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """`confidence/<class>`: where the class's F1 is largest."""
+        """Return `confidence/CLASS`, the confidence at which the class's F1 is largest."""
         truth, found = truth_of(table), found_in(predictions)
         cuts = [best_f1(*true_positives(truth, found, label, self.iou))[1] for label in range(len(self.classes))]
         return {f"confidence/{name}": cut for name, cut in zip(self.classes, cuts, strict=True)}
 
     def use(self, fitted: Mapping[str, float]) -> None:
-        """Take the confidences that `fit` gave; 0.5 for a class that it did not see."""
+        """Take the confidences that `fit` returned; 0.5 for a class without a fitted confidence."""
         self.confidences = [fitted.get(f"confidence/{name}", 0.5) for name in self.classes]
 
     def decisions(self, predictions: Predictions) -> np.ndarray:
-        """How many objects of each class every sample shows, at the classes' confidences: (samples * K,) int64."""
+        """Return the number of objects of each class in every sample, at the classes' confidences: (samples * K,) int64."""
         found, least = found_in(predictions), np.asarray(self.confidences)
         sure = [labels[scores >= least[labels]] for labels, scores in zip(found.labels, found.scores, strict=True)]
         return np.concatenate([np.zeros(0, np.int64), *(np.bincount(labels, minlength=len(least)) for labels in sure)])
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
-        """`precision-recall`, a curve for each class, and `confusion`, with background as a class."""
+        """Return `precision-recall`, with a curve for each class, and `confusion`, with background as a class."""
         from model.detection.plots import curves_figure
         from model.plots import confusion_figure
 
@@ -128,7 +128,7 @@ class BoxScores(BaseMetric):
 
 @METRICS.register("detection")
 class BoxGrid(BaseMetric):
-    """A figure of pictures with the objects and the predicted boxes in them, from all over the set.
+    """A figure of pictures with their objects and predicted boxes; the pictures are spread over the whole set.
 
     Args:
         rows: rows of pictures
@@ -144,15 +144,15 @@ class BoxGrid(BaseMetric):
 
     @property
     def names(self) -> list[str]:
-        """None: it only draws."""
+        """An empty list: this metric only draws."""
         return []
 
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """Nothing."""
+        """Return no scores: this metric only draws."""
         return {}
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
-        """`boxes`, unless there are no samples; without the truth where the table has none."""
+        """Return the figure `boxes`; nothing if there are no samples. Objects are not drawn if the table has no truth."""
         from model.detection.plots import Scene, boxes_figure
 
         if not len(table):
@@ -170,7 +170,7 @@ class BoxGrid(BaseMetric):
 
 
 def precision_scores(curves: Curves, classes: list[str]) -> dict[str, float | None]:
-    """The scores that follow from the curves alone, by name; None where there is nothing to find."""
+    """Return the scores that follow from the curves alone, by name; None for a score without objects."""
     precision = curves.precision
     scores = {
         "map": mean_known(precision[..., 0]),

@@ -13,19 +13,22 @@ from utils.errors import UserError
 
 @FUSIONS.register("verification")
 class ConcatFusion(BaseFusion):
-    """Vectors of several models side by side: of unit vectors the cosine is then the weighted mean of the models' own.
+    """Vectors of several models side by side: the cosine of unit vectors is then the weighted mean of the models' cosines.
 
-    Models that were trained apart have vectors in different spaces, whose mean says nothing.
+    Use it for models that were trained separately: their vectors lie in different spaces, so a mean of the vectors is useless.
     """
 
     def fuse(self, several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
-        """Vectors (N, D) of S sources as (N, S * D). Raises UserError for what are no vectors."""
+        """Return the vectors (N, D) of S sources as (N, S * D). Raises UserError if the predictions are not vectors."""
         shares = np.full(len(several), 1.0) if weights is None else np.asarray(weights, np.float64)
         return combined(several, lambda arrays: side_by_side(arrays, shares / shares.sum()))
 
 
 def side_by_side(arrays: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
-    """S arrays (N, D), each times the root of its share, (N, S * D), so that inner products are weighted means."""
+    """Return S arrays (N, D) side by side as (N, S * D), each times the root of its share.
+
+    Inner products of the result are the weighted means of the inner products. Raises UserError for arrays that are not (N, D).
+    """
     if arrays[0].ndim != 2:
         raise UserError("ConcatFusion: only vectors can stand side by side; name another fusion")
     return np.concatenate([np.sqrt(share) * array for share, array in zip(shares, arrays, strict=True)], axis=1)
