@@ -1,4 +1,4 @@
-"""From the text of annotations to class numbers, as declared; nothing is inferred from the order of folders."""
+"""Conversion of the text of annotations to class numbers, as declared; nothing is inferred from the order of folders."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from utils.errors import UserError
 from utils.validate import Settings
 
 MISSING = -1
-TEXTS = 20  # at most so many unknown texts are named
+TEXTS = 20  # largest number of unknown texts that an error names
 
 
 class Label(Settings):
-    """One attribute: which column it comes from, its classes in order, and how text becomes one of them."""
+    """One attribute: its column, its classes in order, and the rules by which text becomes a class."""
 
     column: str | None = Field(default=None, description="column of the reader; default: the label's own name")
     classes: Annotated[list[str], Field(min_length=2)] = Field(description="names of the classes, in the order of their numbers")
@@ -65,13 +65,13 @@ class Label(Settings):
             raise ValueError("fine_bins that contain every border of bins")
 
     def merged(self) -> list[int] | None:
-        """The class that each fine class is reported as; None without fine classes."""
+        """Return for each fine class the class that it is reported as; None without fine classes."""
         if self.fine_bins is None or self.bins is None:
             return None
         return [bisect.bisect_right(self.bins, border) for border in (-float("inf"), *self.fine_bins)]
 
     def number(self, text: str) -> int | None:
-        """The class of a text, -1 where it is not known, None where the text means nothing."""
+        """Return the class number of a text, -1 if the label is not known, None if the text has no meaning."""
         if text in self.missing:
             return MISSING
         if self.bins is not None:
@@ -81,7 +81,7 @@ class Label(Settings):
         return self.classes.index(name) if name in self.classes else None
 
     def allowed(self) -> str:
-        """What texts mean something, for a message."""
+        """Return the allowed texts, for a message."""
         return "numbers" if self.bins is not None else ", ".join(self.values if self.values is not None else self.classes)
 
 
@@ -100,18 +100,18 @@ Labels = dict[str, AnyLabel]
 
 
 def read_labels(labels: Labels) -> dict[str, Label]:
-    """Those that come from a column."""
+    """Return the labels that come from a column."""
     return {name: label for name, label in labels.items() if isinstance(label, Label)}
 
 
 def learned_labels(labels: Labels, learn: Sequence[str] | None) -> list[str]:
-    """Those that the config says are learned; by default all but those that another combines."""
+    """Return the labels that the config's `learn` names; by default all labels that are not part of a combined label."""
     parts = {part for label in labels.values() if isinstance(label, CombinedLabel) for part in label.combine}
     return [name for name in labels if name not in parts] if learn is None else list(learn)
 
 
 def label_spec(labels: Labels, learn: Sequence[str] | None) -> DataSpec:
-    """Classes of the labels that are learned, without counts; names that `label_problems` objects to are left out."""
+    """Return the classes of the learned labels, without counts; names that `label_problems` reports are left out."""
     spec = DataSpec()
     for name in learned_labels(labels, learn):
         label = labels.get(name)
@@ -127,7 +127,7 @@ def label_spec(labels: Labels, learn: Sequence[str] | None) -> DataSpec:
 
 
 def label_problems(labels: Labels, learn: Sequence[str] | None) -> Iterator[tuple[str, str]]:
-    """(key, message) for labels that are combined or learned and are not there, or are named twice."""
+    """Yield (key, message) for combined or learned labels that do not exist, or that are named twice."""
     for name, label in labels.items():
         if isinstance(label, CombinedLabel):
             yield from _misnamed_labels(f"labels.{name}.combine", label.combine, list(read_labels(labels)))
@@ -144,16 +144,17 @@ def _misnamed_labels(key: str, names: Sequence[str], allowed: Sequence[str]) -> 
 
 def _number(text: str) -> float | None:
     try:
-        number = float(text.replace("_", "x"))  # Python reads 1_000 as a number
+        number = float(text.replace("_", "x"))  # refuse 1_000, which Python reads as a number
     except ValueError:
         return None
     return number if math.isfinite(number) else None
 
 
 def add_labels(table: SampleTable, labels: Labels, source: str) -> SampleTable:
-    """The table with a column of class numbers (int16, -1 unknown) per label; a combined one is known where all its parts are.
+    """Return the table with a column of class numbers (int16, -1 unknown) for each label.
 
-    Raises UserError naming every column that is missing and every text that means nothing, with samples.
+    A combined label is known if all its parts are known. Raises UserError that names every missing column and every text
+    without a meaning, with samples.
     """
     problems: list[str] = []
     read = read_labels(labels)
@@ -179,7 +180,7 @@ def add_labels(table: SampleTable, labels: Labels, source: str) -> SampleTable:
 
 
 def _combine(table: SampleTable, name: str, parts: dict[str, Label]) -> SampleTable:
-    """The table with one more label, of all combinations of its parts' classes as they are reported."""
+    """Return the table with one more label, of all combinations of its parts' reported classes."""
     spec = label_spec(dict(parts), list(parts))
     columns = [table.numbers(f"label:{part}" if f"label:{part}" in table.names else part) for part in parts]
     columns = [reported(column, spec, part) for column, part in zip(columns, parts, strict=True)]
@@ -188,7 +189,7 @@ def _combine(table: SampleTable, name: str, parts: dict[str, Label]) -> SampleTa
 
 
 def _rename_labels(table: SampleTable, labels: Mapping[str, Any]) -> SampleTable:
-    """Labels take the names of the raw columns they stand for, which stay under `raw:`."""
+    """Give each label the name of its raw column; the raw column is kept with the prefix `raw:`."""
     for name in labels:
         if f"label:{name}" in table.names:
             values = table.columns[f"label:{name}"]
@@ -198,7 +199,7 @@ def _rename_labels(table: SampleTable, labels: Mapping[str, Any]) -> SampleTable
 
 
 def _meaningless(table: SampleTable, values: np.ndarray, column: str, label: Label, source: str) -> list[str]:
-    """A line for each text that means nothing, the most frequent first."""
+    """Return a line for each text without a meaning, the most frequent first."""
     ids: dict[str, list[str]] = defaultdict(list)
     for row in np.flatnonzero(values == MISSING - 1).tolist():
         ids[str(table.values(column, row))].append(table.id(row))
@@ -206,7 +207,7 @@ def _meaningless(table: SampleTable, values: np.ndarray, column: str, label: Lab
     lines = []
     for text in texts[:TEXTS]:
         near = did_you_mean(text, label.values or label.classes) if label.bins is None else ""
-        found = f'"{some([text])}"{near} in {len(ids[text])} samples ({some(ids[text], 3)})'
-        lines.append(f"{source}: {column}: {found}; allowed: {label.allowed()}")
+        text_in_samples = f'"{some([text])}"{near} in {len(ids[text])} samples ({some(ids[text], 3)})'
+        lines.append(f"{source}: {column}: {text_in_samples}; allowed: {label.allowed()}")
     more = [f"{source}: {column}: and {len(texts) - TEXTS:,} more texts that mean nothing"] if len(texts) > TEXTS else []
     return lines + more

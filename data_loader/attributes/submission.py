@@ -1,4 +1,4 @@
-"""The files that competitions want."""
+"""The submission file of the attributes task."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class CombinedClassSubmission(BaseSubmission):
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Labels that the data do not have."""
+        """Yield (key, message) for labels that the data do not have."""
         for index, label in enumerate(args.labels or []):
             if label not in spec.classes:
                 yield f"labels[{index}]", unknown_label(label, spec)
@@ -63,7 +63,7 @@ class CombinedClassSubmission(BaseSubmission):
         return self.file
 
     def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
-        """The sample file with the answers filled in."""
+        """Return the sample file with the answers filled in."""
         names, rows, ids = self._asked_for(data_dir)
         answers = self._answers(predictions)
         require_same(ids, answers, data_dir / self.sample)
@@ -75,7 +75,7 @@ class CombinedClassSubmission(BaseSubmission):
         return text.getvalue().encode()
 
     def lint(self, content: bytes, table: SampleTable, data_dir: Path) -> Verdict:
-        """Whether it is the sample file with a class number in every row."""
+        """Check that the content is the sample file with a class number in every row."""
         names, sample, wanted = self._asked_for(data_dir)
         text, problems = text_of(content)
         try:
@@ -105,7 +105,7 @@ class CombinedClassSubmission(BaseSubmission):
         return Verdict(len(rows), problems)
 
     def _asked_for(self, data_dir: Path) -> tuple[list[str], list[list[str]], list[str]]:
-        """Of the sample file the header, the rows and their ids. Raises UserError."""
+        """Return the header, the rows and the ids of the sample file. Raises UserError if a column is missing."""
         sample = data_dir / self.sample
         names, rows, _ = read_csv(sample)
         for wanted in (self.id_column, self.answer_column):

@@ -32,17 +32,17 @@ def write_masks(
     seed: int = 0,
     size: Size = (128, 96),
 ) -> None:
-    """Write pictures of people with and without masks, seven a person.
+    """Write pictures of people with and without masks, seven pictures of each person.
 
-    `train/images/<id>_<gender>_<race>_<age>/` and `train/train.csv` (id, gender, race, age, path);
-    `eval/images/` of other people, `eval/info.csv` (ImageID, ans; the answers withheld as 0) and
-    `eval/answers.csv`, where ans = 6 mask + 3 gender + age group. Six people show all 18 classes.
-    Raises FileExistsError if `folder` exists, and ValueError for a number out of range.
+    Writes `train/images/<id>_<gender>_<race>_<age>/` and `train/train.csv` (id, gender, race, age, path); `eval/images/` of
+    other people, `eval/info.csv` (ImageID, ans; all answers are 0) and `eval/answers.csv` with the true answers, ans = 6 mask
+    + 3 gender + age group. Six people show all 18 classes. Raises FileExistsError if `folder` exists, and ValueError for a
+    number out of range.
     """
     writing.require(people=(people, 1), eval_people=(eval_people, 1), seed=(seed, 0))
     with writing.whole(folder) as partial:
         _write_mask_train(partial / "train", people, seed, size)
-        first = math.ceil(people / BLOCK) * BLOCK  # a fresh block is dealt every age and gender
+        first = math.ceil(people / BLOCK) * BLOCK  # every new block of people has every age group and gender
         _write_mask_eval(partial / "eval", range(first, first + eval_people), seed, size)
 
 
@@ -63,13 +63,13 @@ def _write_mask_eval(folder: Path, indices: range, seed: int, size: Size) -> Non
         for _, mask, key, image in _mask_pictures(one, seed, size):
             writing.write_image(folder / "images" / f"{key[:40]}.jpg", image)
             answers.append((f"{key[:40]}.jpg", _mask_class(one, mask)))
-    answers.sort()  # names are hashes, so this order says nothing about the answers
+    answers.sort()  # names are hashes, so the order does not reveal the answers
     writing.write_csv(folder / "answers.csv", ("ImageID", "ans"), answers)
     writing.write_csv(folder / "info.csv", ("ImageID", "ans"), [(name, 0) for name, _ in answers])
 
 
 def _mask_pictures(one: Person, seed: int, size: Size) -> Iterator[tuple[str, MaskState, str, Image]]:
-    """The seven pictures of a person: name, state of the mask, digest and image."""
+    """Yield the seven pictures of a person: name, state of the mask, digest and image."""
     for frame, mask in _FRAMES.items():
         key = writing.digest(seed, "masks", one.index, frame)
         yield frame, mask, key, draw(one, casual_shot(writing.seed_of(key), mask), size, writing.seed_of(key)).image

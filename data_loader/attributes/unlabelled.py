@@ -1,4 +1,4 @@
-"""Samples without labels that are trained on with labels that a model proposed."""
+"""Training on samples without labels, with labels that a model proposed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from utils.seed import generator
 
 @dataclass(frozen=True)
 class Adopted:
-    """The samples to train on: those with labels of their own first, then those with proposed ones.
+    """The training samples: samples with labels of their own first, then samples with proposed labels.
 
-    weight: of one of the latter, in 0..1.
+    own: number of samples with labels of their own. weight: weight of a sample with proposed labels, in 0..1.
     """
 
     table: SampleTable
@@ -33,25 +33,25 @@ class Adopted:
     weight: float
 
     def deal(self, batches: list[np.ndarray], seed: int, epoch: int) -> list[np.ndarray]:
-        """Every batch with its part of the adopted samples, mixed, so that pieces and processes get some of both.
+        """Return every batch with its part of the adopted samples, shuffled, so that pieces and processes get some of both kinds.
 
-        As many batches as before: the learning rate is a function of the step.
+        The number of batches stays the same, because the learning rate is a function of the step.
         """
         rng = generator(seed, "adopted", epoch)
         parts = np.array_split(rng.permutation(np.arange(self.own, len(self.table))), len(batches))
         return [rng.permutation(np.concatenate(both)) for both in zip(batches, parts, strict=True)]
 
     def shares(self, rows: np.ndarray) -> np.ndarray:
-        """How much each of some rows counts, (B,) float32."""
+        """Return the weight of each row, (B,) float32. rows: (B,) integers."""
         return np.where(rows < self.own, 1.0, self.weight).astype(np.float32)
 
 
 def adopted(
     train: SampleTable, pool: SampleTable, split: str, proposed: PseudoLabels, labels: Sequence[str], weight: float
 ) -> Adopted:
-    """The training samples, and behind them those of a pool that have a proposed label; what is not proposed is not known.
+    """Return the training samples, and behind them the samples of a pool that have a proposed label.
 
-    An adopted sample is called `SPLIT:ID`.
+    Labels without a proposal are not known. The id of an adopted sample is `SPLIT:ID`.
     """
     rows = np.unique(proposed.rows)
     columns: dict[str, Any] = {
@@ -68,10 +68,10 @@ def adopted(
 
 
 def propose(predictions: Predictions, spec: DataSpec, held_out: np.ndarray) -> PseudoLabels:
-    """The likeliest class of every label of every sample, and its probability.
+    """Return the most probable class of every label of every sample, and its probability.
 
-    held_out: (N,) bool, samples for which nothing is proposed. Nor is it for samples without a prediction, or for labels that
-    are trained in finer classes than are predicted. Raises UserError where no label is left.
+    held_out: (N,) bool, samples that get no proposal. Samples without a prediction get none either, nor labels that are
+    trained in finer classes than they are predicted in. Raises UserError if no label is left.
     """
     finer = [name for name in spec.classes if name in spec.merged]
     if len(finer) == len(spec.classes):
@@ -79,7 +79,7 @@ def propose(predictions: Predictions, spec: DataSpec, held_out: np.ndarray) -> P
     parts = []
     for name in spec.classes:
         if name not in finer:
-            probabilities = predictions.array(name)  # (N, K), NaN where there is none
+            probabilities = predictions.array(name)  # (N, K), NaN for samples without a prediction
             rows = np.flatnonzero(np.isfinite(probabilities).all(axis=1) & ~held_out)
             classes = probabilities[rows].argmax(axis=1)
             parts.append((name, rows, classes, probabilities[rows, classes]))
@@ -90,18 +90,21 @@ def propose(predictions: Predictions, spec: DataSpec, held_out: np.ndarray) -> P
 
 
 def validated_on(pool: SampleTable, valid: SampleTable, group: str | None, check_bytes: bool) -> np.ndarray:
-    """Which samples of a pool would bring validation into training, (N,) bool: the same file, or one of the same group."""
-    found = np.zeros(len(pool), bool)
+    """Return True for samples of a pool that would bring validation samples into training, (N,) bool.
+
+    A sample is one if a validation sample has the same file, or the same group.
+    """
+    shared = np.zeros(len(pool), bool)
     if check_bytes:
         both = duplicates.joined(pool, valid)
         for members in duplicates.identical_files(both):
             rows = np.array(members)
             if (rows >= len(pool)).any():
-                found[rows[rows < len(pool)]] = True
+                shared[rows[rows < len(pool)]] = True
     if group is not None and group in pool.names and group in valid.names:
         theirs = set(valid.strings(group)) - {""}
-        found |= np.array([name in theirs for name in pool.strings(group)], bool)
-    return found
+        shared |= np.array([name in theirs for name in pool.strings(group)], bool)
+    return shared
 
 
 def _absolute(table: SampleTable) -> list[str]:

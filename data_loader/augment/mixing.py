@@ -1,4 +1,4 @@
-"""Two training pictures in one, and the label of each counted by its share: MixUp and CutMix."""
+"""MixUp and CutMix: two training pictures are joined into one, and the labels of each count by its share."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ class Mixed(NamedTuple):
     """One sample of a batch."""
 
     picture: np.ndarray  # (h, w, 3) uint8
-    share: float  # of the sample's own labels, in 0..1; the rest is the partner's
+    share: float  # weight of the sample's own labels, in 0..1; the partner's labels have the rest
     partner: int  # row of the table
 
 
 class BaseMix(ABC):
-    """A way to join two pictures."""
+    """Base class of the ways to join two pictures."""
 
     def __init__(self, p: Share = 1.0) -> None:
         self.p = p
 
     @abstractmethod
     def join(self, picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-        """Both in one, and how much of it is the first. picture, other: (h, w, 3) uint8, of one size."""
+        """Return both pictures joined, (h, w, 3) uint8, and the share of the first, in 0..1.
+
+        picture, other: (h, w, 3) uint8, of equal size.
+        """
 
 
 MIXES: Registry[BaseMix] = Registry("mix", BaseMix)
@@ -54,17 +57,17 @@ class MixUp(BaseMix):
         self.alpha = alpha
 
     def join(self, picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-        """share * picture + (1 - share) * other."""
+        """Return share * picture + (1 - share) * other, (h, w, 3) uint8, and the share."""
         share = float(rng.beta(self.alpha, self.alpha))
         return np.asarray(cv2.addWeighted(picture, share, other, 1 - share, 0.0)), share
 
 
 @MIXES.register()
 class CutMix(BaseMix):
-    """A rectangle of the picture replaced by what the partner has there (Yun et al. 2019).
+    """A rectangle of the picture replaced by the same rectangle of the partner (Yun et al. 2019).
 
-    Its sides are sqrt(1 - weight) of the picture's, the weight Beta(alpha, alpha), its centre anywhere; the share is the area
-    that is left, after the rectangle is cut off at the edges.
+    The rectangle's sides are sqrt(1 - weight) of the picture's sides, with a weight from Beta(alpha, alpha), and its centre is
+    anywhere. The share is the area that is not replaced, after the rectangle is cut off at the edges.
 
     Args:
         p: share of the training samples that are mixed so
@@ -76,7 +79,7 @@ class CutMix(BaseMix):
         self.alpha = alpha
 
     def join(self, picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-        """The picture around a rectangle of the other."""
+        """Return the picture with a rectangle of the other, (h, w, 3) uint8, and the area share of the picture."""
         side, joined, spans = np.sqrt(1 - rng.beta(self.alpha, self.alpha)), picture.copy(), []
         for length in picture.shape[:2]:
             centre, half = rng.uniform(0, length), length * side / 2
@@ -87,7 +90,7 @@ class CutMix(BaseMix):
 
 
 def chosen(mixes: Sequence[BaseMix], rng: np.random.Generator) -> BaseMix | None:
-    """One of them, each with its probability; None for the rest of it."""
+    """Return one of the mixes, each with its probability; None with the remaining probability."""
     draw = rng.random()
     for mix in mixes:
         draw -= mix.p
@@ -97,9 +100,9 @@ def chosen(mixes: Sequence[BaseMix], rng: np.random.Generator) -> BaseMix | None
 
 
 def shared(own: Target, partners: Target, shares: Sequence[float]) -> Target:
-    """The target of mixed samples.
+    """Return the target of mixed samples.
 
-    own, partners: leaves (B, …), `share` perhaps among them. shares: (B,) in 0..1, how much of each is its own.
+    own, partners: leaves (B, …), possibly with `share`. shares: (B,) floats in 0..1, the weight of each sample's own labels.
     """
     share = torch.tensor(shares, dtype=torch.float32)
     partner = {**partners, SHARE: (1 - share) * partners.get(SHARE, 1.0)}
@@ -107,7 +110,7 @@ def shared(own: Target, partners: Target, shares: Sequence[float]) -> Target:
 
 
 def wrong_shares(mixes: Sequence[Any]) -> Iterable[tuple[str, str]]:
-    """(key, message) where more than all samples would be mixed. mixes: parts of a config."""
+    """Yield (key, message) if more than all samples would be mixed. mixes: parts of a config."""
     total = sum(mix.args.p for mix in mixes)
     if total > 1 + 1e-9:
         yield "mix", f"found {total:g} as the sum of all p; allowed: at most 1, since each sample is mixed in one way"

@@ -1,6 +1,6 @@
-"""albumentations behind one door: which transforms a config may name, their checked arguments, their seeds.
+"""The transforms of albumentations: the allowed names, their checked arguments, and their seeds.
 
-albumentations 2.0.8 is the last release under the MIT licence; everything that knows it is in this file.
+albumentations 2.0.8 is the last release under the MIT licence; all code that knows the library is in this file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from base.registry import Names, Part, Registry, part_model, union_of
 from utils.errors import UserError
 from utils.validate import Settings
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer release when imported
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise the import asks the network for a newer release
 
 ALLOWED = (
     "Affine AdditiveNoise AutoContrast Blur CLAHE CenterCrop ChannelDropout ChannelShuffle CoarseDropout ColorJitter "
@@ -37,15 +37,15 @@ ALLOWED = (
     "ZoomBlur"
 ).split()
 
-DETERMINISTIC = frozenset(  # with p=1 and no argument that leaves a choice
+DETERMINISTIC = frozenset(  # deterministic with p=1, if no argument is random
     "AutoContrast CLAHE CenterCrop Crop Equalize LongestMaxSize NoOp Pad PadIfNeeded Resize SmallestMaxSize ToGray".split()
 )
 
-# Boxes do not stay on their objects: in one of fifty cases they have less than half their area in common with them.
+# Boxes do not stay on their objects: in one of fifty cases a box shares less than half its area with its object.
 LOSES_BOXES = frozenset(("PiecewiseAffine", "ThinPlateSpline"))
 
 _Probability = Annotated[float, Field(ge=0, le=1)]
-COMPOSITIONS: dict[str, dict[str, Any]] = {  # with their arguments beside `transforms`
+COMPOSITIONS: dict[str, dict[str, Any]] = {  # with their arguments besides `transforms`
     "OneOf": {"p": (_Probability, 0.5)},
     "SomeOf": {"n": (int, Field(ge=1)), "replace": (bool, False), "p": (_Probability, 1.0)},
     "Sequential": {"p": (_Probability, 0.5)},
@@ -53,7 +53,7 @@ COMPOSITIONS: dict[str, dict[str, Any]] = {  # with their arguments beside `tran
 
 
 class _Later(types.ModuleType):
-    """Stands for a module until something in it is used."""
+    """A stand-in for a module, which imports the module when one of its names is used."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module(self.__name__), name)
@@ -61,30 +61,30 @@ class _Later(types.ModuleType):
 
 @functools.cache
 def _albumentations() -> Any:
-    """The library, without what it imports beside it: that would take as long again, and no `--check` needs it."""
+    """Import the library without two of its imports: they would take as long again, and no `--check` needs them."""
     hub = types.ModuleType("albumentations.core.hub_mixin")
-    vars(hub)["HubMixin"] = type("HubMixin", (), {})  # up- and download of pipelines, which we have no use for, over HTTP
+    vars(hub)["HubMixin"] = type("HubMixin", (), {})  # up- and download of pipelines over HTTP, which we do not need
     sys.modules.setdefault(hub.__name__, hub)
     scipy = importlib.import_module("scipy")
     if "scipy.special" not in sys.modules:
-        vars(scipy)["special"] = _Later("scipy.special")  # for one function, in RingingOvershoot
+        vars(scipy)["special"] = _Later("scipy.special")  # only one function of RingingOvershoot needs it
     return importlib.import_module("albumentations")
 
 
 class BaseTransform:
-    """A step of a pipeline, for annotations: the steps themselves are albumentations' classes."""
+    """A step of a pipeline, for type annotations only: the steps themselves are albumentations' classes."""
 
 
 class TransformRegistry(Registry[BaseTransform]):
-    """albumentations' transforms as registered classes, imported when a pipeline is first looked at."""
+    """albumentations' transforms as registered classes; the library is imported when a pipeline is first checked."""
 
     @property
     def names(self) -> list[str]:
-        """The allowed transforms, and the compositions of them."""
+        """The allowed transforms, and the compositions of transforms."""
         return [*ALLOWED, *COMPOSITIONS]
 
     def make_part(self, name: str, among: Names) -> type[Part]:
-        """A model of albumentations' own argument schema, or of the steps that a composition is made of."""
+        """Return the model of a step's arguments: albumentations' own schema, or the list of a composition's steps."""
         cls = getattr(_albumentations(), name)
         if name not in COMPOSITIONS:
             return part_model(name, cls, _arguments(cls))
@@ -109,7 +109,7 @@ class _NoOthers(BaseModel):
 
 
 def _arguments(cls: Any) -> type[BaseModel]:
-    """The schema that albumentations checks arguments with, its defaults from the constructor, unknown keys refused."""
+    """Return the schema with which albumentations checks arguments, with the constructor's defaults; unknown keys are refused."""
     schema: type[BaseModel] = cls.InitSchema
     defaults = {name: p.default for name, p in inspect.signature(cls.__init__).parameters.items()}
     fields: dict[str, Any] = {}
@@ -122,23 +122,23 @@ def _arguments(cls: Any) -> type[BaseModel]:
 
 
 class Pipeline:
-    """Transforms in their order, with random numbers that depend on nothing but the seed given with each picture.
+    """Transforms in their order; their random numbers depend only on the seed of each picture.
 
-    transforms: albumentations' objects. key: of the config, for messages.
+    transforms: albumentations' objects. key: the config's key, for messages.
     """
 
     def __init__(self, transforms: Sequence[Any], key: str = "train_transforms") -> None:
         self.steps, self.key = list(transforms), key
-        # One source of random numbers for all: were each step seeded by itself with the same number, as albumentations'
-        # Compose does, they would draw the same numbers, and a rare step only ever come together with all others.
+        # All steps share one source of random numbers. If each step had its own source with the same seed, as in
+        # albumentations' Compose, all would draw the same numbers, and a rare step would only occur together with all others.
         self._numbers, self._python = np.random.Generator(np.random.PCG64()), random.Random()
         for step in self.steps:
             step.set_random_state(self._numbers, self._python)
 
     def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
-        """image: (H, W, 3) uint8 RGB -> the same, of the size that the pipeline gives. seed: any number below 2**63.
+        """Return the transformed picture, (h, w, 3) uint8 RGB. image: (H, W, 3) uint8 RGB. seed: any number below 2**63.
 
-        Raises UserError where a step cannot treat the picture.
+        Raises UserError if a step fails on the picture.
         """
         *_, image = self._steps(seed, {"image": image})
         return self._with_channels(image)
@@ -146,11 +146,12 @@ class Pipeline:
     def with_boxes(
         self, image: np.ndarray, boxes: np.ndarray, seed: int, min_area: float, min_visibility: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The picture and what is left of its boxes after every step.
+        """Transform a picture with its boxes; return the picture, the remaining boxes (m, 4), and their indices (m,) int64.
 
-        image: as above. boxes: (n, 4), xyxy in absolute pixels of it. min_area: square pixels below which a box is left out.
-        min_visibility: as much of a box's area must be within the picture after a step, and not covered by it.
-        Returns the picture, (m, 4) boxes in its absolute pixels, and their places (m,) among those given.
+        image: (H, W, 3) uint8 RGB. boxes: (n, 4) float, xyxy in absolute pixels of the picture; the returned boxes are in
+        pixels of the returned picture. After every step a box is left out if its area is below min_area square pixels, or if
+        the share of its area that is within the picture and not covered by the step is below min_visibility. Raises UserError
+        if a step fails on the picture.
         """
         if not self.steps:
             return image, boxes, np.arange(len(boxes))
@@ -168,12 +169,12 @@ class Pipeline:
             if len(left):
                 data["bboxes"] = left
             else:
-                data.pop("bboxes", None)  # not every transform can do with none
+                data.pop("bboxes", None)  # some transforms fail on an empty list of boxes
                 left = np.zeros((0, 5), np.float32)
         return self._with_channels(image), denormalize_bboxes(left, shape)[:, :4], left[:, 4].astype(np.int64)
 
     def _steps(self, seed: int, data: dict[str, Any]) -> Iterator[np.ndarray]:
-        """The picture before the first step and after each; `data` holds what the last step gave."""
+        """Yield the picture before the first step and after each step; `data` holds the results of the last step."""
         if self.steps:
             self._seed(seed)
         yield data["image"]
@@ -181,7 +182,7 @@ class Pipeline:
             shape = data["image"].shape
             try:
                 data.update(step(**data))
-            except Exception as error:  # whatever OpenCV and albumentations raise: the arguments do not suit the picture
+            except Exception as error:  # OpenCV and albumentations raise many kinds if arguments do not suit the picture
                 reason = " ".join(str(error).split()) or type(error).__name__
                 place = f"data_loader.args.{self.key}: {type(step).__name__}"
                 raise UserError(f"{place} fails on a picture of {shape[0]} x {shape[1]} pixels ({reason})") from None
@@ -193,23 +194,23 @@ class Pipeline:
         return image
 
     def _seed(self, seed: int) -> None:
-        """Start both generators anew, in place: making new ones for every picture would take ten times as long."""
-        state = {"state": seed, "inc": 1}  # of PCG64: a linear congruential step, then a hash; any state is as good as another
+        """Reset both generators in place: making new generators for every picture would take ten times as long."""
+        state = {"state": seed, "inc": 1}  # PCG64 is a linear congruential step, then a hash: every state is equally good
         self._numbers.bit_generator.state = {"bit_generator": "PCG64", "state": state, "has_uint32": 0, "uinteger": 0}
         self._python.seed(seed)
 
     def as_json(self) -> dict[str, Any]:
-        """The pipeline with all its arguments and albumentations' version, as it is saved with a run."""
+        """Return the pipeline with all its arguments and albumentations' version, as it is saved with a run."""
         if not self.steps:
             return {}
         A = _albumentations()
-        return dict(A.to_dict(A.Compose(copy.deepcopy(self.steps))))  # a Compose takes hold of its steps' random numbers
+        return dict(A.to_dict(A.Compose(copy.deepcopy(self.steps))))  # copied, because Compose replaces the steps' generators
 
 
 def _mind_holes(steps: Iterable[Any], min_area: float, min_visibility: float) -> None:
-    """Make the steps that cover parts of a picture leave out boxes as `uncovered` says, compositions' own among them.
+    """Make the steps that cover parts of a picture drop boxes by the rule of `uncovered`, also within compositions.
 
-    By themselves they leave all boxes, or, within a Compose, cut those that stay to whole pixels of what is seen of them.
+    Without this, the steps keep all boxes or, within a Compose, cut the kept boxes to whole pixels of their visible part.
     """
     from albumentations.augmentations.dropout.transforms import BaseDropout
 
@@ -222,10 +223,11 @@ def _mind_holes(steps: Iterable[Any], min_area: float, min_visibility: float) ->
 def uncovered(
     bboxes: np.ndarray, *, holes: np.ndarray, shape: Sequence[int], min_area: float, min_visibility: float, **_: Any
 ) -> np.ndarray:
-    """The boxes of which enough is still seen, as they were: an object behind something is no smaller.
+    """Return the boxes that are still visible enough, unchanged: an object behind something does not become smaller.
 
-    bboxes: (n, 4 or more), xyxy as shares of the picture. holes: (m, 4), xyxy in its pixels, which may overlap. shape: of the
-    picture. min_area: square pixels, min_visibility: share of its area, that are outside of the holes; some must be.
+    bboxes: (n, 4 or more) float, xyxy as shares of the picture. holes: (m, 4), xyxy in pixels of the picture; holes may
+    overlap. shape: height and width of the picture. min_area: square pixels of a box outside the holes, min_visibility: share
+    of a box's area outside the holes; a box that is completely covered is always dropped.
     """
     height, width = shape[:2]
     open_ = np.ones((height, width), bool)
@@ -236,12 +238,12 @@ def uncovered(
         left, top = min(round(x1), width - 1), min(round(y1), height - 1)
         seen = float(open_[top : max(round(y2), top + 1), left : max(round(x2), left + 1)].mean())
         kept.append(seen > 0 and seen >= min_visibility and seen * (x2 - x1) * (y2 - y1) >= min_area)
-    found: np.ndarray = bboxes[np.array(kept, bool)]
-    return found
+    visible: np.ndarray = bboxes[np.array(kept, bool)]
+    return visible
 
 
 def random_steps(transforms: Sequence[Part]) -> Iterable[tuple[str, str]]:
-    """(key, message) for every step of an evaluation pipeline that could treat two runs differently."""
+    """Yield (key, message) for every step of an evaluation pipeline that is random."""
     for index, step in enumerate(transforms):
         choice = _choice(step)
         if choice is not None:
@@ -250,7 +252,7 @@ def random_steps(transforms: Sequence[Part]) -> Iterable[tuple[str, str]]:
 
 
 def steps_that_lose_boxes(transforms: Sequence[Part], key: str = "train_transforms") -> Iterable[tuple[str, str]]:
-    """(key, message) for every step, compositions' own among them, after which boxes are not where their objects are."""
+    """Yield (key, message) for every step, also within compositions, that moves objects out of their boxes."""
     for index, step in enumerate(transforms):
         if step.type in LOSES_BOXES:
             yield f"{key}[{index}]", f"found {step.type}, which moves objects out of their boxes; use ElasticTransform or Affine"
@@ -258,7 +260,7 @@ def steps_that_lose_boxes(transforms: Sequence[Part], key: str = "train_transfor
 
 
 def _choice(step: Part) -> str | None:
-    """What is left to chance in a step, as text to put behind its name; None if nothing is."""
+    """Return the random part of a step, as text to put behind its name; None if the step is deterministic."""
     if step.type not in DETERMINISTIC:
         return ""
     if step.args.p != 1:

@@ -1,4 +1,4 @@
-"""The order of an epoch, as a function of (seed, epoch) and the labels."""
+"""Samplers: the order of an epoch as a function of (seed, epoch) and the labels."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from utils.seed import generator
 
 @SAMPLERS.register()
 class ShuffleSampler(OrderSampler):
-    """Every sample once, shuffled anew each epoch; or a part of them, another one each epoch.
+    """Every sample once, shuffled anew each epoch; or a share of the samples, another one each epoch.
 
-    The parts are cut from one permutation after another, so that every sample is shown before any is shown again: of
-    independent draws of a fifteenth each, 36 % of the samples would not have been seen after fifteen epochs.
+    The shares are cut from one permutation after another, so that every sample is shown before any is shown again: with
+    independent draws of a fifteenth each, 36 % of the samples would not have been shown after fifteen epochs.
 
     Args:
         epoch_fraction: share of the samples that an epoch shows.
@@ -29,7 +29,7 @@ class ShuffleSampler(OrderSampler):
         self.epoch_fraction = epoch_fraction
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
-        """The next rows of the endless row of permutations; with a share of 1, one permutation."""
+        """Return the next rows of an endless sequence of permutations, (n,) int64; with a share of 1, one permutation."""
         samples = len(table)
         size = max(1, round(self.epoch_fraction * samples))
         first, last = epoch * size // samples, ((epoch + 1) * size - 1) // samples
@@ -55,7 +55,7 @@ class BalancedSampler(OrderSampler):
         self.labels, self.power = labels, power
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
-        """Rows drawn with replacement, (N,)."""
+        """Return rows drawn with replacement, (N,) int64. Raises UserError if the samples lack a label."""
         columns = np.stack([label_numbers(table, label, "BalancedSampler") for label in self.labels], axis=1)
         combination, counts = np.unique(columns, axis=0, return_inverse=True, return_counts=True)[1:]
         return _draw(counts[combination.ravel()] ** -float(self.power), seed, epoch)
@@ -80,7 +80,10 @@ class WeightedSampler(OrderSampler):
         self.label, self.weights, self.missing = label, weights, missing
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
-        """Rows drawn with replacement, (N,)."""
+        """Return rows drawn with replacement, (N,) int64.
+
+        Raises UserError if the samples lack the label, if there are more classes than weights, or if all weights are 0.
+        """
         values = label_numbers(table, self.label, "WeightedSampler")
         if values.max(initial=-1) >= len(self.weights):
             raise UserError(f"sampler.args.weights: {len(self.weights)} weights; {self.label} has {values.max() + 1} classes")
@@ -95,7 +98,7 @@ def _draw(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 
 def label_numbers(table: SampleTable, name: str, sampler: str) -> np.ndarray:
-    """The classes of a label, (N,). Raises UserError naming the sampler where the samples have no such label."""
+    """Return the classes of a label, (N,) integers. Raises UserError that names the sampler if the samples lack the label."""
     if name not in table.names or table.columns[name].type == "string":
         labels = [n for n in table.names if table.columns[n].type != "string"]
         raise UserError(f"{sampler}: no label {name}{did_you_mean(name, labels)}; there are: {', '.join(labels)}")
@@ -103,9 +106,12 @@ def label_numbers(table: SampleTable, name: str, sampler: str) -> np.ndarray:
 
 
 def repeats(rows: np.ndarray) -> np.ndarray:
-    """For each row of an order, (N,), how often it stands before that place: all 0 where nothing is drawn twice."""
+    """Return for each place of an order how often its row stands before that place, (N,) int64; all 0 if no row is repeated.
+
+    rows: (N,) integers.
+    """
     by_row = np.argsort(rows, kind="stable")
-    starts = np.flatnonzero(np.diff(rows[by_row], prepend=-1))  # where in `by_row` each row's places begin
+    starts = np.flatnonzero(np.diff(rows[by_row], prepend=-1))  # index in `by_row` at which each row's places begin
     before = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
     counts = np.empty_like(before)
     counts[by_row] = before

@@ -1,4 +1,4 @@
-"""What finds the part of a picture that matters: several ways, asked in a declared order."""
+"""Croppers: they find the important part of a picture. Several croppers are asked in a declared order."""
 
 from __future__ import annotations
 
@@ -20,34 +20,40 @@ OUTCOMES: tuple[Outcome, ...] = ("one", "several", "too small", "none")
 
 
 class Found(NamedTuple):
-    """What a cropper sees in a picture."""
+    """The boxes that a cropper found in a picture."""
 
-    boxes: np.ndarray  # (n, 4) float, xyxy in absolute pixels of the picture; may leave it
+    boxes: np.ndarray  # (n, 4) float, xyxy in absolute pixels of the picture; may reach beyond its border
     confidences: np.ndarray  # (n,) float in [0, 1]
 
 
 class BaseCropper(ABC):
-    """Finds boxes in a picture. Models are loaded at the first picture, not by the constructor; threads may call at once."""
+    """Base class of croppers.
+
+    A model is loaded at the first picture, not by the constructor; several threads may call at once.
+    """
 
     @abstractmethod
     def find(self, image: np.ndarray) -> Found:
-        """image: (H, W, 3) uint8 RGB. Raises UserError where the model cannot be used."""
+        """Return the boxes in a picture. image: (H, W, 3) uint8 RGB. Raises UserError if the model cannot be used."""
 
 
 CROPPERS: Registry[BaseCropper] = Registry("cropper", BaseCropper)
 
 
 class Look(NamedTuple):
-    """What several croppers made of a picture."""
+    """The result of several croppers for a picture."""
 
-    box: Box | None  # None where none of them found anything
+    box: Box | None  # None if no cropper found a box
     found_by: str  # the cropper's name
     confidence: float
-    outcomes: list[tuple[str, Outcome]]  # of each that was asked
+    outcomes: list[tuple[str, Outcome]]  # name and outcome of each cropper that was asked
 
 
 def look(image: np.ndarray, croppers: Sequence[BaseCropper], min_size: int) -> Look:
-    """The surest box of the first cropper that finds one with both sides of at least `min_size` pixels."""
+    """Return the surest box of the first cropper that finds a box with both sides of at least `min_size` pixels.
+
+    image: (H, W, 3) uint8 RGB.
+    """
     outcomes: list[tuple[str, Outcome]] = []
     for name, cropper in zip(names(croppers), croppers, strict=True):
         boxes, confidences = cropper.find(image)
@@ -64,25 +70,25 @@ def look(image: np.ndarray, croppers: Sequence[BaseCropper], min_size: int) -> L
 
 
 def names(croppers: Sequence[BaseCropper]) -> list[str]:
-    """The names of their classes, with a number behind those that an earlier one has too."""
+    """Return the names of the croppers' classes; a repeated name has a number behind it."""
     kinds = [type(cropper).__name__ for cropper in croppers]
     before = [kinds[:place].count(kind) for place, kind in enumerate(kinds)]
     return [f"{kind}-{number + 1}" if number else kind for kind, number in zip(kinds, before, strict=True)]
 
 
 def unused(args: Any) -> Iterable[tuple[str, str]]:
-    """A loader's croppers that would never be asked."""
+    """Yield (key, message) for croppers of a loader that would never be asked."""
     if args.croppers and args.crops is None:
         yield "croppers", "only together with crops, whose boxes they find"
 
 
 def largest(foreground: np.ndarray, size: Size) -> Found:
-    """The box of the largest connected piece of a mask (h, w) bool, in pixels of a picture of `size`, (height, width).
+    """Return the box of the largest connected piece of a mask, in pixels of a picture of `size`, (height, width).
 
-    Its confidence is the piece's share of the mask: 1 where all is in one piece.
+    foreground: (h, w) bool. The confidence is the piece's share of the mask: 1 if the mask has one piece.
     """
     number, _, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8), connectivity=8)
-    if number < 2:  # the background alone
+    if number < 2:  # only background
         return Found(np.zeros((0, 4)), np.zeros(0))
     piece = stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())]
     left, top, width, height, area = piece.tolist()
@@ -93,11 +99,11 @@ def largest(foreground: np.ndarray, size: Size) -> Found:
 
 @CROPPERS.register()
 class GrabCutCropper(BaseCropper):
-    """What stands out from the sides and the top of a picture and begins in its middle; needs no model.
+    """The object in the middle of a picture that differs from the sides and the top; needs no model.
 
-    GrabCut (Rother et al. 2004) as OpenCV has it, on a small copy: the border strips are background, an ellipse in the middle
-    is probably foreground, and its core is. The lower border is left open, as a person's body goes on there. The
-    confidence is the share of the foreground that is in one piece.
+    GrabCut (Rother et al. 2004) of OpenCV, on a small copy: the border strips are background, an ellipse in the middle is
+    probably foreground, and its core is surely foreground. The lower border is not used, because a person's body continues
+    there. The confidence is the share of the foreground that is in one piece.
 
     Args:
         border: share of the width and height of the strips that are background.
@@ -114,7 +120,7 @@ class GrabCutCropper(BaseCropper):
         self.border, self.iterations, self.side = border, iterations, side
 
     def find(self, image: np.ndarray) -> Found:
-        """One box or none."""
+        """Return one box or none. image: (H, W, 3) uint8 RGB."""
         size = image.shape[0], image.shape[1]
         small = resize(image, fitted(size, (self.side, self.side)) if max(size) > self.side else size)
         height, width = small.shape[:2]
@@ -125,7 +131,7 @@ class GrabCutCropper(BaseCropper):
             cv2.ellipse(mask, (width // 2, height // 2), (round(share * width), round(share * height)), 0, 0, 360, (kind,), -1)
         y, x = max(1, round(self.border * height)), max(1, round(self.border * width))
         mask[:y] = mask[:, :x] = mask[:, -x:] = cv2.GC_BGD
-        cv2.setRNGSeed(0)  # of this thread: its colours begin at drawn centres
+        cv2.setRNGSeed(0)  # for this thread: GrabCut starts its colour models from random centres
         models = np.zeros((1, 65)), np.zeros((1, 65))
         cv2.grabCut(np.ascontiguousarray(small[..., ::-1]), mask, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
         return largest((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD), size)

@@ -1,4 +1,4 @@
-"""Boxes to which pictures are cut, from a file: the same in training, evaluation and submission."""
+"""Crops: boxes from a file to which pictures are cut; the same in training, evaluation and submission."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from utils.errors import UserError
 from utils.validate import Settings
 
 HEADER = ("path", "s_X", "s_Y", "e_X", "e_Y")
-FOUND = ("found_by", "confidence")  # further columns of what `python -m data_loader.prepare crop` writes
-COLUMN = "crop"  # of a table: fixed_size_list<int32>[4], a Box of each picture
-LINES = 20  # problems that are named
+FOUND = ("found_by", "confidence")  # further columns of the file that `python -m data_loader.prepare crop` writes
+COLUMN = "crop"  # column of a table: fixed_size_list<int32>[4], a Box of each picture
+LINES = 20  # largest number of problems that an error names
 
 
 class Crops(Settings):
-    """What every picture is cut to before it is resized."""
+    """The box file to which every picture is cut before it is resized, and its rules."""
 
     file: str = Field(
         description="CSV file below the data folder with columns path,s_X,s_Y,e_X,e_Y, as `python -m data_loader.prepare crop` "
@@ -45,7 +45,7 @@ class Crops(Settings):
     )
 
     def around(self, box: Box, size: Size) -> Box:
-        """A box with the margin, as far as a picture of this height and width goes."""
+        """Return a box with the margin, cut at the border of a picture of this height and width."""
         x, y = round(self.margin * (box[2] - box[0])), round(self.margin * (box[3] - box[1]))
         return max(0, box[0] - x), max(0, box[1] - y), min(size[1], box[2] + x), min(size[0], box[3] + y)
 
@@ -60,13 +60,16 @@ class Listed(NamedTuple):
 
 
 class BoxFile(NamedTuple):
-    """What a box file says: one box for each path."""
+    """The content of a box file: one box for each path."""
 
     path: Path
     boxes: Mapping[str, Listed]
 
     def of(self, data_dir: Path, picture: Path, root: Path) -> Listed | None:
-        """The line of a picture, whose path counts from the data folder, or else from the reader's root."""
+        """Return the line of a picture, or None.
+
+        The paths in the file are relative to the data folder, or else to the reader's root.
+        """
         for name in (relative(picture, data_dir), relative(picture, root), str(picture)):
             if name in self.boxes:
                 return self.boxes[name]
@@ -74,13 +77,13 @@ class BoxFile(NamedTuple):
 
 
 def relative(path: Path, folder: Path) -> str:
-    """A path below a folder with / between names; the whole path where it is elsewhere."""
+    """Return a path below a folder with / between names; the absolute path if it is elsewhere."""
     below = os.path.relpath(path, folder)
     return os.path.abspath(path) if below.split(os.sep)[0] == ".." else below.replace(os.sep, "/")
 
 
 def read_boxes(path: Path) -> BoxFile:
-    """The boxes of a CSV file, rounded to whole pixels. Raises UserError with a line for each line that is wrong."""
+    """Return the boxes of a CSV file, rounded to whole pixels. Raises UserError with a line for each wrong line."""
     names, rows, lines = read_csv(path)
     for wanted in HEADER:
         if wanted not in names:
@@ -111,18 +114,18 @@ def _number(text: str) -> float:
 
 
 def _wrong(corners: list[float], texts: list[str]) -> str:
-    """What is wrong with a box whatever its picture; empty if nothing is."""
-    found = f"the box ({', '.join(texts)})"
+    """Return the problem of a box independently of its picture; empty if there is none."""
+    box = f"the box ({', '.join(texts)})"
     if not all(map(math.isfinite, corners)):
-        return f"{found} is no four numbers"
+        return f"{box} is no four numbers"
     x1, y1, x2, y2 = map(round, corners)
     if x2 < x1 or y2 < y1:
-        return f"{found} has its corners swapped; allowed: s_X below e_X, s_Y below e_Y"
-    return f"{found} has no area" if x1 == x2 or y1 == y2 else ""
+        return f"{box} has its corners swapped; allowed: s_X below e_X, s_Y below e_Y"
+    return f"{box} has no area" if x1 == x2 or y1 == y2 else ""
 
 
 def fit(box: Box, size: Size, outside: Literal["error", "clip"]) -> tuple[Box | None, str]:
-    """A box within a picture of (height, width), and what was wrong with it; None for one that cannot be used."""
+    """Return a box within a picture of (height, width), and its problem; None for a box that cannot be used."""
     x1, y1, x2, y2 = max(0, box[0]), max(0, box[1]), min(size[1], box[2]), min(size[0], box[3])
     if (x1, y1, x2, y2) == box:
         return box, ""
@@ -132,10 +135,10 @@ def fit(box: Box, size: Size, outside: Literal["error", "clip"]) -> tuple[Box | 
 
 
 def with_boxes(table: SampleTable, data_dir: Path, crops: Crops, file: BoxFile) -> tuple[SampleTable, int]:
-    """The table with the column `crop`, what each picture is cut to, margin included; and how many boxes were clipped.
+    """Return the table with the column `crop`, the box of each picture with margin, and the number of clipped boxes.
 
-    A picture that cannot be read needs no box. Raises UserError with a line for each picture that has none, or one that is
-    not within it.
+    A picture that cannot be read needs no box. Raises UserError with a line for each picture without a box, or with a box that
+    is not within the picture.
     """
     paths = [table.path(row) for row in range(len(table))]
     boxes = np.zeros((len(table), 4), np.int32)
@@ -162,13 +165,13 @@ def with_boxes(table: SampleTable, data_dir: Path, crops: Crops, file: BoxFile) 
 
 
 def boxes_of(table: SampleTable) -> np.ndarray:
-    """What each picture is cut to, (N, 4) int32 xyxy."""
+    """Return the box of each picture, (N, 4) int32 xyxy."""
     flat = table.columns[COLUMN].combine_chunks().flatten()
     return np.asarray(flat.to_numpy()).reshape(-1, 4)
 
 
 def fingerprint(tables: Iterable[SampleTable]) -> str:
-    """SHA-256 over the ids and boxes of the tables' samples."""
+    """Return the SHA-256 over the ids and boxes of the tables' samples."""
     digest = hashlib.sha256()
     for table in tables:
         digest.update("\0".join(table.ids()).encode() + b"\n" + boxes_of(table).astype("<i4").tobytes())
@@ -176,7 +179,7 @@ def fingerprint(tables: Iterable[SampleTable]) -> str:
 
 
 def refuse(problems: list[str]) -> None:
-    """Raise UserError with the first problems, a line each, if there are any."""
+    """Raise UserError with the first problems, one on each line, if there are any."""
     more = [f"… and {len(problems) - LINES:,} more"] if len(problems) > LINES else []
     if problems:
         raise UserError("\n".join([*problems[:LINES], *more]))

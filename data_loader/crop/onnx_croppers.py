@@ -1,4 +1,4 @@
-"""Croppers that run somebody's ONNX model from a local file."""
+"""Croppers that run an ONNX model of somebody else from a local file."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Mean = Annotated[
 ]
 Std = Annotated[tuple[Positive, Positive, Positive], Field(description="what the rest is divided by")]
 _YUNET_OUTPUTS = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
-_own = threading.local()  # OpenCV's detector keeps the size of the picture in it: each thread has its own
+_own = threading.local()  # OpenCV's detector stores the size of the picture: each thread needs its own detector
 
 
 @CROPPERS.register()
 class YunetCropper(BaseCropper):
-    """Faces by YuNet (Wu, Peng and Yu 2023) in OpenCV; its file is `face_detection_yunet_2023mar.onnx` of the OpenCV Zoo.
+    """Faces by YuNet (Wu, Peng and Yu 2023) in OpenCV; the file is `face_detection_yunet_2023mar.onnx` of the OpenCV Zoo.
 
     Args:
         model: the ONNX file.
@@ -43,7 +43,7 @@ class YunetCropper(BaseCropper):
         self.model, self.score, self.overlap, self.side = model, score, overlap, side
 
     def find(self, image: np.ndarray) -> Found:
-        """Every face."""
+        """Return the box of every face. image: (H, W, 3) uint8 RGB. Raises UserError if OpenCV cannot run the model."""
         original = image.shape[0], image.shape[1]
         size = fitted(original, (self.side, self.side)) if max(original) > self.side else original
         small = np.ascontiguousarray(resize(image, size)[..., ::-1])
@@ -59,7 +59,10 @@ class YunetCropper(BaseCropper):
         return Found(corners * np.tile([original[1] / size[1], original[0] / size[0]], 2), faces[:, -1])
 
     def _detector(self) -> Any:
-        """This thread's. Other models are refused before OpenCV sees them, which would trust their outputs' shapes."""
+        """Return this thread's detector.
+
+        Raises UserError for other models before OpenCV loads them and trusts their outputs' shapes.
+        """
         key = (self.model, self.score, self.overlap)
         kept: dict[Any, Any] = _own.__dict__.setdefault("detectors", {})
         if key not in kept:
@@ -92,24 +95,30 @@ class OnnxCropper(BaseCropper):
 
     @abstractmethod
     def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
-        """Return what the network's outputs say of a picture of `size`, which it saw as `inner`; both (height, width)."""
+        """Return the boxes from the network's outputs, in pixels of a picture of `size`.
+
+        inner: the size to which the picture was resized for the network. Both sizes are (height, width).
+        """
 
     def find(self, image: np.ndarray) -> Found:
-        """Return the boxes of the network. image: (H, W, 3) uint8 RGB. Raises UserError if the model cannot be used."""
+        """Return the boxes that the network finds. image: (H, W, 3) uint8 RGB. Raises UserError if the network cannot run."""
         ran = session(self.model)
         name, inner = self._input(ran)
         pixels = resize(image, inner)[..., :: 1 if self.colours == "RGB" else -1]
         normal = (pixels.astype(np.float32) - self.mean) / self.std
         try:
             values = ran.run(None, {name: np.ascontiguousarray(normal.transpose(2, 0, 1)[None])})
-        except Exception as error:  # onnxruntime has an exception for every kind of fault, and no common base for them
+        except Exception as error:  # onnxruntime has one exception for each kind of fault, without a common base
             reason = " ".join(str(error).split())[:160]
             raise UserError(f"{self.model}: cannot run on a picture of {inner[0]} x {inner[1]} pixels ({reason})") from None
         outputs = dict(zip([output.name for output in ran.get_outputs()], values, strict=True))
         return self.read(outputs, (image.shape[0], image.shape[1]), inner)
 
     def _input(self, ran: Any) -> tuple[str, Size]:
-        """The input's name, and the height and width that it takes."""
+        """Return the input's name, and its height and width.
+
+        Raises UserError if the network needs other inputs, or if its size and the config's do not agree.
+        """
         inputs = ran.get_inputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
         if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3) or inputs[0].type != "tensor(float)":
@@ -124,7 +133,7 @@ class OnnxCropper(BaseCropper):
         return inputs[0].name, size
 
     def output(self, outputs: dict[str, np.ndarray], name: str) -> np.ndarray:
-        """An output as it is. Raises UserError where it is not there or not finite."""
+        """Return an output. Raises UserError if the output does not exist or is not finite."""
         if name not in outputs:
             raise UserError(f"{self.model}: has no output {name}; it has {_listed(outputs)}")
         value = outputs[name]
@@ -133,7 +142,7 @@ class OnnxCropper(BaseCropper):
         return value
 
     def refuse(self, name: str, value: np.ndarray, allowed: str) -> UserError:
-        """An output of a shape that means nothing."""
+        """Return the UserError for an output of a wrong shape."""
         return UserError(f"{self.model}: its output {name} is {' x '.join(map(str, value.shape))}; allowed: {allowed}")
 
 
@@ -154,7 +163,7 @@ class OnnxDetectorSettings(OnnxSettings):
 
 @CROPPERS.register()
 class OnnxDetectorCropper(OnnxCropper):
-    """A detector of one class that gives boxes and scores; as they are, the arguments suit UltraFace (RFB-320, RFB-640)."""
+    """A detector of one class that returns boxes and scores; the default arguments suit UltraFace (RFB-320, RFB-640)."""
 
     def __init__(self, settings: OnnxDetectorSettings) -> None:
         super().__init__(settings)
@@ -162,7 +171,7 @@ class OnnxDetectorCropper(OnnxCropper):
         self.score, self.overlap = settings.score, settings.overlap
 
     def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
-        """Return every box, after non-maximum suppression."""
+        """Return every box after non-maximum suppression. Raises UserError for outputs of a wrong shape."""
         boxes, scores = (_of_batch(self.output(outputs, name), 3) for name in (self.boxes, self.scores))
         if boxes.ndim != 2 or boxes.shape[1] != 4:
             raise self.refuse(self.boxes, boxes, "1 x boxes x 4")
@@ -190,9 +199,9 @@ class OnnxSegmenterSettings(OnnxSettings):
 
 @CROPPERS.register()
 class OnnxSegmenterCropper(OnnxCropper):
-    """A segmenter whose map says where the salient object is, in [0, 1]; as they are, the arguments suit U-2-Net and TRACER.
+    """A segmenter with a map of the salient object, in [0, 1]; the default arguments suit U-2-Net and TRACER.
 
-    The box is that of the largest connected piece; its confidence the piece's share of all that is above the threshold.
+    The box encloses the largest connected piece; its confidence is the piece's share of all pixels above the threshold.
     """
 
     def __init__(self, settings: OnnxSegmenterSettings) -> None:
@@ -200,7 +209,7 @@ class OnnxSegmenterCropper(OnnxCropper):
         self.map, self.threshold = settings.output, settings.threshold
 
     def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
-        """Return one box or none."""
+        """Return one box or none. Raises UserError for an output of a wrong shape."""
         name = self.map or next(iter(outputs))
         saliency = self.output(outputs, name)
         saliency = _of_batch(_of_batch(saliency, 4), 3)
@@ -210,12 +219,15 @@ class OnnxSegmenterCropper(OnnxCropper):
 
 
 def _of_batch(value: np.ndarray, dimensions: int) -> np.ndarray:
-    """Without the first dimension, where it has so many and that one is 1."""
+    """Return the array without the first dimension if it has `dimensions` dimensions and the first has length 1."""
     return value[0] if value.ndim == dimensions and value.shape[0] == 1 else value
 
 
 def session(model: str) -> Any:
-    """One for all threads, a new one where the file has changed. Raises UserError for a file that is no ONNX."""
+    """Return the session of a model, shared by all threads; a new one if the file has changed.
+
+    Raises UserError for a file that cannot be read or is not an ONNX model.
+    """
     try:
         return _session(model, os.stat(model).st_mtime_ns)
     except OSError as error:
@@ -227,11 +239,11 @@ def _session(model: str, changed: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # pictures are looked at in parallel
+    options.intra_op_num_threads = 1  # pictures are processed in parallel
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # as above
+    except Exception as error:  # as in `OnnxCropper.find`
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{model}: is no ONNX model that onnxruntime {onnxruntime.__version__} can run ({reason})") from None
 

@@ -1,8 +1,8 @@
-"""Write the annotations of a balanced subset, chosen by which classes are in a picture.
+"""Write the annotations of a balanced subset, chosen by the classes in a picture.
 
-A rule is `any:a,b` or `all:a,b`, with `/n` behind it for every n-th picture that fits: --rule any:cigar,phone
---rule all:eye_closed,mouth_closed --rule all:mouth_opened/3. A picture is kept if some rule keeps it. A config does the
-same, without another file, by data_loader.args.subset.
+A rule is `any:a,b` or `all:a,b`, with `/n` behind it for every n-th picture that fits: --rule any:cigar,phone --rule
+all:eye_closed,mouth_closed --rule all:mouth_opened/3. A picture is kept if some rule keeps it. In a config
+data_loader.args.subset does the same without another file.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ HELP = "write the annotations of a balanced subset"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the command's arguments."""
     convert.add_arguments(parser)
     parser.add_argument("--rule", action="append", required=True, help="any:a,b or all:a,b, with /n for every n-th; repeatable")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Choose, write, and print the class counts before and after."""
+    """Choose the pictures, write their annotations, and print the class counts before and after.
+
+    Raises UserError for unknown classes, or if no picture fits.
+    """
     from base.detection.objects import objects_of
     from data_loader.detection import subset
     from data_loader.detection.formats.found import repairs
@@ -48,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def parse_rule(text: str) -> Rule:
-    """A rule from the command line. Raises UserError for text that is none."""
+    """Return the rule of a command-line text. Raises UserError for other text."""
     from data_loader.detection.subset import Rule
     from utils.errors import UserError
 

@@ -1,7 +1,7 @@
 """Rewrite box annotations in another format: competition (JSON), yolo (text), voc (XML) or coco (JSON).
 
-The pictures stay where they are; their sizes are read from their headers. Boxes come back from every format to a
-millionth of a pixel. Nothing is written where anything is wrong with the annotations, unless --invalid drop says so.
+The pictures are not moved; their sizes are read from their headers. Boxes keep their values to a millionth of a pixel in every
+format. If anything is wrong with the annotations nothing is written, unless --invalid drop is given.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FOLDERS = ("yolo", "voc")  # formats of a file per picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the command's arguments."""
     add_source(parser)
     parser.add_argument("--to", required=True, choices=FORMATS, dest="target", help="format to write")
     parser.add_argument(
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
-    """What is read."""
+    """Add the arguments that describe the annotations to read."""
     parser.add_argument("--from", required=True, choices=FORMATS, dest="source", help="format of the annotations")
     parser.add_argument("--annotations", required=True, type=Path, help="their JSON file, or folder for yolo and voc")
     parser.add_argument("--images", required=True, type=Path, help="folder of the pictures")
@@ -45,7 +45,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Convert, and print what was written."""
+    """Convert the annotations, and print the number of written images and objects."""
     from base.detection.objects import objects_of
 
     names = names_of(args, args.target)
@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def names_of(args: argparse.Namespace, target: str) -> list[str]:
-    """The class names in the order of their numbers. Raises UserError where a format needs them and they are not given."""
+    """Return the class names in the order of their numbers. Raises UserError if a format needs them and they are not given."""
     from data_loader.detection.formats.yolo import read_names
     from utils.errors import UserError
 
@@ -70,7 +70,7 @@ def names_of(args: argparse.Namespace, target: str) -> list[str]:
 
 
 def read(args: argparse.Namespace) -> SampleTable:
-    """The annotations that `add_source` describes. Raises UserError with everything that is wrong with them."""
+    """Return the annotations that the arguments of `add_source` describe. Raises UserError with all their problems."""
     from data_loader.detection.formats import coco, competition_json, voc, yolo
 
     names, root = names_of(args, args.source), str(args.images.absolute())
@@ -86,7 +86,10 @@ def read(args: argparse.Namespace) -> SampleTable:
 
 
 def write(table: SampleTable, args: argparse.Namespace, names: list[str]) -> None:
-    """Write the table in the target format; a folder appears only when it is complete."""
+    """Write the table in the target format; a folder appears only when it is complete.
+
+    Raises UserError if the output exists already, WriteError if it cannot be written.
+    """
     from data_loader.detection.formats import coco, competition_json, voc, yolo
     from utils.errors import UserError
     from utils.files import WriteError
@@ -118,7 +121,7 @@ def _write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 def report(table: SampleTable) -> None:
-    """Print the classes and what was repaired."""
+    """Print the classes with their numbers of objects, and the repairs."""
     from base.detection.objects import class_counts, objects_of
     from data_loader.detection.formats.found import repairs
 

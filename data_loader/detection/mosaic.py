@@ -1,4 +1,7 @@
-"""Four training pictures in one: objects at more scales and before more backgrounds (Bochkovskiy et al., YOLOv4, 2020)."""
+"""Four training pictures joined into one: objects at more scales and in front of more backgrounds.
+
+Bochkovskiy et al., YOLOv4, 2020.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ PICTURES = 4
 
 
 class Mosaic(Settings):
-    """How often four pictures are joined, and how large each of them is."""
+    """The share of mosaics among the samples, and the sizes of their pictures."""
 
     p: Annotated[float, Field(ge=0, le=1)] = Field(default=1.0, description="share of the training samples that are mosaics")
     scale: tuple[Factor, Factor] = Field(
@@ -31,15 +34,15 @@ class Mosaic(Settings):
         return self
 
     def others(self, rng: np.random.Generator, samples: int) -> list[int]:
-        """The rows of the three other pictures; none where this sample is no mosaic. Repeats are allowed."""
+        """Return the rows of the three other pictures, possibly repeated; an empty list if the sample is not a mosaic."""
         if rng.random() >= self.p:
             return []
         return [int(row) for row in rng.integers(0, samples, PICTURES - 1)]
 
     def placements(self, rng: np.random.Generator, originals: Sequence[Size], frame: Size) -> list[Placement]:
-        """Where each of four pictures goes: corner to corner around a point in the middle half of the frame.
+        """Return the place of each of four pictures: corner to corner around a point in the middle half of the frame.
 
-        originals: height and width of each.
+        originals: height and width of each picture.
         """
         y, x = (round(rng.uniform(0.25, 0.75) * side) for side in frame)
         sizes = [fitted(original, frame, rng.uniform(*self.scale)) for original in originals]
@@ -50,9 +53,10 @@ class Mosaic(Settings):
 
 
 def visible(boxes: np.ndarray, frame: Size, min_area: float, min_visibility: float) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes cut off at the frame, (m, 4), and their places (m,): those of which enough is left.
+    """Return boxes cut at the frame, (m, 4), and their indices, (m,) int64; boxes that are too small are left out.
 
-    boxes: (n, 4) xyxy in absolute pixels of the frame. min_area: square pixels. min_visibility: share of a box's own area.
+    boxes: (n, 4) float xyxy in absolute pixels of the frame. min_area: smallest area in square pixels. min_visibility:
+    smallest share of a box's own area.
     """
     height, width = frame
     clipped = np.clip(boxes, 0, [width, height, width, height])

@@ -1,4 +1,4 @@
-"""The files of predicted boxes that competitions want."""
+"""The submission files of predicted boxes."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Row = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (n, 4) xyxy in absolute
 
 
 class BoxProblems:
-    """What is wrong with boxes, counted by kind."""
+    """Problems of boxes, counted by kind."""
 
     def __init__(self) -> None:
         self.by_kind: dict[str, list[str]] = defaultdict(list)
 
     def add(self, kind: str, place: str, found: Any) -> None:
-        """One box, by its image, and what stands in the wrong place."""
+        """Add the problem of one box: its image, and the wrong value."""
         self.by_kind[kind].append(f"{place}: {json.dumps(found, ensure_ascii=False)[:60]}")
 
     def look(self, place: str, box: Any, score: Any, size: tuple[int, int] | None) -> None:
-        """box: what should be corners x1, y1, x2, y2 in pixels. score: in [0, 1]. size: (width, height), where it is known."""
+        """Check one box. box: corners x1, y1, x2, y2 in pixels. score: in [0, 1]. size: (width, height), if known."""
         if not four_numbers(box):
             self.add("have no box of four finite numbers", place, box)
         elif box[0] >= box[2] or box[1] >= box[3]:
@@ -48,12 +48,12 @@ class BoxProblems:
             self.add("have no score in [0, 1]", place, score)
 
     def lines(self) -> list[str]:
-        """A line for each kind."""
+        """Return a line for each kind of problem."""
         return [line for kind, places in self.by_kind.items() for line in counted(f"objects {kind}", places)]
 
 
 def four_numbers(box: Any) -> bool:
-    """Whether it is a list of four finite numbers."""
+    """Return whether the value is a list of four finite numbers."""
     return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
 
 
@@ -62,13 +62,13 @@ def _is_number(value: Any) -> bool:
 
 
 def is_entry(entry: Any) -> bool:
-    """Whether it is an image with its objects."""
+    """Return whether the value is an image with its objects."""
     good = isinstance(entry, dict) and isinstance(entry.get("file_name"), str) and isinstance(entry.get("objects"), list)
     return good and all(isinstance(item, dict) for item in entry["objects"])
 
 
 def json_of(content: bytes) -> tuple[Any, list[str]]:
-    """The value in a JSON file, and what is wrong with its text."""
+    """Return the value in a JSON file, and the problems of its text."""
     text, problems = text_of(content)
     try:
         return (None if problems else json.loads(text)), problems
@@ -77,7 +77,7 @@ def json_of(content: bytes) -> tuple[Any, list[str]]:
 
 
 def sizes_of(table: SampleTable) -> dict[str, tuple[int, int]]:
-    """(width, height) of the pictures whose size is known, by id."""
+    """Return (width, height) of the pictures whose size is known, by id."""
     sizes = zip(table.ids(), *(table.columns[side].to_pylist() for side in ("width", "height")), strict=True)
     return {name: (width, height) for name, width, height in sizes if width and height}
 
@@ -93,9 +93,9 @@ class BoxSubmission(BaseSubmission):
         return self.file
 
     def rows(self, predictions: Predictions, table: SampleTable, decimals: int) -> dict[str, Row]:
-        """By sample id, the boxes by falling score: cut off at the picture's border, and rounded.
+        """Return the boxes of each sample id by falling score, cut at the picture's border and rounded.
 
-        A box of which that leaves nothing is left out.
+        A box without area after that is left out.
         """
         sizes = np.stack([table.numbers(side) for side in ("width", "height")], axis=1)
         columns = (predictions.lists(name) for name in ("boxes", "scores", "labels"))
@@ -122,7 +122,7 @@ class CompetitionJsonSubmission(BoxSubmission):
         self.classes, self.sample, self.file = spec.classes[OBJECT], sample, file
 
     def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
-        """An entry per image, one without objects with an empty list."""
+        """Return an entry for each image; an image without objects has an empty list."""
         rows = self.rows(predictions, table, decimals=1)
         names = list(rows)
         if self.sample is not None:
@@ -134,7 +134,7 @@ class CompetitionJsonSubmission(BoxSubmission):
         return (json.dumps({"annotations": entries}, ensure_ascii=False) + "\n").encode()
 
     def lint(self, content: bytes, table: SampleTable, data_dir: Path) -> Verdict:
-        """Whether it has the images asked for, and in them boxes that can be."""
+        """Check that the content has the requested images, with valid boxes."""
         value, problems = json_of(content)
         entries = value.get("annotations") if isinstance(value, dict) else None
         if problems or not isinstance(entries, list) or not all(map(is_entry, entries)):
@@ -158,8 +158,8 @@ class CompetitionJsonSubmission(BoxSubmission):
 class CocoSubmission(BoxSubmission):
     """COCO's results: a list of image_id, category_id, bbox [x, y, width, height] to 0.01 pixel, and score.
 
-    Images and categories have the numbers of the COCO file that the test reader read; else they are counted from 1, images
-    in order of id.
+    Images and categories have the numbers of the COCO file that the test reader read; otherwise they are numbered from 1,
+    images in order of id.
 
     Args:
         file: name of the file that is written.
@@ -169,7 +169,7 @@ class CocoSubmission(BoxSubmission):
         self.classes, self.file = spec.classes[OBJECT], file
 
     def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
-        """An entry per box."""
+        """Return an entry for each box."""
         rows = self.rows(predictions, table, decimals=2)
         numbers, categories = dict(zip(table.ids(), image_numbers(table), strict=True)), self._categories(table)
         entries = [
@@ -185,7 +185,7 @@ class CocoSubmission(BoxSubmission):
         return (json.dumps(entries) + "\n").encode()
 
     def lint(self, content: bytes, table: SampleTable, data_dir: Path) -> Verdict:
-        """Whether its boxes can be, of images and categories that there are. Images without boxes are in no entry."""
+        """Check that the boxes are valid, and that their images and categories exist. Images without boxes are in no entry."""
         entries, problems = json_of(content)
         if problems or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             return Verdict(0, problems or ["is no list of objects {…}"])
@@ -204,13 +204,13 @@ class CocoSubmission(BoxSubmission):
         return Verdict(len(table), found.lines())
 
     def _categories(self, table: SampleTable) -> list[int]:
-        """The category's number of each class."""
+        """Return the category's number of each class. Raises UserError if a class has no category."""
         if "categories" not in table.related:
             return list(range(1, len(self.classes) + 1))
-        found = {row["name"]: int(row["id"]) for row in table.related["categories"].to_pylist()}
-        missing = [name for name in self.classes if name not in found]
+        numbers = {row["name"]: int(row["id"]) for row in table.related["categories"].to_pylist()}
+        missing = [name for name in self.classes if name not in numbers]
         if missing:
             raise UserError(
-                f"{self.file}: {some(missing)}: no category of the file that says what to predict; there are: {some(found)}"
+                f"{self.file}: {some(missing)}: no category of the file that says what to predict; there are: {some(numbers)}"
             )
-        return [found[name] for name in self.classes]
+        return [numbers[name] for name in self.classes]

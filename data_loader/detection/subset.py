@@ -1,4 +1,4 @@
-"""A part of the training samples, chosen by which classes are in a picture."""
+"""A subset of the training samples, chosen by the classes in a picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Names = Annotated[list[str], Field(min_length=1)]
 
 
 class Rule(Settings):
-    """Pictures with any, or with all, of some classes: every one of them, or every n-th in order of id."""
+    """Pictures with any, or with all, of some classes: every such picture, or every n-th in order of id."""
 
     any: Names | None = Field(default=None, description="classes of which at least one is in the picture")
     all: Names | None = Field(default=None, description="classes that are all in the picture")
@@ -33,12 +33,12 @@ class Rule(Settings):
 
     @property
     def classes(self) -> list[str]:
-        """The classes that the rule speaks of."""
+        """The classes that the rule names."""
         return self.any or self.all or []
 
 
 def chosen(table: SampleTable, rules: Sequence[Rule], classes: Sequence[str]) -> np.ndarray:
-    """Rows of the samples that some rule keeps, ascending. The rules do not influence each other.
+    """Return the rows of the samples that some rule keeps, ascending, (n,) int64. The rules are independent of each other.
 
     table: with objects (`base.detection.objects`), in order of id. classes: all class names.
     """
@@ -55,14 +55,14 @@ def chosen(table: SampleTable, rules: Sequence[Rule], classes: Sequence[str]) ->
 
 
 def unknown_classes(rules: Sequence[Rule], classes: Sequence[str]) -> list[tuple[int, str]]:
-    """(place of the rule, message) for each class of a rule that is none."""
+    """Return (index of the rule, message) for each unknown class of a rule."""
     there = ", ".join(classes)
     unknown = [(index, name) for index, rule in enumerate(rules) for name in rule.classes if name not in classes]
     return [(index, f"no class {name}{did_you_mean(name, classes)}; there are: {there}") for index, name in unknown]
 
 
 def report(before: SampleTable, after: SampleTable, classes: Sequence[str]) -> list[str]:
-    """Samples and objects of each class, before and after."""
+    """Return a line with the numbers of samples and of objects of each class, before and after."""
     counts = zip(classes, class_counts(before, classes), class_counts(after, classes), strict=True)
     listed = ", ".join(f"{name} {old:,} -> {new:,}" for name, old, new in counts)
     return [f"subset: {len(before):,} -> {len(after):,} training samples; objects: {listed}"]

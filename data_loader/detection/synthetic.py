@@ -17,7 +17,7 @@ from data_loader.synthetic.layouts import Layout, register_layout
 from data_loader.synthetic.people import driver_shot, person
 from data_loader.synthetic.portraits import draw_driver
 
-_EMPTY_SHARE = 8  # one driver picture in so many shows an empty seat
+_EMPTY_SHARE = 8  # one driver picture in eight shows an empty seat
 
 
 def write_drivers(
@@ -27,11 +27,11 @@ def write_drivers(
     seed: int = 0,
     size: Size = (180, 240),
 ) -> None:
-    """Write drivers in their cars, with boxes; one seat in eight is empty.
+    """Write pictures of drivers in their cars, with boxes; one seat in eight is empty.
 
-    `train/images/`, `train/labels.json` and the same for `test`, where the objects are withheld
-    and the truth is in `test/answers.json`. Positions are absolute pixels x1, y1, x2, y2, rounded
-    to 0.1. Raises FileExistsError if `folder` exists, and ValueError for a number out of range.
+    Writes `train/images/`, `train/labels.json` and the same for `test`, where `test/labels.json` has no objects and the truth
+    is in `test/answers.json`. Positions are absolute pixels x1, y1, x2, y2, rounded to 0.1. Raises FileExistsError if `folder`
+    exists, and ValueError for a number out of range.
     """
     writing.require(images=(images, 1), test_images=(test_images, 1), seed=(seed, 0))
     with writing.whole(folder) as partial:
@@ -45,7 +45,7 @@ def write_drivers(
 
 
 def _write_driver_images(folder: Path, indices: range, seed: int, size: Size) -> list[dict[str, Any]]:
-    """Write one picture per index; return its annotation."""
+    """Write one picture for each index; return the annotations."""
     order = np.random.default_rng([seed, indices.start, 2]).permutation(indices)
     empty = set(order[: len(order) // _EMPTY_SHARE].tolist())
     annotations = []

@@ -1,4 +1,4 @@
-"""Labels from a CSV file with a row per image."""
+"""Reader of labels from a CSV file with one row for each image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from utils.errors import UserError
 
 @READERS.register()
 class CsvReader(BaseReader):
-    """A row per image; every column of the file is a column of the table.
+    """One row for each image; every column of the file is a column of the table.
 
     Args:
         file: the CSV file below the data folder, UTF-8, with a header.
@@ -42,7 +42,7 @@ class CsvReader(BaseReader):
         self.id_column, self.delimiter = id_column, delimiter
 
     def read(self, data_dir: Path) -> SampleTable:
-        """One row per line, in the order of the file. All bad lines are named at once."""
+        """Return one sample for each row, in the order of the file. Raises UserError that names all wrong lines."""
         path = data_dir / self.file
         names, rows, lines = read_csv(path, self.delimiter)
         for wanted in filter(None, (self.path_column, self.id_column)):
@@ -64,7 +64,10 @@ class CsvReader(BaseReader):
 
 
 def read_csv(path: Path, delimiter: str = ",", may_be_empty: bool = False) -> tuple[list[str], list[list[str]], list[int]]:
-    """Header, rows and the line each row ends on. Raises UserError naming every line with too many or too few fields."""
+    """Return the header, the rows, and the line on which each row ends.
+
+    Raises UserError for a file that cannot be read, and names every line with too many or too few fields.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=delimiter, strict=True)
@@ -94,7 +97,7 @@ def _shown(names: list[str]) -> str:
 
 
 def _require_once(path: Path, ids: list[str], lines: list[int]) -> None:
-    """Raise UserError naming the lines with an id that an earlier line has."""
+    """Raise UserError that names the lines with an id of an earlier line."""
     first: dict[str, int] = {}
     twice = []
     for name, line in zip(ids, lines, strict=True):
@@ -105,5 +108,5 @@ def _require_once(path: Path, ids: list[str], lines: list[int]) -> None:
 
 
 def leaves_folder(name: str) -> bool:
-    """Whether a path could lead out of the folder that it is joined to, on any system."""
+    """Return whether a path could lead out of the folder that it is joined to, on any system."""
     return name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or "\0" in name

@@ -1,4 +1,4 @@
-"""JSON files of hundreds of megabytes, one element at a time: the whole as Python objects would take ten times as much."""
+"""JSON files of hundreds of megabytes, read one element at a time; as Python objects they would take ten times as much memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from base.table import some
 from utils.errors import UserError
 
-_NO_NAME = re.compile("[\0\ud800-\udfff]")  # no file name and no UTF-8 text can hold these
+_NO_NAME = re.compile("[\0\ud800-\udfff]")  # characters that neither a file name nor UTF-8 text can hold
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -19,13 +19,13 @@ class Member(NamedTuple):
     """A member of the file's object, or one element of a member that is a list."""
 
     key: str
-    number: int  # of the element, from 0; -1 for a member that is no list
-    start: int  # where its text begins
+    number: int  # number of the element, from 0; -1 for a member that is not a list
+    start: int  # position in the text at which the value begins
     value: Any
 
 
 class JsonFile:
-    """The text of a JSON file that holds one object."""
+    """The text of a JSON file that holds one object. Raises UserError if the file cannot be read or is not UTF-8 text."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,9 +38,9 @@ class JsonFile:
         self._decoder = json.JSONDecoder(object_pairs_hook=_object)
 
     def members(self) -> Iterator[Member]:
-        """The elements of every list in the object, and its other members, in their order; all are syntactically right.
+        """Yield the elements of every list in the object, and its other members, in their order; each is valid JSON.
 
-        NaN and Infinity are floats like any other. Raises UserError with the line at the first thing that is no JSON.
+        NaN and Infinity are floats like any other. Raises UserError with the line of the first text that is not JSON.
         """
         place = self._expect("{", 0, "an object {…}")
         seen: set[str] = set()
@@ -61,11 +61,11 @@ class JsonFile:
             self._refuse(end, "there is more text behind the object")
 
     def at(self, place: int) -> str:
-        """File and line, from 1, of a place in the text."""
+        """Return the file and the line, from 1, of a position in the text."""
         return f"{self.path}: line {self.text.count(chr(10), 0, place) + 1}"
 
     def locate(self, place: int, *keys: str | int) -> int:
-        """Where the value below these keys and indices begins, from the value that begins at `place`."""
+        """Return the position of the value below these keys and indices, starting from the value at `place`."""
         for wanted in keys:
             index, place = 0, self._skip(place + 1)
             while True:
@@ -79,7 +79,7 @@ class JsonFile:
         return place
 
     def _elements(self, key: str, start: int) -> Generator[Member, None, int]:
-        """The elements of the list that begins at `start`; gives the place behind it."""
+        """Yield the elements of the list that begins at `start`; return the position behind the list."""
         index, place = 0, self._skip(start + 1)
         while place < len(self.text) and self.text[place] != "]":
             place = self._skip(self._expect(",", place, 'a comma or "]"')) if index else place
@@ -137,25 +137,25 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-# What annotations hold; each gives the problem, empty where there is none -------------------------------------------
+# Checks of single values; each returns the problem, empty if there is none --------------------------------------------
 
 
 def text_problem(value: Any, what: str) -> str:
-    """For a name: text that is not empty and can be written to a file."""
+    """Return the problem of a name, which must be text that is not empty and can be written to a file."""
     if isinstance(value, str) and value and not _NO_NAME.search(value):
         return ""
     return f"{what}: found {_short(value)}; allowed: text"
 
 
 def numbers_problem(value: Any, number: int, what: str) -> str:
-    """For a list of so many numbers; NaN and Infinity are left to those who look at what they mean."""
+    """Return the problem of a list that must hold `number` numbers; NaN and Infinity are checked later, by their meaning."""
     if isinstance(value, list) and len(value) == number and all(type(item) in (int, float) and _fits(item) for item in value):
         return ""
     return f"{what}: found {_short(value)}; allowed: a list of {number} numbers"
 
 
 def integer_problem(value: Any, what: str, least: int = -(2**62)) -> str:
-    """For an id or a size."""
+    """Return the problem of an id or a size, which must be a whole number of at least `least`."""
     if type(value) is int and least <= value < 2**62:
         return ""
     return f"{what}: found {_short(value)}; allowed: a whole number" + (f" of at least {least}" if least > -(2**62) else "")

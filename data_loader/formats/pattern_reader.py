@@ -1,4 +1,4 @@
-"""Labels from the names of files and folders."""
+"""Reader of labels from the names of files and folders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _regular_expression(text: str) -> str:
 
 @READERS.register()
 class PatternReader(BaseReader):
-    """Every image below a folder; a pattern over its path gives one column per named group.
+    """Every image below a folder; each named group of a pattern over its path becomes a column.
 
     Args:
         pattern: regular expression over the path below `root`, with / between folders, e.g.
@@ -50,11 +50,14 @@ class PatternReader(BaseReader):
 
     @classmethod
     def columns(cls, args: Any) -> set[str]:
-        """The pattern's groups."""
+        """Return `id`, `path`, and the groups of the pattern."""
         return {"id", "path", *re.compile(args.pattern).groupindex}
 
     def read(self, data_dir: Path) -> SampleTable:
-        """One row per image, in order of path; ids are the paths below `root`, unless a group is called `id`."""
+        """Return one sample for each image, in order of path; ids are the paths below `root`, unless a group is called `id`.
+
+        Raises UserError if no image is left, or if images do not match the pattern.
+        """
         folder = data_dir / self.root
         paths = [path for path in find_images(folder) if not (self.ignore and self.ignore.fullmatch(path))]
         if not paths:
@@ -75,9 +78,10 @@ class PatternReader(BaseReader):
 
 
 def find_images(folder: Path) -> list[str]:
-    """Paths of all images below a folder, with / between names, sorted; links to folders are followed, hidden names are not.
+    """Return the paths of all images below a folder, with / between names, sorted.
 
-    Raises UserError where there are none, a folder cannot be listed, or a name is no text.
+    Links to folders are followed, hidden names are not. Raises UserError if there are no images, if a folder cannot be listed,
+    or if a name is not UTF-8 text.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: is no folder; set data_loader.args.data_dir to where the images are")
@@ -100,5 +104,5 @@ def _cannot_list(error: OSError) -> None:
 
 
 def _is_ancestor(path: str) -> bool:
-    """Whether a link leads back to a folder that it lies in, so that following it would never end."""
+    """Return whether a link leads back to a folder that contains it; following it would never end."""
     return os.path.islink(path) and f"{os.path.realpath(os.path.dirname(path))}/".startswith(f"{os.path.realpath(path)}/")

@@ -1,4 +1,4 @@
-"""From a file's bytes to a picture, refusing what is broken instead of guessing at it."""
+"""Decoding of a file's bytes to a picture; broken files are refused."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2
 
 
 class ImageError(ValueError):
-    """A picture that cannot be read; the text says why."""
+    """A picture that cannot be read; the text is the reason."""
 
-    row: int | None = None  # of the table, where it is known whose picture it is
+    row: int | None = None  # row of the table, if it is known
 
 
 def read_image(path: Path, size: Size | None = None, box: Box | None = None) -> np.ndarray:
-    """The picture in a file, cut to `box` and resized to `size` if given. Raises ImageError."""
+    """Return the picture in a file, (H, W, 3) uint8 RGB, cut to `box` and resized to `size` if given. Raises ImageError."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(f"has over {MAX_BYTES:,} bytes, which no picture of at most {MAX_PIXELS:,} pixels needs")
@@ -42,16 +42,18 @@ def read_image(path: Path, size: Size | None = None, box: Box | None = None) -> 
 
 
 def decode_image(content: bytes, size: Size | None = None, box: Box | None = None) -> np.ndarray:
-    """The picture in the bytes of a JPEG, PNG, WebP, BMP, GIF (its first) or TIFF: (H, W, 3) uint8 RGB, upright by its EXIF tag.
+    """Return the picture in the bytes of a JPEG, PNG, WebP, BMP, GIF (its first) or TIFF: (H, W, 3) uint8 RGB, upright by EXIF.
 
     Grey becomes three equal channels, 16 bits become their upper 8, transparency is ignored.
 
-    size: (height, width) to resize to. A JPEG at least twice as large is decoded at a half, quarter or eighth, which is
-    faster and differs by about a grey level on average.
-    box: what to cut out before. A JPEG is then decoded reduced where the box is at least four times as large as `size`:
-    its borders fall on reduced pixels, at most a quarter of a pixel of the result away from where they belong.
-    Raises ImageError: empty, of unknown format, cut off, damaged, of more than MAX_PIXELS pixels, or smaller than its box.
-    Wrong bits within a JPEG's compressed data cannot be told from right ones.
+    size: (height, width) to resize to. A JPEG at least twice as large is decoded at a half, quarter or eighth, which is faster
+    and differs by about a grey level on average.
+
+    box: the part to cut out before resizing. A JPEG is then decoded reduced if the box is at least four times as large as
+    `size`: the box's borders are rounded to reduced pixels, an error of at most a quarter of a pixel of the result.
+
+    Raises ImageError for a file that is empty, of unknown format, cut off, damaged, of more than MAX_PIXELS pixels, or smaller
+    than its box. Wrong bits within a JPEG's compressed data cannot be detected.
     """
     if not content:
         raise ImageError("is an empty file")
@@ -69,9 +71,9 @@ def decode_image(content: bytes, size: Size | None = None, box: Box | None = Non
 
 
 def cut(image: np.ndarray, box: Box, divisor: int = 1) -> np.ndarray:
-    """What is in a box. image: (H, W, 3), of which each pixel stands for `divisor` x `divisor` of those that the box counts.
+    """Return the part of a picture in a box. Raises ImageError if the box is not within the picture.
 
-    Raises ImageError where the box is not within the picture.
+    image: (H, W, 3) uint8, reduced by `divisor`: a pixel stands for `divisor` x `divisor` pixels of the box's coordinates.
     """
     x1, y1, x2, y2 = (round(side / divisor) for side in box)
     if not (0 <= x1 < x2 <= image.shape[1] and 0 <= y1 < y2 <= image.shape[0]):
@@ -81,7 +83,10 @@ def cut(image: np.ndarray, box: Box, divisor: int = 1) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: Size) -> np.ndarray:
-    """image: (H, W, 3) uint8. size: (height, width). By pixel areas when shrinking to under two thirds, else bilinear."""
+    """Return the picture resized, (h, w, 3) uint8: averaged over areas when shrunk to under two thirds, else bilinear.
+
+    image: (H, W, 3) uint8. size: (height, width) in pixels.
+    """
     height, width = size
     ratios = image.shape[0] / height, image.shape[1] / width
     if ratios == (1, 1):
@@ -96,16 +101,16 @@ def resize(image: np.ndarray, size: Size) -> np.ndarray:
 
 
 class JpegHeader(NamedTuple):
-    """What stands before a JPEG's compressed data."""
+    """The data before a JPEG's compressed data."""
 
     size: Size
-    common: bool  # a kind of JPEG that every decoder reads alike: 8 bits, grey or colour, no arithmetic coding
-    turned: bool  # there is an EXIF block, which may say that the picture lies on its side
-    scan: int  # where the compressed data start
+    common: bool  # True for a kind of JPEG that every decoder reads alike: 8 bits, grey or colour, no arithmetic coding
+    turned: bool  # True if there is an EXIF block, which may rotate the picture
+    scan: int  # position at which the compressed data start
 
 
 def jpeg_header(content: bytes) -> JpegHeader | None:
-    """The header of a JPEG of any kind; None where it is incomplete, or the file something else."""
+    """Return the header of a JPEG of any kind; None if it is incomplete, or if the file is not a JPEG."""
     place, marker, frame, turned = 2, 0, b"", False
     if content[:2] != b"\xff\xd8":
         return None
@@ -126,7 +131,7 @@ def jpeg_header(content: bytes) -> JpegHeader | None:
 
 
 def _fast_jpeg(content: bytes, header: JpegHeader, divisor: int) -> np.ndarray | None:
-    """OpenCV's decoder, None where it cannot; CMYK and the like are left to Pillow."""
+    """Decode with OpenCV; return None if OpenCV cannot. CMYK and other rare kinds are left to Pillow."""
     _refuse_bomb(header.size)
     if not header.common:
         return None
@@ -135,10 +140,10 @@ def _fast_jpeg(content: bytes, header: JpegHeader, divisor: int) -> np.ndarray |
 
 
 def _reduction(header: JpegHeader, size: Size, box: Box | None) -> int:
-    """The largest of 8, 4, 2 and 1 by which both sides may be divided and still be at least `size`; of a box, twice that."""
+    """Return the largest of 8, 4, 2 and 1 by which both sides can be divided and stay at least `size`; for a box twice `size`."""
     (height, width), (wanted_height, wanted_width) = header.size, size
     ratio = min(height / wanted_height, width / wanted_width)
-    if box is not None:  # counted upright, as `size` is, whatever the file's EXIF tag says
+    if box is not None:  # box and `size` are upright, independently of the file's EXIF tag
         ratio = min((box[3] - box[1]) / wanted_height, (box[2] - box[0]) / wanted_width) / 2
     elif header.turned:
         ratio = min(header.size) / max(size)
@@ -149,7 +154,7 @@ def _reduction(header: JpegHeader, size: Size, box: Box | None) -> int:
 
 
 def _careful(content: bytes) -> np.ndarray:
-    """Pillow's decoders, which refuse pictures that are cut off."""
+    """Decode with Pillow, which refuses pictures that are cut off. Raises ImageError."""
     pillow = _pillow()
     try:
         with pillow.Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -161,13 +166,13 @@ def _careful(content: bytes) -> np.ndarray:
         raise ImageError(f"is no picture in a known format ({', '.join(FORMATS)})") from None
     except pillow.Image.DecompressionBombError:
         raise ImageError(f"has too many pixels; allowed: {MAX_PIXELS:,}") from None
-    except Exception as error:  # decoders of damaged files raise anything; the reason is passed on
+    except Exception as error:  # decoders raise any kind of exception for damaged files; the reason is passed on
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"is damaged ({reason})") from None
 
 
 def _rgb(image: Any) -> np.ndarray:
-    """A Pillow picture as (H, W, 3) uint8."""
+    """Return a Pillow picture as (H, W, 3) uint8. Raises ImageError for 32 bits a pixel."""
     if image.mode in ("I", "F"):
         raise ImageError("has 32 bits a pixel; allowed: 8 or 16 bits a channel")
     if image.mode.startswith("I;16"):
@@ -178,7 +183,7 @@ def _rgb(image: Any) -> np.ndarray:
 
 @functools.cache
 def _pillow() -> ModuleType:
-    """Pillow without its warnings about large or odd pictures: they are refused here, or read."""
+    """Return Pillow, with its warnings about large or odd pictures off: such pictures are refused here, or read."""
     import PIL
     import PIL.Image
     import PIL.ImageOps
@@ -188,7 +193,7 @@ def _pillow() -> ModuleType:
 
 
 def _png_ends(content: bytes) -> bool:
-    """Whether a PNG has its last chunk; Pillow does without it. True for other formats."""
+    """Return whether a PNG has its last chunk, which Pillow does not check; True for other formats."""
     return content[:8] != b"\x89PNG\r\n\x1a\n" or content.rfind(b"IEND\xaeB`\x82") > 0
 
 

@@ -1,4 +1,4 @@
-"""The size of a picture from the first bytes of its file, without decoding it."""
+"""The size of a picture from the first bytes of its file, without decoding."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Any
 from data_loader.pictures.decode import FORMATS, MAX_PIXELS, ImageError, Size, jpeg_header
 
 FIRST = 4096  # bytes, enough for the header of a JPEG without a thumbnail
-THREADS = 4  # they wait for the disk, not for the processor
-AT_ONCE = 256  # files that a thread is handed: one by one, the handing would take longer than the reading
-_ORIENTATION = 0x0112  # EXIF's tag; 5 to 8 lie on their side
+THREADS = 4  # the threads wait for the disk, not for the processor
+AT_ONCE = 256  # files in one task of a thread: for single files the scheduling would take longer than the reading
+_ORIENTATION = 0x0112  # EXIF's tag; with 5 to 8 the picture lies on its side
 _MISSING = "is not there"
 
 
 def header_sizes(paths: Sequence[str]) -> Iterator[Size | str]:
-    """For every file in order, the (height, width) of its picture once it is upright, or why there is none."""
+    """Yield for every file in order the (height, width) of its upright picture in pixels, or the reason why there is none."""
 
     with ThreadPoolExecutor(THREADS) as pool:
-        for found in pool.map(_look, (paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE))):
-            yield from found
+        for sizes in pool.map(_look, (paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE))):
+            yield from sizes
 
 
 def header_size(path: str) -> Size:
-    """(height, width) in pixels of the picture as `decode.read_image` gives it, upright by its EXIF tag.
+    """Return (height, width) in pixels of the picture as `decode.read_image` returns it, upright by its EXIF tag.
 
-    Raises ImageError: not there, no picture, no pixels or too many. A file that is cut off behind its header is not noticed.
+    Raises ImageError if the file is missing or not a picture, or has no or too many pixels. A file that is cut off behind its
+    header is not detected.
     """
     try:
         with open(path, "rb", buffering=0) as file:
@@ -44,17 +45,17 @@ def header_size(path: str) -> Size:
 
 
 def _look(paths: Sequence[str]) -> list[Size | str]:
-    found: list[Size | str] = []
+    sizes: list[Size | str] = []
     for path in paths:
         try:
-            found.append(header_size(path))
+            sizes.append(header_size(path))
         except ImageError as error:
-            found.append(str(error))
-    return found
+            sizes.append(str(error))
+    return sizes
 
 
 def is_missing(reason: str) -> bool:
-    """Whether `header_sizes` gave this reason because there is no such file."""
+    """Return whether the reason from `header_sizes` means that the file does not exist."""
     return reason == _MISSING
 
 
@@ -63,13 +64,13 @@ def _by_pillow(file: Any) -> Size:
 
     try:
         with PIL.Image.open(file, formats=FORMATS) as image:
-            # To look for the tag of a PNG that has it behind its pixels would decode them.
+            # Looking for the tag of a PNG would decode its pixels if the tag stands behind them.
             tagged = image.format != "PNG" or "exif" in image.info
             lies = tagged and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             return (image.width, image.height) if lies else (image.height, image.width)
     except PIL.Image.DecompressionBombError:
         raise ImageError(f"has too many pixels; allowed: {MAX_PIXELS:,}") from None
-    except Exception as error:  # Pillow raises anything for damaged headers
+    except Exception as error:  # Pillow raises any kind of exception for damaged headers
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"is no picture in a known format ({reason.replace('<_io.BufferedReader>', 'the file')})") from None
 

@@ -1,4 +1,4 @@
-"""Looking at every file of a data set."""
+"""Checks of every file of a data set."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from base.table import SampleTable
 from data_loader.pictures.decode import ImageError, Size, read_image
 from utils.errors import UserError
 
-AT_ONCE = 1024  # pictures handed to the threads in one go, so that a million of them do not wait in memory
+AT_ONCE = 1024  # pictures handed to the threads at once, so that a million pictures do not wait in memory
 LINES = 500
 
 
 def survey(table: SampleTable, size: Size | None = None) -> Iterator[Size | str]:
-    """For every sample in order of the table, the (height, width) of its picture, or why it cannot be decoded.
+    """Yield for every sample in order of the table the (height, width) of its picture, or the reason why it cannot be decoded.
 
-    size: what it may be shrunk to in decoding, which is faster; the answer is then of that size.
+    size: size to which the decoder may shrink pictures, which is faster; the yielded sizes are then the shrunk ones.
     """
 
     def look(row: int) -> Size | str:
@@ -33,17 +33,17 @@ def survey(table: SampleTable, size: Size | None = None) -> Iterator[Size | str]
 
 
 def unreadable(table: SampleTable, size: Size | None = None) -> dict[str, str]:
-    """Sample id -> reason, for every image that cannot be decoded, in order of the table."""
-    return {table.id(row): found for row, found in enumerate(survey(table, size)) if isinstance(found, str)}
+    """Return sample id -> reason, for every image that cannot be decoded, in order of the table."""
+    return {table.id(row): answer for row, answer in enumerate(survey(table, size)) if isinstance(answer, str)}
 
 
 def missing_files(table: SampleTable) -> list[str]:
-    """Ids of the samples whose file is not there."""
+    """Return the ids of the samples whose file does not exist."""
     return [table.id(row) for row, path in enumerate(table.paths()) if not os.path.isfile(os.path.join(table.root, path))]
 
 
 def refuse_unreadable(failures: dict[str, str], *tables: SampleTable) -> None:
-    """Raise UserError with a line for every image (of LINES) that cannot be read. failures: sample id -> reason."""
+    """Raise UserError with a line for every image (at most LINES) that cannot be read. failures: sample id -> reason."""
     if not failures:
         return
     places = {name: f"{table.root}/{path}" for table in tables for name, path in zip(table.ids(), table.paths(), strict=True)}

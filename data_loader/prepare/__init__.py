@@ -1,1 +1,1 @@
-"""What is done with a data set before training: `python -m data_loader.prepare --help`."""
+"""Preparation of a data set before training: `python -m data_loader.prepare --help`."""

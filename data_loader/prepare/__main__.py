@@ -1,7 +1,7 @@
 """The commands: `python -m data_loader.prepare COMMAND --help`.
 
-A command is a module of this package with HELP, `add_arguments(parser)` and `main(args) -> exit status`. It imports what
-is slow to import within `main`, so that every `--help` is quick.
+A command is a module of this package with HELP, `add_arguments(parser)` and `main(args) -> exit status`. Slow imports are
+within `main`, so that every `--help` is quick.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMANDS: dict[str, ModuleType] = {name.rpartition(".")[2]: importlib.import_mod
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line; `main` of the result is the command's."""
+    """Return the parsed command line; its `main` is the function of the command."""
     parser = argparse.ArgumentParser(prog="python -m data_loader.prepare", description="Prepare a data set for training.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():

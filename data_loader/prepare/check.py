@@ -1,4 +1,4 @@
-"""Look at a whole data set before training: every file, every label, the split.
+"""Check a whole data set before training: every file, every label, the split.
 
 Exit status: 0 if training would start with these data (there may be warnings), 2 if it would refuse them.
 """
@@ -12,7 +12,7 @@ HELP = "look at a whole data set: unreadable files, duplicates, labels, the spli
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the command's arguments."""
     parser.add_argument("-c", "--config", required=True, help="JSON config, of which data_loader is read")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                         help="change one config value, e.g. data_loader.args.data_dir=data/masks")  # fmt: skip
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the report."""
+    """Print the report. Raises UserError if the config's loader reads no image files."""
     from base.contracts import RunContext
     from data_loader.prepare.examine import examine
     from data_loader.prepare.section import ReadsImages, build_loader

@@ -1,8 +1,7 @@
-"""Find what every picture of a config's data is cut to, and write the boxes: a CSV file for data_loader.args.crops.
+"""Find the crop box of every picture of a config's data, and write a CSV file for data_loader.args.crops.
 
-Boxes that are given come first (--boxes, in the order in which the files are named), then the config's croppers in
-their order, or GrabCutCropper. Where nothing is found a picture stays whole, and its line says so. Sheets show pictures
-of each outcome of each cropper.
+Given boxes come first (--boxes, in the order of the files), then the config's croppers in their order, or GrabCutCropper. If
+no box is found the picture stays whole, and its line says so. Sheets show pictures of each outcome of each cropper.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ HELP = "find what every picture is cut to, and write the boxes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the command's arguments."""
     parser.add_argument("-c", "--config", required=True, help="JSON config, whose readers and croppers are used")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                         help="change one config value, e.g. data_loader.args.data_dir=data/masks")  # fmt: skip
@@ -31,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Look at every picture, write the file and the sheets, and print the report."""
+    """Crop every picture, write the file and the sheets, and print the report.
+
+    Raises UserError if the config's loader does not cut pictures, or if given boxes are wrong.
+    """
     from base.contracts import RunContext
     from data_loader.crop.croppers import GrabCutCropper
     from data_loader.crop.crops import Crops, read_boxes, refuse
@@ -71,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _output(args: argparse.Namespace, crops: Crops | None, data_dir: Path) -> Path:
-    """Return where the boxes go. Raises UserError for a file that would be lost, or a folder that exists."""
+    """Return the path of the box file. Raises UserError for a file that would be lost, or an existing folder."""
     from utils.errors import UserError
 
     if args.output is None and crops is None:

@@ -1,4 +1,4 @@
-"""What croppers made of a data set: how often each found one, several, too small or no boxes, and pictures of each."""
+"""Report of cropping: how often each cropper found one, several, too small or no boxes, and pictures of each outcome."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from data_loader.pictures.letterbox import blank, centred
 from data_loader.prepare.cropping import WHOLE, Seen
 from utils import files
 
-SIDE, COLUMNS, SHOWN = 128, 8, 40  # pixels of a thumbnail, thumbnails in a row, in a sheet at most
+SIDE, COLUMNS, SHOWN = 128, 8, 40  # pixels of a thumbnail, thumbnails in a row, largest number of thumbnails in a sheet
 CUT = (255, 64, 32)
 
 
 @dataclass
 class CropReport:
-    """Counts and thumbnails, filled picture by picture."""
+    """Counts and thumbnails, added picture by picture."""
 
     found_by: Counter[str] = field(default_factory=Counter)  # cropper, file or WHOLE -> pictures
     outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # cropper -> outcome -> pictures
@@ -32,7 +32,7 @@ class CropReport:
     clipped: int = 0
 
     def add(self, seen: Seen) -> None:
-        """Count a picture, and keep its thumbnail where a sheet has room."""
+        """Count a picture, and keep its thumbnail if the sheet has room."""
         asked = seen.look.outcomes if seen.look is not None else []
         self.found_by[seen.line.found_by] += 1
         self.clipped += seen.clipped
@@ -44,7 +44,7 @@ class CropReport:
                 self.thumbnails[sheet].append(_thumbnail(seen.image, seen.line.box))
 
     def lines(self) -> Iterator[str]:
-        """For the user: what each was asked and said, then where the boxes are from."""
+        """Yield the lines for the user: the outcomes of each cropper, then the sources of the boxes."""
         for name, counts in self.outcomes.items():
             said = ", ".join(f"{outcome} {counts[outcome]:,}" for outcome in OUTCOMES)
             yield f"{name:>24}  asked for {counts.total():,}: {said}"
@@ -55,7 +55,7 @@ class CropReport:
             yield f"warning: {len(self.unreadable):,} pictures cannot be read and have no box ({some(self.unreadable)})"
 
     def write(self, folder: Path) -> list[Path]:
-        """A sheet for each outcome of each cropper, in place of those that an earlier report left. Raises WriteError."""
+        """Write a sheet for each outcome of each cropper, in place of the sheets of an earlier report. Raises WriteError."""
         with files.explaining(folder):
             folder.mkdir(parents=True, exist_ok=True)
             for old in folder.glob("*.png"):
@@ -64,7 +64,7 @@ class CropReport:
 
 
 def _thumbnail(image: np.ndarray, box: Box) -> np.ndarray:
-    """The picture with its box drawn, (SIDE, SIDE, 3) uint8."""
+    """Return the picture with its box drawn, (SIDE, SIDE, 3) uint8."""
     placement = centred((image.shape[0], image.shape[1]), (SIDE, SIDE))
     (height, width), top, left = placement.size, placement.top, placement.left
     canvas = blank((SIDE, SIDE))

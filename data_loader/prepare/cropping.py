@@ -1,4 +1,4 @@
-"""From every picture of a data set to the box that it is cut to: given boxes first, then croppers in their order."""
+"""The crop box of every picture of a data set: given boxes first, then croppers in their order."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from utils import files
 from utils.errors import UserError
 from utils.files import WriteError
 
-WHOLE = "whole"  # in the column found_by, of a picture in which nothing was found
-AT_ONCE = 64  # whole pictures that may wait in memory
-QUALITY = 95  # of a JPEG that is written, of 100
+WHOLE = "whole"  # value of the column found_by for a picture without a box
+AT_ONCE = 64  # largest number of whole pictures that wait in memory
+QUALITY = 95  # quality of a written JPEG, in 0..100
 
 
 class Line(NamedTuple):
@@ -41,17 +41,17 @@ class Line(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What came of one picture."""
+    """The result for one picture."""
 
     image: np.ndarray  # (H, W, 3) uint8 RGB
     line: Line
-    look: Look | None  # None where the box was given
+    look: Look | None  # None if the box was given
     clipped: bool
 
 
 @dataclass
 class Cropping:
-    """How boxes are found. problems: what is wrong with given ones, as `see` meets it."""
+    """Find the box of each picture. problems: problems of given boxes, added by `see`."""
 
     data_dir: Path
     given: Sequence[BoxFile]
@@ -60,7 +60,7 @@ class Cropping:
     problems: list[str] = field(default_factory=list)
 
     def see_all(self, tables: Sequence[SampleTable]) -> Iterator[Seen | str]:
-        """Of every picture of the tables, each once, what came of it, or why it cannot be read."""
+        """Yield for every picture of the tables, each once, its result, or the reason why it cannot be read."""
         pictures = list({table.path(row): table.root for table in tables for row in range(len(table))}.items())
         bar = tqdm(total=len(pictures), desc="cropping", unit="image", disable=None, leave=False)
         with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
@@ -70,7 +70,7 @@ class Cropping:
                     yield seen
 
     def see(self, path: Path, root: Path) -> Seen | str:
-        """What comes of one picture. root: of its reader."""
+        """Return the result for one picture, or the reason why it cannot be read. root: folder of the picture's reader."""
         name = relative(path, self.data_dir)
         try:
             image = read_image(path)
@@ -85,14 +85,14 @@ class Cropping:
                     self.problems.append(f"{file.path}: line {listed.line}: {some([name])}: {problem}")
                 line = Line(name, box or listed.box, listed.found_by or file.path.name, listed.confidence)
                 return Seen(image, line, None, bool(problem))
-        found = look(image, self.croppers, self.crops.min_size)
-        if found.box is None:
-            return Seen(image, Line(name, (0, 0, width, height), WHOLE, ""), found, False)
-        return Seen(image, Line(name, found.box, found.found_by, f"{found.confidence:.4f}"), found, False)
+        looked = look(image, self.croppers, self.crops.min_size)
+        if looked.box is None:
+            return Seen(image, Line(name, (0, 0, width, height), WHOLE, ""), looked, False)
+        return Seen(image, Line(name, looked.box, looked.found_by, f"{looked.confidence:.4f}"), looked, False)
 
 
 def write_boxes(path: Path, lines: Sequence[Line]) -> None:
-    """Write the file, in order of path. Raises WriteError."""
+    """Write the box file, in order of path. Raises WriteError."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*HEADER, *FOUND])
@@ -103,7 +103,7 @@ def write_boxes(path: Path, lines: Sequence[Line]) -> None:
 
 @contextmanager
 def new_folder(folder: Path | None) -> Iterator[Path | None]:
-    """A place to write to that takes the name `folder` when the block succeeds; None where no folder is wanted."""
+    """Yield a folder to write to that gets the name `folder` if the block succeeds; None if no folder is wanted."""
     if folder is None:
         yield None
         return
@@ -119,7 +119,10 @@ def new_folder(folder: Path | None) -> Iterator[Path | None]:
 
 
 def write_picture(folder: Path, image: np.ndarray, line: Line, crops: Crops) -> None:
-    """The picture as it is cut, margin included, at its path below the data folder. Raises UserError for a format it cannot."""
+    """Write the picture as it is cut, with margin, at its path below the data folder.
+
+    image: (H, W, 3) uint8 RGB. Raises UserError for a path outside the data folder, or a format that cannot be written.
+    """
     if os.path.isabs(line.path):
         raise UserError(f"--write: {some([line.path])} is not below the data folder, so there is no place for it in the new one")
     part = cut(image, crops.around(line.box, (image.shape[0], image.shape[1])))

@@ -1,4 +1,4 @@
-"""What can be known of a data set before training: its files, labels, people, and the split."""
+"""Report on a data set before training: its files, labels, people, and the split."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ from data_loader.samples.splits import Split
 from utils.errors import UserError
 
 T = TypeVar("T")
-Sides = tuple[np.ndarray, np.ndarray]  # rows for training, for validation
+Sides = tuple[np.ndarray, np.ndarray]  # rows for training, and for validation
 SIDES = ("train", "valid")
 UNKNOWN = "(unknown)"
-SHOWN = 20  # lines of a kind in the text; the JSON report has all
+SHOWN = 20  # largest number of lines of a kind in the text; the JSON report has all
 PERSON_WORDS = ("person", "people", "identity", "subject", "face_id", "patient", "driver")
 
 
 @dataclass
 class Report:
-    """What was found. `errors` are what training refuses, `warnings` what it accepts but somebody should look at."""
+    """The results.
+
+    `errors`: reasons why training would refuse the data; `warnings`: data that training accepts, but to be checked.
+    """
 
     data_dir: str
     errors: list[str] = field(default_factory=list)
@@ -45,11 +48,11 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        """Whether training would start."""
+        """True if training would start."""
         return not self.errors
 
     def attempt(self, step: Callable[[], T]) -> T | None:
-        """The step's result; None where it refuses the data, which is noted."""
+        """Return the step's result; None if the step refuses the data, after adding its errors."""
         try:
             return step()
         except UserError as error:
@@ -57,17 +60,17 @@ class Report:
             return None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {"usable": self.usable, **asdict(self)}
 
     def text(self) -> str:
-        """For people to read."""
+        """Return the report as text."""
         lines = [self.data_dir, *(f"  {name:<10} {text}" for name, text in self._summary())]
         for label, classes in self.labels.items():
             lines += ["", *_label_lines(label, classes)]
-        for title, found in (("errors", self.errors), ("warnings", self.warnings)):
-            more = [f"  … and {len(found) - SHOWN:,} more; -o FILE writes all"] if len(found) > SHOWN else []
-            lines += ["", f"{title} ({len(found)})", *(f"  {line}" for line in found[:SHOWN]), *more] if found else []
+        for title, entries in (("errors", self.errors), ("warnings", self.warnings)):
+            more = [f"  … and {len(entries) - SHOWN:,} more; -o FILE writes all"] if len(entries) > SHOWN else []
+            lines += ["", f"{title} ({len(entries)})", *(f"  {line}" for line in entries[:SHOWN]), *more] if entries else []
         return "\n".join([*lines, "", "training would start" if self.usable else "training would refuse these data"])
 
     def _summary(self) -> Iterable[tuple[str, str]]:
@@ -84,7 +87,7 @@ class Report:
 
 
 def examine(samples: Samples) -> Report:
-    """Look at everything; a problem of one kind does not hide those of another."""
+    """Check everything; a problem of one kind does not hide problems of another."""
     report = Report(str(samples.data_dir))
     read = report.attempt(samples.read)
     if read is None:
@@ -111,9 +114,9 @@ def examine(samples: Samples) -> Report:
 
 
 def _look_at_files(samples: Samples, table: SampleTable, report: Report) -> SampleTable:
-    """Decode every file; returns the samples that can be read."""
-    found = list(tqdm(scan.survey(table), total=len(table), desc="decoding", unit="image", disable=None, leave=False))
-    failures = {table.id(row): reason for row, reason in enumerate(found) if isinstance(reason, str)}
+    """Decode every file; return the samples that can be read."""
+    answers = list(tqdm(scan.survey(table), total=len(table), desc="decoding", unit="image", disable=None, leave=False))
+    failures = {table.id(row): reason for row, reason in enumerate(answers) if isinstance(reason, str)}
     paths = dict(zip(table.ids(), table.paths(), strict=True))
     report.unreadable = {f"{table.root}/{paths[name]}": reason for name, reason in failures.items()}
     lines = [f"{path}: {reason}" for path, reason in report.unreadable.items()]
@@ -121,7 +124,7 @@ def _look_at_files(samples: Samples, table: SampleTable, report: Report) -> Samp
         report.errors += lines
     else:
         report.warnings += lines
-    sizes = [size for size in found if not isinstance(size, str)]
+    sizes = [size for size in answers if not isinstance(size, str)]
     if sizes:
         report.sizes = _sizes(sizes)
         small = sum(height < samples.size[0] or width < samples.size[1] for height, width in sizes)
@@ -138,7 +141,7 @@ def _sizes(sizes: list[Size]) -> dict[str, Any]:
 
 
 def _look_at_division(samples: Samples, table: SampleTable, report: Report) -> None:
-    """Validation samples that are no part of the same table."""
+    """Check validation samples that are not part of the same table."""
     divided = report.attempt(lambda: samples.divide(table))
     if divided is not None:
         train, valid, notes, _ = divided
@@ -167,7 +170,7 @@ def _look_at_split(
 
 
 def _look_at_people(table: SampleTable, group: str | None, sides: Sides, report: Report) -> None:
-    """Count them; where the split does not name the column, warn if one that seems to name people is on both sides."""
+    """Count people; if the split names no column, warn if a column that seems to name people has values on both sides."""
     for column in [group] if group else filter(_names_people, table.names):
         train, valid = (set(table.take(rows).strings(column)) for rows in sides)
         report.people = {"column": column, "train": len(train), "valid": len(valid)}
@@ -177,14 +180,14 @@ def _look_at_people(table: SampleTable, group: str | None, sides: Sides, report:
 
 
 def _look_at_objects(samples: Samples, table: SampleTable, spec: DataSpec, sides: Sides, report: Report) -> None:
-    """Count them by class and side, before any rule that keeps some of the samples; warn of classes that a side lacks."""
+    """Count objects by class and side, before any rule that keeps some of the samples; warn of classes that a side lacks."""
     counts = [samples.object_counts(table.take(rows)) for rows in sides] if spec.classes else [{}]
     for label in counts[0]:
         of_side = list(zip(SIDES, (side[label] for side in counts), strict=True))
         names = spec.classes[label]
-        report.labels[label] = {name: {side: found[number] for side, found in of_side} for number, name in enumerate(names)}
-        for side, found in of_side:
-            if lacking := [name for name, count in zip(names, found, strict=True) if not count]:
+        report.labels[label] = {name: {side: numbers[number] for side, numbers in of_side} for number, name in enumerate(names)}
+        for side, numbers in of_side:
+            if lacking := [name for name, count in zip(names, numbers, strict=True) if not count]:
                 report.warnings.append(f"no sample to {'train' if side == 'train' else 'validate'} shows any {some(lacking)}")
 
 
@@ -193,11 +196,11 @@ def _names_people(column: str) -> bool:
 
 
 def _label_counts(table: SampleTable, spec: DataSpec, sides: Sides) -> dict[str, dict[str, dict[str, int]]]:
-    """Label -> class, as it is reported, or UNKNOWN -> side -> samples."""
+    """Return label -> reported class, or UNKNOWN -> side -> number of samples."""
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for label, names in spec.classes.items():
         if label not in table.names:
-            continue  # no column of class numbers: a loader of other annotations counts in its own way
+            continue  # without a column of class numbers: a loader of other annotations counts in its own way
         values = [reported(table.numbers(label)[rows], spec, label) for rows in sides]
         counts[label] = {
             name: {side: int((column == number).sum()) for side, column in zip(SIDES, values, strict=True)}

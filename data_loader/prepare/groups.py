@@ -1,4 +1,4 @@
-"""Find pictures that show nearly the same, and write which belong together: a CSV file with columns id and source.
+"""Find pictures that show nearly the same, and write their groups: a CSV file with columns id and source.
 
 In a config, data_loader.args.sources.file names the file and data_loader.args.split.group is "source".
 """
@@ -13,14 +13,14 @@ WITHIN = 50
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the command's arguments."""
     parser.add_argument("--images", required=True, type=Path, help="folder of the pictures; ids are their paths below it")
     parser.add_argument("--within", type=int, default=WITHIN, help=f"of 272 bits of their hashes may differ (default {WITHIN})")
     parser.add_argument("-o", "--output", required=True, type=Path, help="CSV file to write")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the file, and print the largest groups."""
+    """Write the file, and print the largest groups. Raises UserError for a wrong --within."""
     import csv
     import io
     from collections import Counter

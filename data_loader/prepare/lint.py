@@ -1,6 +1,6 @@
-"""Look at a finished submission file before it is handed in, whoever made it: form, ids, order, repeats, range of answers.
+"""Check a finished submission file of any origin before it is handed in: form, ids, order, repeats, range of answers.
 
-Exit status: 0 if it is what the config's submission asks for, 2 with a line for each kind of problem.
+Exit status: 0 if the file fits the config's submission, 2 with a line for each kind of problem.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ HELP = "look at a submission file before it is handed in"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the command's arguments."""
     parser.add_argument("-c", "--config", required=True, help="JSON config, of which submission and data_loader are read")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                         help="change one config value, e.g. data_loader.args.data_dir=data/masks")  # fmt: skip
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the verdict."""
+    """Print the verdict. Raises UserError with all problems of the file."""
     from base.contracts import RunContext
     from data_loader.prepare.section import build_loader, build_submission
     from utils import config

@@ -1,4 +1,4 @@
-"""The data loader, or the submission, that a config describes, without the rest of the config."""
+"""Building of a config's data loader, or submission, without the rest of the config."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class ReadsImages(Protocol):
 
 
 def build_loader(raw: RawConfig, context: RunContext) -> BaseDataLoader:
-    """The loader of a config's `data_loader`; it reads no data yet. Raises ConfigError with all problems of that section."""
+    """Return the loader of a config's `data_loader`; it reads no data yet.
+
+    Raises ConfigError with all problems of the section.
+    """
     part = _part(raw, KEY, LOADERS)
     _refuse(raw, KEY, part, part.cls.declared(part.args))
     loader: BaseDataLoader = part.build(context)
@@ -38,7 +41,10 @@ def build_loader(raw: RawConfig, context: RunContext) -> BaseDataLoader:
 
 
 def build_submission(raw: RawConfig) -> BaseSubmission:
-    """The writer of a config's `submission`. Raises ConfigError with all problems of that section, or where there is none."""
+    """Return the writer of a config's `submission`.
+
+    Raises ConfigError with all problems of the section, and UserError if the config has no submission.
+    """
     if raw.values.get("submission") is None:
         raise UserError(f"{raw.file}: submission: is not set; it says what a file must be like to be handed in")
     data, part = _part(raw, KEY, LOADERS), _part(raw, "submission", SUBMISSIONS)
@@ -49,7 +55,7 @@ def build_submission(raw: RawConfig) -> BaseSubmission:
 
 
 def _part(raw: RawConfig, key: str, registry: Registry[Any]) -> Any:
-    """One section of the config, checked."""
+    """Return one section of the config, validated."""
     import_all("data_loader")
     model = create_model("SectionConfig", __base__=Settings, **{key: (registry.annotation(), ...)})  # type: ignore[call-overload]
     section = {name: value for name, value in raw.values.items() if name == key}
@@ -57,8 +63,8 @@ def _part(raw: RawConfig, key: str, registry: Registry[Any]) -> Any:
 
 
 def _refuse(raw: RawConfig, key: str, part: Any, spec: DataSpec) -> None:
-    """Raise ConfigError with what the class itself finds wrong."""
-    found = part.cls.check(part.args, spec)
-    problems = [Problem(raw.origin((key, "args")), f"{key}.args.{below}", message) for below, message in found]
+    """Raise ConfigError with the problems that the class itself reports."""
+    reported = part.cls.check(part.args, spec)
+    problems = [Problem(raw.origin((key, "args")), f"{key}.args.{below}", message) for below, message in reported]
     if problems:
         raise ConfigError(problems)

@@ -1,4 +1,4 @@
-"""Corrections of annotations that are known to be wrong, from a CSV file."""
+"""Corrections of wrong annotations, from a CSV file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXCLUDE = "exclude"
 
 
 class Correction(NamedTuple):
-    """Where column `where` is `value`, set column `target` to `to`; or take the samples out, if the target is `exclude`."""
+    """Set column `target` to `to` if column `where` is `value`; take the samples out if the target is `exclude`."""
 
     line: int
     where: str
@@ -29,11 +29,11 @@ class Correction(NamedTuple):
 
 
 def correct(table: SampleTable, path: Path) -> tuple[SampleTable, str]:
-    """The table with the corrections of a CSV file, and a line that says how many cells and samples they touched.
+    """Return the table with the corrections of a CSV file, and a line with the numbers of changed cells and excluded samples.
 
-    Each row of the file (`where,is,set,to`) reads: where column WHERE is IS, set column SET to TO. SET may be `exclude`,
-    which takes the samples out. Rows are applied in their order. Raises UserError naming every line with an unknown
-    column, one that must not be changed, or no sample.
+    Each row of the file (`where,is,set,to`) means: if column WHERE is IS, set column SET to TO. SET may be `exclude`, which
+    takes the samples out. Rows are applied in their order. Raises UserError that names every line with an unknown column, a
+    column that must not be changed, or no sample.
     """
     problems: list[str] = []
     columns = _Columns(table)
@@ -58,7 +58,7 @@ def correct(table: SampleTable, path: Path) -> tuple[SampleTable, str]:
 
 
 class _Columns:
-    """Columns as text, found by value and changed in place."""
+    """Columns as text, with rows searched by value and changed in place."""
 
     def __init__(self, table: SampleTable) -> None:
         self.table = table
@@ -73,7 +73,7 @@ class _Columns:
         return self._places[name].get(value, [])
 
     def set(self, name: str, rows: list[int], value: str) -> int:
-        """Returns how many of them had another value."""
+        """Set the value of the rows; return the number of rows that had another value."""
         if name not in self.changed:
             self.changed[name] = self.table.strings(name)
         column = self.changed[name]
@@ -85,7 +85,7 @@ class _Columns:
 
 
 def _misnamed(correction: Correction, table: SampleTable) -> str:
-    """What is wrong with the columns that a correction names; empty if nothing is."""
+    """Return the problem of the columns that a correction names; empty if there is none."""
     names = table.names
     for name, allowed in ((correction.where, names), (correction.target, [*names, EXCLUDE])):
         if name not in allowed:

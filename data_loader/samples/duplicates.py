@@ -1,4 +1,4 @@
-"""Files with the same bytes under different names."""
+"""Duplicate files: files with the same bytes under different names."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ TAIL = 4096
 
 
 def identical_files(table: SampleTable) -> list[list[int]]:
-    """The sets of rows whose files have the same bytes, in order of their first row.
+    """Return the sets of rows whose files have the same bytes, in order of their first row.
 
-    Sizes are compared first, then the last bytes, then all of them: hardly a file is read whole that has no twin. Empty
+    Sizes are compared first, then the last bytes, then all bytes: hardly any file without a duplicate is read whole. Empty
     files and files that cannot be read are in no set.
     """
     paths = [os.path.join(table.root, path) for path in table.paths()]
@@ -30,7 +30,7 @@ def identical_files(table: SampleTable) -> list[list[int]]:
 
 
 def joined(one: SampleTable, other: SampleTable) -> SampleTable:
-    """Both tables' ids and files in one, the second's behind the first's."""
+    """Return the ids and files of both tables in one table, the second's rows behind the first's."""
     paths = [str(Path(table.root, path).absolute()) for table in (one, other) for path in table.paths()]
     return SampleTable.from_columns(Path("/"), {"id": [*one.ids(), *other.ids()], "path": paths})
 
@@ -38,7 +38,10 @@ def joined(one: SampleTable, other: SampleTable) -> SampleTable:
 def refuse_shared_bytes(
     table: SampleTable, groups: Sequence[Sequence[int]], train: np.ndarray, valid: np.ndarray, key: str = "split.check_bytes"
 ) -> None:
-    """Raise UserError naming the files of the validation side that are also on the training side. key: what would allow it."""
+    """Raise UserError that names the files of the validation side that are also on the training side.
+
+    train, valid: rows, (n,) integers. key: the config key that would allow them.
+    """
     pairs = across(groups, train, valid)
     if pairs:
         named = some([f"{table.id(a)} = {table.id(b)}" for a, b in pairs])
@@ -49,7 +52,10 @@ def refuse_shared_bytes(
 
 
 def across(groups: Sequence[Sequence[int]], train: np.ndarray, valid: np.ndarray) -> list[tuple[int, int]]:
-    """(training row, validation row) for each file of the validation side that is also on the training side."""
+    """Return (training row, validation row) for each file of the validation side that is also on the training side.
+
+    train, valid: rows, (n,) integers.
+    """
     ours, theirs = set(train.tolist()), set(valid.tolist())
     pairs = []
     for group in groups:
@@ -59,30 +65,30 @@ def across(groups: Sequence[Sequence[int]], train: np.ndarray, valid: np.ndarray
 
 
 def contradictions(table: SampleTable, groups: Iterable[Sequence[int]], column: str) -> list[tuple[int, int]]:
-    """(row, other row) with the same bytes and different values in a column; -1 and empty text contradict nothing."""
-    found = []
+    """Return (row, other row) with the same bytes and different values in a column; -1 and empty text contradict nothing."""
+    pairs = []
     for group in groups:
         known = [(row, value) for row in group if (value := table.values(column, row)) not in (-1, "", None)]
-        found += [(known[0][0], row) for row, value in known if value != known[0][1]]
-    return found
+        pairs += [(known[0][0], row) for row, value in known if value != known[0][1]]
+    return pairs
 
 
 def contradiction(table: SampleTable, groups: Iterable[Sequence[int]], column: str) -> list[str]:
-    """A warning that names the files with the same bytes and different values in a column; none if there are none."""
+    """Return a warning that names the files with the same bytes and different values in a column, if there are such files."""
     pairs = contradictions(table, groups, column)
     named = some([f"{table.id(a)} = {table.id(b)}" for a, b in pairs])
     return [f"warning: {len(pairs)} files with the same bytes as another differ from it in {column} ({named})"] if pairs else []
 
 
 def _parts(rows: Iterable[int], paths: Sequence[str], key: Callable[[str], Hashable]) -> list[list[int]]:
-    """The rows that agree in the key with another one, together with those."""
+    """Return the rows in groups of equal keys; groups of one row are left out."""
     parts: dict[Hashable, list[int]] = defaultdict(list)
     for row in rows:
         try:
             parts[key(paths[row])].append(row)
         except OSError:
-            continue  # cannot be read: that is for others to report
-    return [part for found, part in parts.items() if len(part) > 1 and found]
+            continue  # cannot be read, which is reported elsewhere
+    return [part for value, part in parts.items() if len(part) > 1 and value]
 
 
 def _size(path: str) -> int:

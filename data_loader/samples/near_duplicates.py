@@ -1,6 +1,6 @@
-"""Pictures that show nearly the same: neighbouring frames of a video, and copies that were turned, mirrored or resized.
+"""Near duplicates: neighbouring frames of a video, and copies that were rotated, mirrored or resized.
 
-Such pictures must be on one side of a split; else validation asks for what was learned by heart.
+Such pictures must be on one side of a split; otherwise validation repeats pictures that the model was trained on.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ SIDE = 17  # pixels of the thumbnail that is hashed
 BITS = SIDE * (SIDE - 1)
 COLUMN = "source"
 HEADER = ("id", COLUMN)
-_ROWS, _COLUMNS = 2048, 8192  # of the table of distances that is in memory at a time
+_ROWS, _COLUMNS = 2048, 8192  # size of the block of distances that is in memory at a time
 _AT_ONCE = 1024
 
 
 class Sources(Settings):
-    """Which pictures are of one source: those of nearly equal hashes, or as a file says; it becomes column `source`."""
+    """The sources of pictures, by nearly equal hashes or from a file; they become the column `source`."""
 
     within: Annotated[int, Field(ge=0, lt=BITS // 2)] | None = Field(
         default=None, description=f"pictures are of one source if at most so many of the {BITS} bits of their hashes differ"
@@ -48,17 +48,17 @@ class Sources(Settings):
         return self
 
     def add(self, table: SampleTable) -> SampleTable:
-        """The table with the column `source`. Raises UserError where the file does not name every sample."""
+        """Return the table with the column `source`. Raises UserError if the file does not name every sample."""
         names = near_duplicates(table, self.within) if self.within is not None else _from_file(table, Path(self.file or ""))
         return table.with_column(COLUMN, pa.array(names, pa.string()))
 
 
 def near_duplicates(table: SampleTable, within: int) -> list[str]:
-    """For every sample the first id of those that it is linked with, itself where there are none.
+    """Return for every sample the first id of its group of linked samples; a sample without links is its own group.
 
-    Two pictures are linked if the difference hashes (signs of horizontal differences of a grey thumbnail, after Krawetz,
-    "Kind of Like That", 2013) differ in at most `within` of 272 bits in any of the eight orientations of one of them; and
-    whatever is linked by a chain of such pairs is of one group. All pairs are compared. A picture that cannot be read is alone.
+    Two pictures are linked if the difference hashes (signs of horizontal differences of a grey thumbnail, after Krawetz, "Kind
+    of Like That", 2013) differ in at most `within` of 272 bits in any of the eight orientations of one of them. A chain of
+    links makes one group. All pairs are compared. A picture that cannot be read is alone.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -66,7 +66,7 @@ def near_duplicates(table: SampleTable, within: int) -> list[str]:
     thumbnails = list(_thumbnails(table))
     rows = np.flatnonzero([thumbnail is not None for thumbnail in thumbnails])
     stack = np.stack([t for t in thumbnails if t is not None]) if len(rows) else np.zeros((0, SIDE, SIDE), np.uint8)
-    pairs = np.concatenate([rows[found] for found in _near(stack, within)] or [np.zeros((0, 2), np.int64)])
+    pairs = np.concatenate([rows[near] for near in _near(stack, within)] or [np.zeros((0, 2), np.int64)])
     links = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(table), len(table)))
     groups = connected_components(links, directed=False)[1]
     ids = table.ids()
@@ -77,7 +77,7 @@ def near_duplicates(table: SampleTable, within: int) -> list[str]:
 
 
 def _thumbnails(table: SampleTable) -> Iterator[np.ndarray | None]:
-    """Grey, (17, 17) uint8; None where there is no picture."""
+    """Yield for each sample a grey thumbnail, (17, 17) uint8; None if the picture cannot be read."""
 
     def look(row: int) -> np.ndarray | None:
         try:
@@ -92,21 +92,21 @@ def _thumbnails(table: SampleTable) -> Iterator[np.ndarray | None]:
 
 
 def _near(thumbnails: np.ndarray, within: int) -> Iterator[np.ndarray]:
-    """Pairs of near thumbnails, (n, 2) int64. thumbnails: (N, 17, 17) uint8."""
+    """Yield pairs of near thumbnails, (n, 2) int64. thumbnails: (N, 17, 17) uint8."""
     signs = _signs(thumbnails)
     for turns in range(4):
         for turned in (np.rot90(thumbnails, turns, (1, 2)), np.rot90(thumbnails, turns, (1, 2))[:, :, ::-1]):
             others = _signs(turned)
             for top in range(0, len(signs), _ROWS):
                 for left in range(top - top % _COLUMNS, len(signs), _COLUMNS):
-                    # Of vectors of +1 and -1 the product is the number of equal places less that of different ones.
+                    # The product of vectors of +1 and -1 is the number of equal places minus the number of different places.
                     equal = signs[top : top + _ROWS] @ others[left : left + _COLUMNS].T
-                    found = np.argwhere(equal >= BITS - 2 * within) + np.array([top, left])
-                    yield found[found[:, 0] < found[:, 1]]
+                    near = np.argwhere(equal >= BITS - 2 * within) + np.array([top, left])
+                    yield near[near[:, 0] < near[:, 1]]
 
 
 def _signs(thumbnails: np.ndarray) -> np.ndarray:
-    """(N, 272) float32: +1 where a pixel is darker than its right neighbour, else -1."""
+    """Return (N, 272) float32: +1 if a pixel is darker than its right neighbour, else -1. thumbnails: (N, 17, 17) uint8."""
     brighter = thumbnails[:, :, 1:] > thumbnails[:, :, :-1]
     return np.where(brighter, np.float32(1), np.float32(-1)).reshape(len(thumbnails), -1)
 

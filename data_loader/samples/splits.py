@@ -1,4 +1,4 @@
-"""Who is trained on and who is validated on: by person, stratified, and never both."""
+"""Split of the samples for training and validation: by person, stratified; a person is never on both sides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from utils.validate import Settings
 
 
 class Split(Settings):
-    """A hold-out part (`valid`) or k folds of which one is held out (`folds`, `fold`)."""
+    """A hold-out part (`valid`), or k folds with one held out (`folds`, `fold`)."""
 
     group: str | None = Field(default=None, description="column that names the person; a person is on one side only")
     stratify: list[str] = Field(default=[], description="labels whose joint distribution both sides share")
@@ -39,14 +39,14 @@ class Split(Settings):
         return self
 
     def in_words(self) -> str:
-        """For a report."""
+        """Return a description for a report."""
         return f"fold {self.fold} of {self.folds}" if self.folds else f"{self.valid:.0%} held out"
 
 
 def split_rows(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Rows for training and for validation, each in ascending order. They depend on the samples, not on their order.
+    """Return the rows for training and for validation, (n,) int64 each, ascending; they do not depend on the order of samples.
 
-    Raises UserError where a column is missing, a sample has no person, or there are too few people.
+    Raises UserError if a column is missing, if a sample has no person, or if there are too few people.
     """
     for name in (*split.stratify, *([split.group] if split.group else [])):
         if name not in table.names:
@@ -66,7 +66,7 @@ def split_rows(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray
 
 
 def _people(table: SampleTable, split: Split) -> np.ndarray:
-    """A number per sample, equal for samples that must stay together."""
+    """Return a number for each sample, (N,) int64, equal for samples that must stay together."""
     if split.group is None:
         return np.arange(len(table))
     names = table.strings(split.group)
@@ -78,7 +78,7 @@ def _people(table: SampleTable, split: Split) -> np.ndarray:
 
 
 def _hold_out(strata: np.ndarray, people: np.ndarray, split: Split, parts: int) -> np.ndarray:
-    """Mask of the rows held out: one fold, or as many small folds as come nearest to the share."""
+    """Return a mask of the rows held out, (N,) bool: one fold, or as many small folds as come nearest to the share."""
     sides = _folds(strata, people, split.seed, parts)
     mask = np.zeros(len(strata), dtype=bool)
     if split.folds is not None:
@@ -93,19 +93,19 @@ def _hold_out(strata: np.ndarray, people: np.ndarray, split: Split, parts: int) 
 
 
 def _folds(strata: np.ndarray, people: np.ndarray, seed: int, parts: int) -> list[np.ndarray]:
-    """The rows of each of `parts` folds."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # a second to import
+    """Return the rows of each of `parts` folds."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # takes a second to import
 
-    # For samples that are all of different people the general method gives nothing more, in minutes for a million.
+    # If all samples show different people the general method has no advantage, and takes minutes for a million samples.
     alone = len(np.unique(people)) == len(people)
     folds = (StratifiedKFold if alone else StratifiedGroupKFold)(parts, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what has fewer people than folds is named by `few_people` instead
+        warnings.simplefilter("ignore")  # `few_people` names the classes with fewer people than folds instead
         return [valid for _, valid in folds.split(strata, strata, people)]
 
 
 def _parts_for(share: float) -> int:
-    """Folds small enough to build the share from: 0.1 is one of 10, 0.15 three of 20."""
+    """Return a number of folds from which the share can be built: 0.1 is one of 10, 0.15 three of 20."""
     for parts in range(2, 21):
         if abs(round(share * parts) / parts - share) < 1e-9 and round(share * parts) > 0:
             return parts
@@ -117,7 +117,10 @@ def _codes(values: Sequence[str]) -> np.ndarray:
 
 
 def _joint(table: SampleTable, names: Sequence[str], parts: int) -> np.ndarray:
-    """One number per sample for the combination of its labels; those of fewer samples than folds are joined into one."""
+    """Return a number for each sample's combination of labels, (N,) int64.
+
+    All combinations with fewer samples than folds get the same number.
+    """
     joint = np.zeros(len(table), dtype=np.int64)
     for name in names:
         values = table.columns[name].to_numpy()
@@ -127,23 +130,23 @@ def _joint(table: SampleTable, names: Sequence[str], parts: int) -> np.ndarray:
     return np.where(counts[codes] < parts, -1, codes)
 
 
-# What must hold -----------------------------------------------------------------------------------------------------
+# Checks of a split ---------------------------------------------------------------------------------------------------
 
 
 def split_hash(train: Iterable[str], valid: Iterable[str]) -> str:
-    """SHA-256 over ids and sides; equal for equal splits, whatever made them."""
+    """Return the SHA-256 over ids and sides; equal for equal splits of any origin."""
     return files.hash_lines(sorted([f"train {name}" for name in train] + [f"valid {name}" for name in valid]))
 
 
 def refuse_shared_groups(train: Sequence[str], valid: Sequence[str], noun: str) -> None:
-    """Raise UserError naming the people who are on both sides."""
+    """Raise UserError that names the people who are on both sides."""
     both = sorted(set(train) & set(valid))
     if both:
         raise UserError(f"split: {len(both)} {noun} on both sides ({some(both)}); split by data_loader.args.split.group")
 
 
 def coverage(table: SampleTable, valid: np.ndarray, train: np.ndarray, spec: DataSpec) -> list[str]:
-    """Warnings for classes that one side of the split lacks."""
+    """Return warnings for classes that one side of the split lacks."""
     lines = []
     for label, names, values in _reported(table, spec):
         for side, rows in (("training", train), ("validation", valid)):
@@ -154,7 +157,7 @@ def coverage(table: SampleTable, valid: np.ndarray, train: np.ndarray, spec: Dat
 
 
 def few_people(table: SampleTable, split: Split, spec: DataSpec) -> list[str]:
-    """Warnings for classes of fewer people than folds: some fold is validated without them."""
+    """Return warnings for classes with fewer people than folds: some folds are validated without them."""
     if split.folds is None:
         return []
     people, lines = _people(table, split), []
@@ -168,7 +171,7 @@ def few_people(table: SampleTable, split: Split, spec: DataSpec) -> list[str]:
 
 
 def _reported(table: SampleTable, spec: DataSpec) -> Iterator[tuple[str, list[str], np.ndarray]]:
-    """Label, names of its classes, and the class of every sample (-1 unknown), for the labels that the table has."""
+    """Yield label, names of its classes, and the class of every sample (-1 unknown), for the labels that the table has."""
     for label, names in spec.classes.items():
         if label in table.names:
             yield label, names, reported(table.numbers(label), spec, label)

@@ -1,4 +1,4 @@
-"""What may be wrong with a submission file of any format."""
+"""Checks of submission files of any format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from base.table import some
 
 
 def text_of(content: bytes) -> tuple[str, list[str]]:
-    """The text of a file, and what is wrong with its encoding."""
+    """Return the text of a file, and the problems of its encoding."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -20,9 +20,9 @@ def text_of(content: bytes) -> tuple[str, list[str]]:
 
 
 def key_problems(keys: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
-    """What is wrong with what the rows are about, a line for each kind.
+    """Return the problems of the rows' ids, a line for each kind.
 
-    wanted: what is asked for, in its order; None where that is not known. What it lists twice is asked for twice.
+    wanted: the requested ids, in order; None if they are not known. An id that `wanted` lists twice is requested twice.
     """
     if not keys:
         return ["there are no rows"]
@@ -38,11 +38,11 @@ def key_problems(keys: Sequence[str], wanted: Sequence[str] | None) -> list[str]
 
 
 def counted(what: str, names: Sequence[str]) -> list[str]:
-    """A line about these, if there are any."""
+    """Return a line with the number of names and some of them; an empty list without names."""
     return [f"{len(names):,} {what} ({some(names)})"] if names else []
 
 
 def _other_order(keys: Sequence[str], wanted: Sequence[str]) -> str:
     place = next(number for number, (one, other) in enumerate(zip(keys, wanted, strict=True)) if one != other)
-    found = f"row {place + 1} is {some([keys[place]])}, asked for is {some([wanted[place]])}"
-    return f"the rows are in another order than those that are asked for ({found})"
+    first = f"row {place + 1} is {some([keys[place]])}, asked for is {some([wanted[place]])}"
+    return f"the rows are in another order than those that are asked for ({first})"

@@ -12,11 +12,11 @@ from pydantic import Field
 from base.table import some
 from utils.errors import UserError
 
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][^/\\\x00]*$")]  # without folders
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][^/\\\x00]*$")]  # a name without folders
 
 
 def require_same(ids: Sequence[str], answers: Mapping[str, Any], sample: Path) -> None:
-    """Raise UserError where the ids of a sample file are not those of the answers, each once."""
+    """Raise UserError unless the ids of a sample file are exactly the ids of the answers, each once."""
     twice = sorted(name for name, times in Counter(ids).items() if times > 1)
     missing, extra = [name for name in ids if name not in answers], sorted(set(answers) - set(ids))
     for names, what in ((twice, "listed twice"), (missing, "not predicted"), (extra, "predicted, but not asked for")):

@@ -25,7 +25,7 @@ SMALLEST, LARGEST = 16, 4096  # pixels, the limits of the height and the width o
 _OVERSAMPLING = 2
 _SHIFT = 4  # fractional bits of the coordinates given to OpenCV
 _UNIT = 1 << _SHIFT
-_NOISE = 15  # the largest value that the sensor adds, of 255
+_NOISE = 15  # the largest noise value of the sensor, of 255
 _ANGLES = np.linspace(0, 2 * math.pi, 24, endpoint=False)
 CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)  # from the right, clockwise
 _STEPS = np.linspace(0, 1, 9)
@@ -44,10 +44,10 @@ class Box:
 
 
 class Pen:
-    """Draws in head units on a canvas, at one place, scale and roll of the head."""
+    """Draw in head units on a canvas, at one place, scale and roll of the head."""
 
     def __init__(self, canvas: Image, centre: Pair, scale: float, roll: float, yaw: float) -> None:
-        """`centre` and `scale` (half a head) in canvas pixels, `roll` and `yaw` in degrees."""
+        """Set the pose: `centre` and `scale` (half a head) in canvas pixels, `roll` and `yaw` in degrees."""
         self.canvas, self.scale = canvas, scale
         angle = math.radians(roll)
         self.sin, self.cos = math.sin(math.radians(yaw)), math.cos(math.radians(yaw))
@@ -55,17 +55,17 @@ class Pen:
         self._matrix, self._origin = turn * scale * _UNIT, np.asarray(centre) * _UNIT
 
     def fill(self, points: Points, colour: Colour) -> None:
-        """Fill the polygon of the points."""
+        """Fill the polygon of the points, (n, 2) float in head units."""
         cv2.fillPoly(self.canvas, [self._fixed(points)], colour, cv2.LINE_AA, _SHIFT)
 
     def stroke(self, points: Points, colour: Colour, width: float, closed: bool = False) -> None:
-        """Draw a line through the points."""
+        """Draw a line through the points, (n, 2) float in head units."""
         thickness = max(1, round(width * self.scale))
         fixed = [self._fixed(points)]
         cv2.polylines(self.canvas, fixed, closed, colour, thickness, cv2.LINE_8, _SHIFT)
 
     def box(self, name: str, points: Points) -> tuple[Box, ...]:
-        """The bounds of the points in the picture; nothing where less than a pixel is inside."""
+        """Return the bounds of the points in the picture; nothing if less than a pixel is inside."""
         height, width = (side / _OVERSAMPLING for side in self.canvas.shape[:2])
         placed = (points @ self._matrix + self._origin) / (_UNIT * _OVERSAMPLING)
         x1, y1 = np.maximum(placed.min(axis=0), 0).tolist()
@@ -78,19 +78,19 @@ class Pen:
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """`first` with `share` (0..1) of `second` in it."""
+    """Return `first` mixed with the share `share` (0..1) of `second`."""
     a, b, c = (x + (y - x) * share for x, y in zip(first, second, strict=True))
     return a, b, c
 
 
 def jitter(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
-    """A colour near `colour`, `spread` being the standard deviation per channel."""
+    """Return a random colour near `colour`; `spread` is the standard deviation of each channel."""
     a, b, c = np.clip(np.asarray(colour) + rng.normal(0, spread, 3), 0, 255).tolist()
     return a, b, c
 
 
 def oval(x: float, y: float, rx: float, ry: float, power: float = 1.0) -> Points:
-    """An ellipse of 24 points; `power` below 1 makes it squarer, above 1 pointed at the sides."""
+    """Return an ellipse of 24 points, (24, 2) float; `power` below 1 makes it squarer, above 1 pointed at the sides."""
     shape = CIRCLE
     if power != 1:
         shape = np.sign(shape) * np.abs(shape) ** (min(power, 1), power)
@@ -98,13 +98,13 @@ def oval(x: float, y: float, rx: float, ry: float, power: float = 1.0) -> Points
 
 
 def bend(start: Pair, knee: Pair, end: Pair) -> Points:
-    """A quadratic Bezier curve of 9 points."""
+    """Return a quadratic Bezier curve of 9 points, (9, 2) float."""
     curve: Points = _BEZIER @ np.array((start, knee, end))
     return curve
 
 
 def backdrop(size: Size, rng: np.random.Generator) -> Image:
-    """A blurred room: a few muted colours, stretched over the canvas."""
+    """Return a canvas (H, W, 3) uint8 with a blurred room: a few muted colours. Raises ValueError for a size out of range."""
     height, width = size
     if min(size) < SMALLEST or max(size) > LARGEST:
         limits = f"{SMALLEST} to {LARGEST} pixels a side"
@@ -117,7 +117,7 @@ def backdrop(size: Size, rng: np.random.Generator) -> Image:
 
 
 def cabin(frame: Pen, seat: Pen, rng: np.random.Generator) -> None:
-    """The inside of a car: roof, door and pillar around the window, and the driver's seat."""
+    """Draw the inside of a car: roof, door and pillar around the window, and the driver's seat."""
     wide = frame.canvas.shape[1] / frame.canvas.shape[0]
     trim = jitter(rng, (74, 74, 78), 14)
     dark, sill, post = mix(trim, DARK, 0.5), rng.uniform(0.56, 0.68), rng.uniform(0.1, 0.9) * wide
@@ -130,7 +130,7 @@ def cabin(frame: Pen, seat: Pen, rng: np.random.Generator) -> None:
 
 
 def expose(canvas: Image, brightness: float, rng: np.random.Generator) -> Image:
-    """Average the canvas down to the picture, under a slanted light and with sensor noise."""
+    """Average the canvas down to the picture (H, W, 3) uint8, with a slanted light and sensor noise."""
     height, width = (side // _OVERSAMPLING for side in canvas.shape[:2])
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     slant_x, slant_y = rng.uniform(-0.17, 0.17, 2)

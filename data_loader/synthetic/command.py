@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Leave without the usage that argparse would print first."""
+        """Exit with the message alone; argparse would print the usage before it."""
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_layout(layouts: Any, name: str, layout: Layout) -> None:
-    """Add the parser of one layout: the options that all of them share, and one for each further argument of `write`."""
+    """Add the parser of one layout: the common options, and one option for each further argument of `write`."""
     shown = argparse.ArgumentDefaultsHelpFormatter
     parser: argparse.ArgumentParser = layouts.add_parser(name, help=layout.shows, description=layout.shows, formatter_class=shown)
     parser.set_defaults(write=layout.write)
@@ -52,7 +52,7 @@ def _add_layout(layouts: Any, name: str, layout: Layout) -> None:
 
 
 def _counts(layout: Layout) -> dict[str, tuple[int, str]]:
-    """Return default and description of each argument of `write` that counts something."""
+    """Return default and description of each argument of `write` that is a number of things."""
     hints = get_type_hints(layout.write, include_extras=True)
     defaults = {name: parameter.default for name, parameter in inspect.signature(layout.write).parameters.items()}
     return {name: (defaults[name], get_args(kind)[1]) for name, kind in hints.items() if get_origin(kind) is Annotated}

@@ -1,4 +1,4 @@
-"""The layouts of synthetic data sets: each task registers its own, and one reader draws and reads all of them."""
+"""Layouts of synthetic data sets: each task registers its own layouts, and one reader draws and reads all of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from data_loader.synthetic.canvas import Size
 
 @dataclass(frozen=True)
 class Layout:
-    """A kind of synthetic data set: how it is written, and how its parts are read.
+    """A kind of synthetic data set: the function that writes it, and the readers of its parts.
 
-    Fields: shows, what is in it, in a few words; write, a function of (folder, …, seed, size) whose further arguments are
-    numbers with a default and `Annotated[int, "what it counts"]`; counts, the names of the two further arguments that are
-    the reader's `people` and `eval_people`; parts, a reader for each of `train`, `valid` and `eval` that the layout has;
-    columns, of the table of its part `train`; fixed, the further arguments that the reader does not choose.
+    Fields: shows, a short description; write, a function of (folder, …, seed, size) whose further arguments are numbers with a
+    default and `Annotated[int, "meaning of the number"]`; counts, the names of the two further arguments that are the reader's
+    `people` and `eval_people`; parts, a reader for each of `train`, `valid` and `eval` that the layout has; columns, the
+    columns of the table of its part `train`; fixed, values of the arguments that the reader does not choose.
     """
 
     shows: str
@@ -41,14 +41,14 @@ LAYOUTS: dict[str, Layout] = {}
 
 
 def register_layout(name: str, layout: Layout) -> None:
-    """Add a layout to those that a config and the command line can name. Raises TypeError if the name is taken."""
+    """Register a layout under a name for configs and the command line. Raises TypeError if the name is taken."""
     if name in LAYOUTS:
         raise TypeError(f"the synthetic layout {name} is registered twice")
     LAYOUTS[name] = layout
 
 
 class _Registered:
-    """Allows the names that are registered when the model of a config is made, and describes each of them."""
+    """Allow the names that are registered when the model of a config is made, and describe each name."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.literal_schema(sorted(LAYOUTS))

@@ -1,7 +1,7 @@
-"""The synthetic population: made-up people with known attributes, and what a picture shows of them.
+"""The synthetic population: invented people with known attributes, and the poses of their pictures.
 
-A `Person` is everything fixed for one identity and a `Shot` what varies between pictures of it.
-No real person is involved, and the same arguments always give the same person.
+A `Person` is everything fixed for one identity and a `Shot` everything that varies between pictures of it. No real person is
+involved, and the same arguments always give the same person.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Look:
     mouth_y: float
     mouth_width: float
     lip: float
-    hair_length: float  # how far below the eyes the hair falls; negative for short hair
+    hair_length: float  # length of the hair below the eyes; negative for short hair
     volume: float
     fringe: float  # height of the hairline
     parting: float
@@ -68,8 +68,8 @@ class Look:
 class Person:
     """One identity, a function of (seed, index).
 
-    Fields: index; name, the index in six digits; gender; race, always "Synthetic"; age in years,
-    18 to 80; look, how the person is drawn.
+    Fields: index; name, the index in six digits; gender; race, always "Synthetic"; age in years, 18 to 80; look, the
+    appearance.
     """
 
     index: int
@@ -82,11 +82,11 @@ class Person:
 
 @dataclass(frozen=True)
 class Shot:
-    """What varies between pictures of one person.
+    """The pose of one picture of a person.
 
-    Fields: mask; expression; yaw in degrees, -60 to 60, positive towards the right of the picture;
-    roll in degrees, positive clockwise; brightness, a factor near 1; the rest switch things on.
-    Under a mask that covers the mouth there is no cigarette.
+    Fields: mask; expression; yaw in degrees, -60 to 60, positive towards the right of the picture; roll in degrees, positive
+    clockwise; brightness, a factor near 1; the other fields switch things on. With a mask that covers the mouth no cigarette
+    is drawn.
     """
 
     mask: MaskState = "not_worn"
@@ -101,7 +101,7 @@ class Shot:
 
 
 def person(seed: int, index: int) -> Person:
-    """The person number `index` of the population `seed`; both at least 0, else ValueError."""
+    """Return the person number `index` of the population `seed`. Raises ValueError if a number is negative."""
     rng = np.random.default_rng([seed, index])
     group, gender = _deal(seed, index)
     low, high = AGE_RANGES[group]
@@ -110,7 +110,7 @@ def person(seed: int, index: int) -> Person:
 
 
 def casual_shot(seed: int, mask: MaskState, turn: float = 8.0) -> Shot:
-    """A picture as taken by a friend; `turn` is the spread of the yaw in degrees."""
+    """Return a casual pose; `turn` is the spread of the yaw in degrees."""
     rng = np.random.default_rng([seed, 1])
     expression = EXPRESSIONS[rng.choice(3, p=(0.6, 0.35, 0.05))]
     return Shot(
@@ -124,7 +124,7 @@ def casual_shot(seed: int, mask: MaskState, turn: float = 8.0) -> Shot:
 
 
 def angle_shot(number: int, seed: int) -> Shot:
-    """The picture `number` of a person on the grid of expressions and cameras."""
+    """Return the pose of picture `number` of a person on the grid of expressions and cameras."""
     expression, camera = angle_grid(number)
     return replace(
         casual_shot(seed, "not_worn"),
@@ -135,12 +135,12 @@ def angle_shot(number: int, seed: int) -> Shot:
 
 
 def angle_grid(number: int) -> tuple[int, int]:
-    """Expression and camera of a picture; 33 in a row show all pairs, 3 and 11 being coprime."""
+    """Return expression and camera of a picture; 33 pictures in a row show all pairs, because 3 and 11 are coprime."""
     return number % len(EXPRESSIONS), number * 4 % CAMERAS
 
 
 def driver_shot(seed: int) -> Shot:
-    """A driver, who may be asleep, yawning, on the phone or smoking."""
+    """Return the pose of a driver, who may be asleep, yawning, on the phone or smoking."""
     rng = np.random.default_rng([seed, 2])
     return replace(
         casual_shot(seed, "not_worn", turn=18.0),
@@ -152,7 +152,7 @@ def driver_shot(seed: int) -> Shot:
 
 
 def _deal(seed: int, index: int) -> tuple[int, Gender]:
-    """Age group and gender, dealt so that the first six people of a block show all six pairs."""
+    """Return age group and gender; the first six people of a block show all six pairs."""
     block, position = divmod(index, BLOCK)
     rng = np.random.default_rng([seed, block, 1])
     order = [*rng.permutation(6), *rng.permutation(4)]
@@ -161,7 +161,7 @@ def _deal(seed: int, index: int) -> tuple[int, Gender]:
 
 
 def _look(rng: np.random.Generator, gender: Gender, age: int) -> Look:
-    """Draw an appearance. Gender and age shift the distributions, which overlap."""
+    """Draw a random appearance. Gender and age shift the distributions, which overlap."""
     lean = 1.0 if gender == "female" else -1.0
     seen_age = age + rng.normal(0, 3)  # people look older or younger than they are
     tone = rng.beta(1.3, 1.8)
@@ -207,7 +207,7 @@ def _look(rng: np.random.Generator, gender: Gender, age: int) -> Look:
 
 
 def _ramp(colours: tuple[Colour, ...], position: float) -> Colour:
-    """The colour at `position` (0..1) on the way through `colours`."""
+    """Return the colour at `position` (0..1) of the gradient through `colours`."""
     whole, part = divmod(position * (len(colours) - 1), 1)
     first = min(int(whole), len(colours) - 2)
     return mix(colours[first], colours[first + 1], part)

@@ -1,8 +1,7 @@
-"""Draws synthetic portraits, and the boxes of what is visible in them.
+"""Drawing of synthetic portraits, and the boxes of the visible objects in them.
 
-Shapes are laid out in head units: the origin is the middle of the head, x grows to the right of
-the picture, y grows downwards, and the chin is at y = 1. The same arguments always give the same
-picture.
+Shapes are laid out in head units: the origin is the middle of the head, x grows to the right of the picture, y grows
+downwards, and the chin is at y = 1. The same arguments always give the same picture.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _OVER = np.linspace(-0.05, math.pi + 0.05, 25)  # angles from the right over the
 
 @dataclass(frozen=True)
 class Portrait:
-    """A picture, (H, W, 3) uint8 RGB, and the boxes of what is visible in it."""
+    """A picture, (H, W, 3) uint8 RGB, and the boxes of the visible objects in it."""
 
     image: Image
     boxes: tuple[Box, ...]
@@ -51,8 +50,8 @@ class Portrait:
 def draw(person: Person, shot: Shot, size: Size, seed: int) -> Portrait:
     """Draw a head-and-shoulders portrait.
 
-    `size` is (height, width) in pixels, 16 to 4096 each, else ValueError. `seed` (at least 0)
-    decides background, clothes, light, noise and a small jitter of the pose.
+    `size` is (height, width) in pixels. `seed` (at least 0) decides background, clothes, light, noise and a small jitter of
+    the pose. Raises ValueError if a side is not in 16..4096.
     """
     rng = np.random.default_rng(seed)
     canvas = backdrop(size, rng)
@@ -64,7 +63,7 @@ def draw(person: Person, shot: Shot, size: Size, seed: int) -> Portrait:
 
 
 def draw_driver(person: Person | None, shot: Shot, size: Size, seed: int) -> Portrait:
-    """As `draw`, but at a random place and scale in a car; None leaves the seat empty."""
+    """Draw a portrait like `draw`, but at a random place and scale in a car; if `person` is None the seat is empty."""
     rng = np.random.default_rng(seed)
     canvas = backdrop(size, rng)
     height, width = canvas.shape[:2]
@@ -100,7 +99,7 @@ class _Sitter:
         self.cover = self._cover()
 
     def draw(self) -> tuple[Box, ...]:
-        """Draw everything, and return the boxes of what can be seen."""
+        """Draw everything, and return the boxes of the visible objects."""
         self._back_hair()
         self._torso()
         boxes = self._skin()
@@ -113,14 +112,14 @@ class _Sitter:
         return boxes + (self._phone() if self.shot.phone else ())
 
     def _turn(self, points: Points, lift: float = 0.0) -> Points:
-        """Where points of the face go as the head turns; `lift` raises them off the face."""
+        """Return the points of the face, (n, 2) float, after the turn of the head; `lift` raises them off the face."""
         sin, cos, width = self.pen.sin, self.pen.cos, self.look.width
         height = 1 - points**2 @ self.flatness
         z = np.sqrt(np.maximum(height, 0)) * _DEPTH + lift
         turned: Points = points * self.foreshortening
         turned[:, 0] += z * sin
         behind = z * cos < points[:, 0] * sin
-        if behind.any():  # they stay at the rim, where the head hides what is further round
+        if behind.any():  # points behind the rim are moved to the rim, because the head hides them
             rim = math.copysign(math.hypot(width * cos, _DEPTH * sin), sin)
             turned[behind, 0] = rim * np.sqrt(1 - (points[behind, 1] / _HEIGHT) ** 2)
         return turned
@@ -132,18 +131,18 @@ class _Sitter:
         self.pen.stroke(self._turn(bend(start, knee, end), 0.03), colour, width)
 
     def _tint(self, share: float) -> Colour:
-        """The skin with some of its shadow."""
+        """Return the skin colour with a share of its shadow."""
         return mix(self.look.skin, self.shadow, share)
 
     def _outline(self, grow: float = 0.0) -> Points:
-        """The edge of the face; the jaw follows the turn of the head."""
+        """Return the edge of the face, (24, 2) float; the jaw follows the turn of the head."""
         cos, y = CIRCLE[:, 0], CIRCLE[:, 1]
         wide = np.sign(cos) * np.abs(cos) ** np.where(y > 0, self.look.jaw, 0.85)
         x = wide * (self.look.width + grow) + 0.16 * self.pen.sin * np.maximum(y, 0)
         return np.stack([x, y * (1 + grow)], axis=1)
 
     def _cover(self) -> tuple[float, float]:
-        """The heights between which a mask hides the face, equal without one."""
+        """Return the heights between which a mask hides the face, equal without a mask."""
         if self.shot.mask == "not_worn":
             return 0.0, 0.0
         if self.shot.mask == "worn":
@@ -174,7 +173,7 @@ class _Sitter:
         body.fill(oval(0.1 * self.pen.sin, 0.93, neck, 0.26), mix(self.shadow, DARK, 0.2))
 
     def _skin(self) -> tuple[Box, ...]:
-        """The face without its features: colour, blush, beard and what age draws on it."""
+        """Draw the face without its features: colour, blush, beard, wrinkles and a mole."""
         look, outline = self.look, self._outline()
         self.pen.fill(outline, look.skin)
         self._fill(oval(0, -0.42, 0.4, 0.2), mix(look.skin, _LIGHT, 0.12))
@@ -264,7 +263,7 @@ class _Sitter:
         return self.pen.box("cigar", np.array([start, start + reach + thick]))
 
     def _eye(self, side: int) -> tuple[Box, ...]:
-        """Brow and eye; no box for an eye that is turned away or under a mask."""
+        """Draw brow and eye; return no box for an eye that is turned away or under a mask."""
         look, shot, pen, closed = self.look, self.shot, self.pen, self.shot.eyes_closed
         self._brow(side)
         x, half = side * look.eye_gap, look.eye_size
@@ -318,7 +317,7 @@ class _Sitter:
             self._line((-0.6 * half, y), (0, y + 0.03), (0.6 * half, y), crease, 0.02)
 
     def _front_hair(self) -> None:
-        """A cap between the hairline, which turns with the face, and the edge of the skull."""
+        """Draw the hair between the hairline, which turns with the face, and the edge of the skull."""
         look, pen = self.look, self.pen
         bald = (0.55 if look.hair_length < 0 else 0.2) * look.recede
         top, bend = look.fringe - bald, np.sin(_ACROSS * math.pi)
@@ -336,7 +335,7 @@ class _Sitter:
             self._locks(1)
 
     def _crown(self, grow: float) -> Points:
-        """The outer edge of the hair from right to left, with the nape once the head is turned."""
+        """Return the outer edge of the hair from right to left, with the nape if the head is turned."""
         look, sin = self.look, self.pen.sin
         bump = 1 + 0.05 * look.curl * np.sin(_OVER * 11)
         cos = np.sign(np.cos(_OVER)) * np.abs(np.cos(_OVER)) ** 0.88
@@ -348,7 +347,7 @@ class _Sitter:
         return np.concatenate([points, nape] if sin > 0 else [nape, points])
 
     def _locks(self, side: int) -> None:
-        """Long hair beside the face."""
+        """Draw long hair beside the face."""
         length, face = self.look.hair_length, side * self.look.width
         half = side * (self.look.width + 0.8 * self.look.volume)
         low = min(length, 1.0)
@@ -360,7 +359,7 @@ class _Sitter:
         look, pen = self.look, self.pen
         for side in (-1, 1):
             if look.hair_length > 0 or side * pen.sin > 0.12:
-                continue  # under the hair, or behind the head
+                continue  # hidden under the hair, or behind the head
             x = side * (look.width + 0.02) * pen.cos
             pen.fill(oval(x, 0.04, 0.09 + 0.05 * abs(pen.sin), 0.18), look.skin)
             pen.stroke(bend((x, -0.08), (x + side * 0.06, 0.02), (x, 0.14)), self._tint(0.8), 0.03)
@@ -371,12 +370,12 @@ class _Sitter:
             return
         left, right = (self._turn(oval(side * look.eye_gap, 0, 0.24, 0.2, look.glasses), 0.1) for side in (-1, 1))
         for rim in (left, right):
-            if np.ptp(rim[:, 0]) > 0.2:  # else seen from the side
+            if np.ptp(rim[:, 0]) > 0.2:  # narrower rims are seen from the side
                 self.pen.stroke(rim, colour, 0.035, closed=True)
         self.pen.stroke(np.array([left[0], right[12]]), colour, 0.035)
 
     def _phone(self) -> tuple[Box, ...]:
-        """A phone at the ear, the hand that holds it, and the arm."""
+        """Draw a phone at the ear, the hand that holds it, and the arm."""
         pen, side, skin = self.pen, self.near, self._tint(0.3)
         x = side * (self.look.width * max(pen.cos, 0.6) + 0.08)
         arm = [(x - 0.2, 0.4), (x + 0.2, 0.4), (x + side * 0.5 + 0.3, 3), (x + side * 0.5 - 0.2, 3)]

@@ -1,4 +1,4 @@
-"""Built-in data: synthetic people, drawn when they are first asked for."""
+"""Reader of built-in data: synthetic people, drawn at the first use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Side = Annotated[int, Field(ge=16, le=4096)]
 
 @READERS.register()
 class SyntheticReader(BaseReader):
-    """Draws a data set into the data folder if there is none yet, then reads it as a real one in the same layout.
+    """Draw a data set into the data folder if the folder does not exist, then read it like a real one of the same layout.
 
     Args:
         part: `train`, the annotated pictures; `eval`, the pictures or pairs to predict; `valid`, in a layout of pairs, the pairs
@@ -62,18 +62,18 @@ class SyntheticReader(BaseReader):
         return set(LAYOUTS[args.layout].columns) if args.part == "train" else None
 
     def read(self, data_dir: Path) -> SampleTable:
-        """Return the drawn samples. Raises UserError if the folder holds something else."""
+        """Return the drawn samples. Raises UserError if the folder holds other data."""
         return self.delegate(data_dir).read(data_dir)
 
     def delegate(self, data_dir: Path) -> BaseReader:
-        """Return the reader of the part; draw the data set first if there is none."""
+        """Return the reader of the part; draw the data set first if it does not exist."""
         if not data_dir.exists():
             self._draw(data_dir)
         self._require_own(data_dir)
         return self.layout.parts[self.part]
 
     def _draw(self, data_dir: Path) -> None:
-        """Draw beside the folder and move into place, so that a kill leaves nothing that looks complete."""
+        """Draw beside the folder and move into place, so that an interruption leaves no incomplete data set."""
         data_dir.parent.mkdir(parents=True, exist_ok=True)
         building = data_dir.with_name(f".{data_dir.name}-{secrets.token_hex(4)}")
         recipe = self.recipe
@@ -93,8 +93,8 @@ class SyntheticReader(BaseReader):
 
     def _require_own(self, data_dir: Path) -> None:
         try:
-            found = {"layout": "masks", **json.loads((data_dir / MARKER).read_text())}
+            drawn = {"layout": "masks", **json.loads((data_dir / MARKER).read_text())}
         except (OSError, ValueError, TypeError):
             raise UserError(f"{data_dir}: holds data that are not synthetic; choose a new data_loader.args.data_dir") from None
-        if found != self.recipe:
-            raise UserError(f"{data_dir}: holds data drawn as {found}, wanted {self.recipe}; remove it or choose another folder")
+        if drawn != self.recipe:
+            raise UserError(f"{data_dir}: holds data drawn as {drawn}, wanted {self.recipe}; remove it or choose another folder")

@@ -1,7 +1,7 @@
-"""What every writer of a synthetic data set needs: a folder that appears whole, names and seeds of pictures, files.
+"""Helpers of the writers of synthetic data sets: complete folders, names and seeds of pictures, files.
 
-The files are a pure function of the arguments. A data set appears at its folder only when it is
-complete: a writer that is killed leaves nothing there.
+The files are a pure function of the arguments. A data set appears at its folder only when it is complete: a writer that is
+stopped leaves nothing there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from data_loader.synthetic.canvas import Image
 
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `folder`, and move it there when the block succeeds.
+    """Yield a temporary folder beside `folder`, and move it there if the block succeeds.
 
     Raises FileExistsError if `folder` exists.
     """
@@ -29,14 +29,14 @@ def whole(folder: Path) -> Iterator[Path]:
         raise FileExistsError(f"{folder} already exists")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        partial = Path(scratch) / folder.name  # inside, since the scratch folder itself is private
+        partial = Path(scratch) / folder.name  # a folder inside, because only the owner may read the scratch folder itself
         partial.mkdir()
         yield partial
         partial.rename(folder)
 
 
 def require(**numbers: tuple[int, int]) -> None:
-    """Raise ValueError for a number that is below its least value; both are given by name."""
+    """Raise ValueError for a number below its least value. numbers: name -> (value, least value)."""
     for name, (value, least) in numbers.items():
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
@@ -60,7 +60,7 @@ def write_image(path: Path, image: Image) -> None:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table with a head line."""
+    """Write a table with a header line."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

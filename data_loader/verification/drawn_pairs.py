@@ -1,4 +1,4 @@
-"""Pairs of pictures, made for people who are held out."""
+"""Random pairs of pictures of the people who are held out."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from utils.seed import generator
 
 
 def make_pairs(people: np.ndarray, number: int, seed: int) -> Pairs:
-    """About half pairs of one person and as many of two, at most `number`, none twice: a function of (people, number, seed).
+    """Return about as many pairs of one person as of two, at most `number`, none twice: a function of (people, number, seed).
 
-    people: (U,) integers. People with many pictures do not outweigh the others: a person is drawn first, then two pictures.
-    Raises UserError where nobody has two pictures, or there is one person alone.
+    people: (U,) integers. A person is drawn first, then two pictures, so that people with many pictures do not dominate.
+    Raises UserError if nobody has two pictures, or if there is only one person.
     """
     rng = generator(seed, "pairs")
     by_person = [np.flatnonzero(people == person) for person in np.unique(people)]
@@ -40,11 +40,11 @@ def _of_two(rng: np.random.Generator, by_person: list[np.ndarray]) -> np.ndarray
 
 
 def _distinct(wanted: int, draw: Callable[[], np.ndarray]) -> list[tuple[int, int]]:
-    """So many different pairs; fewer where they become too rare to be met."""
-    found: dict[tuple[int, int], None] = {}
+    """Return `wanted` different pairs; fewer if different pairs become too rare."""
+    pairs: dict[tuple[int, int], None] = {}
     for _ in range(50 * wanted):
-        if len(found) == wanted:
+        if len(pairs) == wanted:
             break
         one, other = sorted(map(int, draw()))
-        found[one, other] = None
-    return list(found)
+        pairs[one, other] = None
+    return list(pairs)

@@ -1,6 +1,6 @@
-"""Write a folder for each identity, from whatever layout the config's reader understands; for tools that want it so.
+"""Write a folder for each identity, from any layout that the config's reader reads; for tools that need such folders.
 
-Laurel itself needs no such copy: it reads the list.
+Laurel itself does not need the copy: it reads the list.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ HELP = "write a folder for each identity"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """Add the command's arguments."""
     parser.add_argument("-c", "--config", required=True, help="JSON config, of whose data_loader the reader is used")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                         help="change one config value, e.g. data_loader.args.data_dir=data/verify")  # fmt: skip
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Copy, and say how many."""
+    """Copy the images, and print their number. Raises UserError if the config's loader has no identities."""
     from base.contracts import RunContext
     from data_loader.prepare.section import build_loader
     from data_loader.verification.loader import EmbeddingLoader
@@ -41,9 +41,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def write(people: list[str], paths: list[Path], output: Path, link: bool) -> None:
-    """Each file below a folder called as its identity, all at once or not at all.
+    """Copy each file to a folder with the name of its identity; write all files or none.
 
-    Raises UserError where the folder exists, a name is no folder's name, a file is not there, or two would be one.
+    Raises UserError if the folder exists, a name cannot be a folder's name, a file is missing, or two files would get one
+    name.
     """
     import os
     import secrets

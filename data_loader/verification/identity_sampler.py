@@ -1,4 +1,4 @@
-"""Batches of P identities with K images each."""
+"""Sampler of batches of P identities with K images each."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from utils.seed import generator
 class IdentitySampler(BaseSampler):
     """Every batch has exactly P different identities and K images of each, for losses that compare samples of a batch.
 
-    In an epoch an identity of n images comes n / K times (rounded up, at most `most` times), each time with other images of
-    it as far as they go. The number of batches is the same in every epoch; the few groups beyond the last whole batch are
-    left out, other ones each time. `batch_size` must be P times K.
+    In an epoch an identity of n images is shown n / K times (rounded up, at most `most` times), each time with other images
+    until all are used. The number of batches is the same in every epoch; the few groups beyond the last whole batch are left
+    out, different groups each time. `batch_size` must be P times K.
 
     Args:
         identities: P, identities in a batch.
@@ -43,7 +43,10 @@ class IdentitySampler(BaseSampler):
         self.identities, self.images, self.few, self.most, self.label = identities, images, few, most, label
 
     def batches(self, table: SampleTable, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-        """Rows (P * K,) of each batch, the images of one identity beside each other."""
+        """Return the rows of each batch, (P * K,) int64, the images of one identity side by side.
+
+        Raises UserError if `batch_size` is not P * K, or if there are too few identities.
+        """
         if batch_size != self.identities * self.images:
             wanted = f"{self.identities} identities x {self.images} images = {self.identities * self.images}"
             raise UserError(f"data_loader.args.batch_size: found {batch_size}; its IdentitySampler makes batches of {wanted}")
@@ -54,12 +57,15 @@ class IdentitySampler(BaseSampler):
         order = rng.permutation(len(members))
         groups = np.concatenate([self._groups(members[who], int(times[who]), rng) for who in order])  # (G, K)
         kept = np.sort(rng.permutation(len(groups))[: number * self.identities])
-        # Groups of one identity are neighbours, and no more than there are batches: dealt in turn, no two meet in a batch.
+        # Groups of one identity are neighbours, and there are at most as many as batches: dealt in turn, no batch gets two.
         dealt = groups[kept].reshape(self.identities, number, self.images)
         return [dealt[:, batch].ravel() for batch in rng.permutation(number)]
 
     def _times(self, counts: np.ndarray) -> tuple[np.ndarray, int]:
-        """How often each identity comes in an epoch, (I,), and the number of batches; a function of the counts alone."""
+        """Return the number of groups of each identity in an epoch, (I,) int64, and the number of batches.
+
+        Both depend on the counts alone. counts: (I,) int64, the number of images of each identity.
+        """
         times = np.minimum(-(-counts // self.images), self.most or np.iinfo(np.int64).max)
         while (number := int(times.sum()) // self.identities) < times.max(initial=0) and number:
             times = np.minimum(times, number)
@@ -72,14 +78,14 @@ class IdentitySampler(BaseSampler):
         return times, number
 
     def _groups(self, rows: np.ndarray, times: int, rng: np.random.Generator) -> np.ndarray:
-        """(times, K) images of one identity: as many rounds through all of them as it takes, each shuffled anew."""
+        """Return images of one identity, (times, K): as many rounds through all of them as necessary, each shuffled anew."""
         wanted = times * self.images
         rounds = [rng.permutation(rows) for _ in range(-(-wanted // len(rows)))]
         return np.concatenate(rounds)[:wanted].reshape(times, self.images)
 
 
 def _by_label(labels: np.ndarray) -> list[np.ndarray]:
-    """The rows of each label that is known, in order of label."""
+    """Return the rows of each known label, in order of label."""
     order = np.argsort(labels, kind="stable")
     order = order[labels[order] >= 0]
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(order) else []

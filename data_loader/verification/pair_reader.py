@@ -1,4 +1,4 @@
-"""Lists of pairs of pictures, and whether each shows one person: a table of the pictures, with the pairs beside it."""
+"""Readers of lists of pairs of pictures with the truth: a table of the pictures, with the related table `pairs`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from utils.errors import UserError
 class PairReader(BaseReader):
     """A CSV file with two pictures and a label in each row.
 
-    The table has every picture once, whatever the number of its pairs; its related table `pairs` has the columns image1,
-    image2 (ids) and same (1 same person, 0 different, -1 not known), in the order of the file.
+    The table has every picture once, for any number of pairs; its related table `pairs` has the columns image1, image2 (ids)
+    and same (1 same person, 0 different, -1 not known), in the order of the file.
 
     Args:
         file: the CSV file below the data folder, UTF-8, with a header.
@@ -56,7 +56,7 @@ class PairReader(BaseReader):
         self.root, self.suffix = root, suffix
 
     def read(self, data_dir: Path) -> SampleTable:
-        """The pictures in order of name. Raises UserError naming every line with a label that means nothing."""
+        """Return the pictures in order of name. Raises UserError that names every line with an unknown label."""
         path = data_dir / self.file
         names, rows, lines = read_csv(path, self.delimiter)
         for wanted in filter(None, (self.first, self.second, self.label)):
@@ -100,11 +100,11 @@ class LfwPairsReader(BaseReader):
 
     @classmethod
     def columns(cls, args: object) -> set[str]:
-        """The person beside id and path."""
+        """Return `id`, `path` and `person`."""
         return {"id", "path", "person"}
 
     def read(self, data_dir: Path) -> SampleTable:
-        """The pictures in order of name. Raises UserError where the list is not as its first line says."""
+        """Return the pictures in order of name. Raises UserError if the list does not agree with its first line."""
         path = data_dir / self.file
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
@@ -144,7 +144,7 @@ class LfwPairsReader(BaseReader):
 
 
 def _sizes(path: Path, rows: Sequence[list[str]]) -> tuple[int, int]:
-    """Folds, and pairs of either kind in each."""
+    """Return the number of folds, and of pairs of either kind in each fold. Raises UserError if the first line is wrong."""
     head = rows[0] if rows else []
     if not 1 <= len(head) <= 2 or not all(re.fullmatch(r"[1-9]\d{0,8}", number) for number in head):
         raise UserError(
@@ -159,7 +159,7 @@ def _sizes(path: Path, rows: Sequence[list[str]]) -> tuple[int, int]:
 def table_of_pairs(
     root: Path, first: Sequence[str], second: Sequence[str], same: Iterable[int], path_of: Callable[[str], str]
 ) -> SampleTable:
-    """Every picture once, in order of name, with the pairs beside it."""
+    """Return every picture once, in order of name, with the related table `pairs`."""
     names = sorted({*first, *second})
     pairs = {"image1": pa.array(first, pa.string()), "image2": pa.array(second, pa.string()), "same": pa.array(same, pa.int8())}
     columns = {"id": pa.array(names, pa.string()), "path": pa.array([path_of(name) for name in names], pa.string())}
@@ -167,7 +167,7 @@ def table_of_pairs(
 
 
 def require_both(source: object, same: Sequence[int]) -> None:
-    """Raise UserError where there are only pairs of one kind, with which neither a threshold nor a curve has a meaning."""
+    """Raise UserError if all pairs are of one kind: neither a threshold nor a curve exists then."""
     for value, what in ((SAME, "one person"), (DIFFERENT, "different people")):
         if value not in same:
             raise UserError(

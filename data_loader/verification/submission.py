@@ -1,4 +1,4 @@
-"""What a competition on pairs wants: for each pair of its list whether it shows one person."""
+"""Submission of a competition on pairs: an answer for each pair of its list, same person or different people."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from data_loader.submissions.sample_file import FileName
 from utils import files
 from utils.errors import UserError
 
-METRIC = "PairScores"  # under which the metric keeps the threshold that it fits
+METRIC = "PairScores"  # key under which the metric keeps its fitted threshold
 
 
 class Called(NamedTuple):
-    """What the pairs are called, and why."""
+    """The decisions on the pairs, with their scores and threshold."""
 
     scores: np.ndarray  # (N,) float64
     same: np.ndarray  # (N,) bool
@@ -58,13 +58,13 @@ class PairSubmission(BaseSubmission):
         return self.file if self.threshold == "validation" else f"transductive-{self.file}"
 
     def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
-        """A line for each pair. Raises UserError where no threshold was fitted."""
+        """Return a line for each pair. Raises UserError if no threshold was fitted."""
         listed, answers = table.related[PAIRS], np.where(self._called(predictions, table, fitted).same, self.same, self.different)
         rows = zip(listed["image1"].to_pylist(), listed["image2"].to_pylist(), answers.tolist(), strict=True)
         return "".join(f"{one} {other} {answer}\n" for one, other, answer in rows).encode()
 
     def lint(self, content: bytes, table: SampleTable, data_dir: Path) -> Verdict:
-        """Whether it has the pairs of the list, each with one of the two answers."""
+        """Check that the content has the pairs of the list, each with one of the two answers."""
         listed = table.related[PAIRS]
         pairs = zip(listed["image1"].to_pylist(), listed["image2"].to_pylist(), strict=True)
         text, problems = text_of(content)
@@ -77,7 +77,7 @@ class PairSubmission(BaseSubmission):
         return Verdict(len(lines), problems + counted(f"answers are neither {self.same} nor {self.different}", wrong))
 
     def write(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path, path: Path) -> int:
-        """Write both files."""
+        """Write both files; return the number of rows."""
         rows = super().write(predictions, table, fitted, data_dir, path)
         called = self._called(predictions, table, fitted)
         columns = (
@@ -100,10 +100,10 @@ class PairSubmission(BaseSubmission):
 
 
 def _fitted(fitted: Mapping[str, Any]) -> tuple[Distance, float]:
-    """The distance that PairScores used, and its threshold."""
+    """Return the distance that PairScores used, and its threshold. Raises UserError if the checkpoint holds no threshold."""
     for distance in ("cosine", "euclidean"):
-        if (found := fitted.get(METRIC, {}).get(f"threshold/{distance}")) is not None:
-            return distance, float(found)
+        if (threshold := fitted.get(METRIC, {}).get(f"threshold/{distance}")) is not None:
+            return distance, float(threshold)
     raise UserError(
         f"submission: the checkpoint holds no threshold; train with {METRIC} among the metrics, and at least one validation"
     )

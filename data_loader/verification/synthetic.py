@@ -21,7 +21,7 @@ from data_loader.synthetic.portraits import draw
 from data_loader.verification.pair_reader import PairReader
 
 _ANGLE_PEOPLE = 1000  # file names of the angle set hold three digits
-_SHOTS = 6  # pictures of a person that a reader has drawn
+_SHOTS = 6  # pictures of each person that the reader draws
 _ANGLE_SHOTS = len(EXPRESSIONS) * CAMERAS  # every expression at every camera
 
 People = Annotated[int, "to train on"]
@@ -32,14 +32,12 @@ PairCount = Annotated[int, "to validate and to predict"]
 def write_verify(
     folder: Path, people: People = 200, shots: Shots = 12, pairs: PairCount = 400, seed: int = 0, size: Size = (112, 112)
 ) -> None:
-    """Write faces for verification: are two pictures of the same person?
+    """Write faces for verification, with pairs of the same person and of different people.
 
-    `train/` holds `people` people with `shots` JPEG pictures each and `train_meta.csv`
-    (file_name, face_id). `validate/` and `test/` hold a quarter as many other people each, and
-    `pairs` pairs in `validate_label.csv` and `test_label.csv` (image1, image2, label; 0 for the
-    same person, 1 for different ones, half of each). The test labels are withheld as 0; the truth
-    is in `test/answers.csv`. Raises FileExistsError if `folder` exists, and ValueError for a
-    number out of range.
+    `train/` holds `people` people with `shots` JPEG pictures each and `train_meta.csv` (file_name, face_id). `validate/` and
+    `test/` hold a quarter as many other people each, and `pairs` pairs in `validate_label.csv` and `test_label.csv` (image1,
+    image2, label; 0 for the same person, 1 for different ones, half of each). In `test_label.csv` all labels are 0; the truth
+    is in `test/answers.csv`. Raises FileExistsError if `folder` exists, and ValueError for a number out of range.
     """
     _write_pair_set(folder, _VERIFY, people, shots, pairs, seed, size)
 
@@ -47,10 +45,10 @@ def write_verify(
 def write_angle(
     folder: Path, people: People = 200, shots: Shots = 12, pairs: PairCount = 400, seed: int = 0, size: Size = (56, 56)
 ) -> None:
-    """As `write_verify`, in PNG, with large angles and expressions.
+    """Write faces like `write_verify`, but in PNG, with large angles and expressions.
 
-    Train files are named `<id>_<E01..E03>_<C01..C11>_<k>.png`: the expression (neutral, smile,
-    surprise), the camera (yaw from -60 to 60 degrees) and the repetition. At most 1000 people.
+    Train files are named `<id>_<E01..E03>_<C01..C11>_<k>.png`: the expression (neutral, smile, surprise), the camera (yaw from
+    -60 to 60 degrees) and the repetition. Raises ValueError for more than 1000 people.
     """
     if people > _ANGLE_PEOPLE:
         raise ValueError(f"people must be at most {_ANGLE_PEOPLE}, not {people}")
@@ -59,10 +57,10 @@ def write_angle(
 
 @dataclass(frozen=True)
 class _PairLayout:
-    """How a pair set names its train files and poses its people.
+    """The names of the train files of a pair set, and the poses of its people.
 
-    `shot` takes the number of a picture of a person and its seed; `train_name` takes the index of
-    the person, the number of the picture and its digest.
+    `shot` takes the number of a picture of a person and its seed; `train_name` takes the index of the person, the number of
+    the picture and its digest.
     """
 
     name: str
@@ -97,7 +95,7 @@ def _write_pair_set(
 ) -> None:
     writing.require(people=(people, 1), shots=(shots, 2), pairs=(pairs, 2), seed=(seed, 0))
     others = max(2, people // 4)
-    same = others * math.comb(shots, 2)  # pairs of one person there are to draw from
+    same = others * math.comb(shots, 2)  # number of possible pairs of one person
     if pairs > 2 * same:
         raise ValueError(f"pairs must be at most {2 * same} with {others} people, not {pairs}")
     with writing.whole(folder) as partial:
@@ -127,7 +125,7 @@ def _write_faces(folder: Path, layout: _PairLayout, indices: range, shots: int, 
 
 
 def _pairs(faces: list[list[str]], count: int, rng: np.random.Generator) -> list[tuple[str, str, int]]:
-    """`count` pairs without repetition in random order, the first half rounded down the same."""
+    """Return `count` pairs without repetition in random order, half of them (rounded down) of the same person."""
     chosen: dict[tuple[str, str], int] = {}
     while len(chosen) < count:
         different = int(len(chosen) >= count // 2)

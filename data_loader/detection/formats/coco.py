@@ -1,8 +1,8 @@
-"""COCO's JSON: lists of images, annotations and categories that name each other by number.
+"""COCO's JSON: lists of images, annotations and categories that refer to each other by number.
 
-Boxes are xywh in absolute pixels: the upper left corner, width and height. Regions that stand for a crowd (iscrowd) are no
-boxes of single objects, and are left out and counted. The numbers of images become the column `image_id`, those of classes the
-related table `categories` (id, name).
+Boxes are xywh in absolute pixels: the upper left corner, width and height. Crowd regions (iscrowd) are not boxes of single
+objects; they are left out and counted. The numbers of images become the column `image_id`, the numbers of classes the related
+table `categories` (id, name).
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class CocoReader(ObjectReader):
 
     @classmethod
     def columns(cls, args: Any) -> set[str]:
-        """With the numbers of the images."""
+        """Return the columns of every reader of boxes, and `image_id`."""
         return super().columns(args) | {"image_id"}
 
     def parse(self, data_dir: Path) -> Found:
-        """The images in the order of the file."""
+        """Return the images in the order of the file."""
         return _Coco(JsonFile(data_dir / self.file)).found
 
     def read_objects(self, data_dir: Path, classes: Sequence[str] | None) -> SampleTable:
-        """As `read`; objects whose class is none of `classes` are refused with file and line, or dropped."""
+        """Return the samples like `read`; objects whose class is not in `classes` are refused with file and line, or dropped."""
         coco = _Coco(JsonFile(data_dir / self.file))
         table = finish(coco.found, data_dir / self.root, classes, self.invalid, self.trust_sizes)
         numbers = {name: number for number, name in zip(coco.image_ids, coco.found.ids, strict=True)}
@@ -64,7 +64,7 @@ class CocoReader(ObjectReader):
 
 
 class _Coco:
-    """The three lists, which may stand in any order."""
+    """The three lists of a COCO file, in any order."""
 
     def __init__(self, file: JsonFile) -> None:
         self.file, self.found = file, Found()
@@ -72,7 +72,7 @@ class _Coco:
         self.image_ids, self._image_starts = array("q"), array("q")
         self._items: dict[str, array[Any]] = {name: array("q") for name in ("image", "category", "start", "number")}
         self._boxes = array("d")
-        self._added = array("q")  # place in `_items` of each object
+        self._added = array("q")  # index in `_items` of each object
         self.found.where = self._where
         seen = {member.key for member in file.members() if self._take(member)}
         missing = [name for name in LISTS if name not in seen and (name != "annotations" or self._items["image"])]
@@ -150,7 +150,7 @@ class _Coco:
                 self._added.append(number)
                 continue
             odd = f"image_id {image_id}" if image_id not in images else f"category_id {category_id}"
-            if complete:  # else it may be that of an entry which could not be understood
+            if complete:  # otherwise the number may belong to an entry that could not be read
                 self.found.note(partial(self.file.at, start), f"annotations[{index}]: {odd} is in no list")
 
     def _where(self, image: int, item: int | None) -> str:
@@ -163,14 +163,14 @@ class _Coco:
 
 
 def image_numbers(table: SampleTable) -> list[int]:
-    """The numbers of the images in a COCO file: those they came with, else from 1 in order of the table."""
+    """Return the numbers of the images in a COCO file: the numbers they were read with, or else from 1 in order of the table."""
     return table.numbers("image_id").tolist() if "image_id" in table.names else list(range(1, len(table) + 1))
 
 
 def write(table: SampleTable, path: Path, names: Sequence[str]) -> None:
     """Write a table at `path`, atomically; boxes xywh in absolute pixels, to a millionth.
 
-    names: the categories, numbered from 1 in this order. Raises UserError where a class is none of them, or the size of a
+    names: the categories, numbered from 1 in this order. Raises UserError if a class is not among them, or if the size of a
     picture is not known.
     """
     require_sizes(table)

@@ -27,7 +27,7 @@ KEY = "annotations"
 
 @READERS.register()
 class CompetitionJsonReader(ObjectReader):
-    """One JSON file with the file name of each image, and class and position [x1, y1, x2, y2] in pixels of its objects.
+    """One JSON file with the file name of each image, and for each object its class and position [x1, y1, x2, y2] in pixels.
 
     Args:
         file: the JSON file below the data folder.
@@ -40,14 +40,14 @@ class CompetitionJsonReader(ObjectReader):
         self.file, self.root, self.invalid, self.trust_sizes = file, root, invalid, False
 
     def parse(self, data_dir: Path) -> Found:
-        """The images in the order of the file."""
+        """Return the images in the order of the file."""
         return parse(JsonFile(data_dir / self.file))
 
 
 def parse(file: JsonFile) -> Found:
-    """What the file says; positions xyxy in absolute pixels."""
+    """Return the images and objects of the file; positions xyxy in absolute pixels."""
     found = Found()
-    starts, numbers, elements = array("q"), array("q"), array("i")  # of each image: place, number; of each object: its number
+    starts, numbers, elements = array("q"), array("q"), array("i")  # place and number of each image; number of each object
 
     def where(image: int, item: int | None) -> str:
         place, below = starts[image], f"{KEY}[{numbers[image]}]"
@@ -76,7 +76,7 @@ def parse(file: JsonFile) -> Found:
 
 
 def listed_images(path: Path) -> list[str]:
-    """The file names in the order of the file, repeated ones too. Raises UserError with all entries that are none."""
+    """Return the file names in the order of the file, repeated ones too. Raises UserError with all wrong entries."""
     found = parse(JsonFile(path))
     refuse(found.problems, iter(()), len(found.problems))
     return found.ids

@@ -1,4 +1,4 @@
-"""What a reader found in annotation files, and what is wrong with it; all of it at once, by file and line."""
+"""Images and objects read from annotation files, and their problems; all problems are reported together, by file and line."""
 
 from __future__ import annotations
 
@@ -19,66 +19,68 @@ from utils.config import did_you_mean
 from utils.errors import UserError
 
 Invalid = Literal["error", "drop"]
-LINES = 500  # problems that are written out
-# Formats with few decimals put a box that ends at the border of its picture up to this far beyond it; it is moved back.
+LINES = 500  # largest number of problems that are written out
+# Formats with few decimals can put a box at the border of its picture this far outside; such a box is moved back.
 ROUNDING = 0.02  # pixels
 ADVICE = 'mend the annotations, or set invalid="drop" to clip boxes to their pictures and leave out what remains'
-Where = Callable[[int, int | None], str]  # image, and object counted as they were added -> file, line and element
+Where = Callable[[int, int | None], str]  # number of the image, and of the object in order of addition -> file, line, element
 
 
 class Found:
-    """Images and their objects, in flat arrays: a data set's worth of Python objects would need gigabytes.
+    """Images and their objects, in flat arrays: Python objects for a whole data set would need gigabytes.
 
-    `where` says for messages where an image or object stands; it is only called where something is wrong.
+    `where` returns the file and line of an image or object for messages; it is only called for problems.
     """
 
     def __init__(self) -> None:
         self.ids: list[str] = []  # also the paths below the folder of the images
-        self.sizes = array("i")  # height, width of each image; 0, 0 where the format does not say
+        self.sizes = array("i")  # height, width of each image; 0, 0 if the format does not give them
         self.owners, self.codes, self.corners = array("i"), array("i"), array("d")
         self.classes: dict[str, int] = {}
-        self.problems: list[str] = []  # what could not be understood, never dropped; empty texts behind the first LINES
+        self.problems: list[str] = []  # entries that could not be read, never dropped; empty texts after the first LINES
         self.crowds = 0  # regions that stand for many objects, left out
         self.where: Where = lambda image, item: ""
 
     def add_image(self, name: str, height: int = 0, width: int = 0) -> int:
-        """The image's number. name: path below the folder of the images. height, width: pixels, 0 for not known."""
+        """Add an image and return its number.
+
+        name: path below the folder of the images. height, width: pixels, 0 if not known.
+        """
         self.ids.append(name)
         self.sizes.extend((height, width))
         return len(self.ids) - 1
 
     def add_object(self, image: int, name: str, box: Sequence[float]) -> None:
-        """box: xyxy in absolute pixels of the picture, as it stands in the file."""
+        """Add an object. box: xyxy in absolute pixels of the picture, as in the file."""
         self.owners.append(image)
         self.codes.append(self.classes.setdefault(name, len(self.classes)))
         self.corners.extend(box)
 
     def note(self, where: Callable[[], str], text: str) -> None:
-        """A problem; `where` is not called for those that are not written out, since to find a line takes time."""
+        """Note a problem; `where` is only called for the problems that are written out, because finding a line takes time."""
         self.problems.append(f"{where()}: {text}" if len(self.problems) < LINES else "")
 
 
 def finish(found: Found, root: Path, classes: Sequence[str] | None, invalid: Invalid, trust_sizes: bool) -> SampleTable:
-    """The table of what was found.
+    """Return the table of the images and objects, after all checks.
 
-    classes: those that may occur; None for any. invalid: what to do about everything that is wrong with single images and
-    objects, refuse it or clip and drop. trust_sizes: take sizes that the format gives without looking at the files.
-    Its related table `repairs` has a row (id, what) for everything that was changed or left out.
-    Raises UserError with a line for every problem (of LINES).
+    classes: the allowed classes; None for any. invalid: refuse problems of single images and objects, or clip and drop.
+    trust_sizes: take the sizes that the format gives without reading the files. The related table `repairs` has a row (id,
+    what) for everything that was changed or left out. Raises UserError with a line for every problem (at most LINES).
     """
     return _Checks(found, root, classes, invalid, trust_sizes).table()
 
 
 class _Checks:
-    """The steps of `finish`, each of which notes problems or drops."""
+    """The steps of `finish`; each step notes problems or drops images and objects."""
 
     def __init__(self, found: Found, root: Path, classes: Sequence[str] | None, invalid: Invalid, trust_sizes: bool) -> None:
         self.found, self.root, self.classes, self.drop, self.trust_sizes = found, root, classes, invalid == "drop", trust_sizes
-        self.images = np.ones(len(found.ids), bool)  # that are kept
+        self.images = np.ones(len(found.ids), bool)  # True for images that are kept
         self.sizes = np.array(found.sizes, np.int32).reshape(-1, 2)
         self.owners, self.codes = np.array(found.owners, np.int64), np.array(found.codes, np.int64)
         self.boxes = rounded(np.array(found.corners, np.float64).reshape(-1, 4))
-        self.objects = np.ones(len(self.owners), bool)  # that are kept
+        self.objects = np.ones(len(self.owners), bool)  # True for objects that are kept
         self.problems: list[tuple[int, int | None, str]] = []
         self.repairs = [("", "is a crowd region, no box of one object")] * found.crowds
 
@@ -105,7 +107,7 @@ class _Checks:
                 self._image(image, "is listed more than once", f"; first at {self._place(before)}")
 
     def _sizes(self) -> None:
-        """Those of the files, where they are not taken on trust; a file that is no picture is left to who decodes it."""
+        """Read the sizes of the files unless they are trusted; a file that is not a picture is left to the decoder."""
         wanted = np.flatnonzero(self.images & (~self.sizes.any(axis=1) | (not self.trust_sizes)))
         looked = list(header_sizes([f"{self.root}/{self.found.ids[image]}" for image in wanted.tolist()]))
         for image, size in zip(wanted.tolist(), looked, strict=True):
@@ -115,8 +117,8 @@ class _Checks:
         annotated = self.sizes[wanted]
         for place in np.flatnonzero(annotated.any(axis=1) & sizes.any(axis=1) & (annotated != sizes).any(axis=1)).tolist():
             (height, width), (h, w) = annotated[place].tolist(), sizes[place].tolist()
-            found = f" ({width} x {height}; the picture has {w} x {h} pixels, upright)"
-            self._image(int(wanted[place]), "is annotated with another size than it has", found)
+            difference = f" ({width} x {height}; the picture has {w} x {h} pixels, upright)"
+            self._image(int(wanted[place]), "is annotated with another size than it has", difference)
         self.sizes[wanted] = sizes
 
     def _classes(self) -> None:
@@ -132,7 +134,7 @@ class _Checks:
     def _corners(self) -> None:
         x1, y1, x2, y2 = self.boxes.T
         finite = np.isfinite(self.boxes).min(axis=1, initial=True)
-        with np.errstate(invalid="ignore"):  # of comparisons with NaN
+        with np.errstate(invalid="ignore"):  # comparisons with NaN
             swapped = finite & ((x2 < x1) | (y2 < y1))
             empty = finite & ~swapped & ((x2 == x1) | (y2 == y1))
         kinds: dict[str, np.ndarray] = {"that is not finite": ~finite, "with swapped corners": swapped, "of no area": empty}
@@ -141,7 +143,7 @@ class _Checks:
                 self._object(item, f"has a box {kind}", f" {self._shown(item)}")
 
     def _borders(self) -> None:
-        """Boxes that leave a picture whose size is known."""
+        """Clip or drop boxes that reach beyond a picture whose size is known."""
         limits = self.sizes[self.owners][:, ::-1]  # width, height
         known = np.asarray(limits.any(axis=1))
         clipped = np.where(known[:, None], np.clip(self.boxes, 0, np.tile(limits, 2)), self.boxes)
@@ -204,7 +206,7 @@ class _Checks:
 
 
 def refuse(first: Sequence[str], others: Iterator[str], number: int) -> None:
-    """Raise UserError with a line for every problem (of LINES), if there is any. number: of them in all."""
+    """Raise UserError with a line for every problem (at most LINES), if there are any. number: the number of all problems."""
     lines = list(first[:LINES])
     for line in others:
         if len(lines) >= LINES:
@@ -218,12 +220,12 @@ def refuse(first: Sequence[str], others: Iterator[str], number: int) -> None:
 
 
 def printable(line: str) -> str:
-    """One line, whatever is in the names that it shows."""
+    """Return the text as one printable line, with any characters in the names that it shows."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def repairs(table: SampleTable) -> list[str]:
-    """A line for each kind of thing that was clipped or left out, with its number."""
+    """Return a line for each kind of repair (clipped or left out), with its number."""
     if "repairs" not in table.related:
         return []
     counts = Counter(table.related["repairs"]["what"].to_pylist())

@@ -1,4 +1,4 @@
-"""What the readers of boxes have in common."""
+"""Base class of the readers of boxes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data_loader.detection.formats.found import Found, Invalid, finish
 
 
 class ObjectReader(BaseReader):
-    """Images with boxes. `root`, `invalid` and `trust_sizes` are the subclass's arguments."""
+    """A reader of images with boxes. `root`, `invalid` and `trust_sizes` are the subclass's arguments."""
 
     root: str
     invalid: Invalid
@@ -22,17 +22,17 @@ class ObjectReader(BaseReader):
 
     @classmethod
     def columns(cls, args: Any) -> set[str]:
-        """Those of every reader of boxes."""
+        """Return the columns of every reader of boxes."""
         return set(COLUMNS)
 
     def read(self, data_dir: Path) -> SampleTable:
-        """The samples, in the order of the annotations; boxes xyxy in absolute pixels, of any class."""
+        """Return the samples in the order of the annotations; boxes xyxy in absolute pixels, of any class."""
         return self.read_objects(data_dir, None)
 
     def read_objects(self, data_dir: Path, classes: Sequence[str] | None) -> SampleTable:
-        """As `read`; objects whose class is none of `classes` are refused with file and line, or dropped."""
+        """Return the samples like `read`; objects whose class is not in `classes` are refused with file and line, or dropped."""
         return finish(self.parse(data_dir), data_dir / self.root, classes, self.invalid, self.trust_sizes)
 
     @abstractmethod
     def parse(self, data_dir: Path) -> Found:
-        """What the annotation files say. Raises UserError where a file cannot be understood at all."""
+        """Return the images and objects of the annotation files. Raises UserError if a file cannot be read at all."""

@@ -7,7 +7,7 @@
 
 Boxes are xyxy in absolute pixels. In VOC's own files the first pixel has the number 1 and xmax, ymax are the last pixels
 inside (devkit documentation), so that x1 = xmin - 1 and x2 = xmax in the convention of `base.detection.objects`. Many tools
-write xmin = x1 instead; `first_pixel` tells the two apart. Parts of objects and the flags (difficult, truncated) are not read.
+write xmin = x1 instead; `first_pixel` selects the convention. Parts of objects and flags (difficult, truncated) are not read.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from data_loader.detection.formats.object_reader import ObjectReader
 from utils.errors import UserError
 
 FirstPixel = Literal[0, 1]
-MAX_BYTES = 20_000_000  # of one file
+MAX_BYTES = 20_000_000  # largest size of one file
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @READERS.register()
 class VocReader(ObjectReader):
-    """An XML file per picture, with name and corners (xmin, ymin, xmax, ymax) in pixels of its objects.
+    """An XML file for each picture, with name and corners (xmin, ymin, xmax, ymax) in pixels of each object.
 
     Args:
         annotations: folder of the XML files below the data folder, at any depth.
@@ -59,7 +59,7 @@ class VocReader(ObjectReader):
         self.invalid, self.trust_sizes = invalid, trust_sizes
 
     def parse(self, data_dir: Path) -> Found:
-        """The images in the order of the XML files' names."""
+        """Return the images in the order of the XML files' names."""
         folder = data_dir / self.annotations
         paths = _xml_files(folder)
         if not paths:
@@ -86,7 +86,7 @@ class VocReader(ObjectReader):
 
 
 class _Entry:
-    """One XML file. Entities and document types are refused: an annotation has none, and they can be made to explode."""
+    """One XML file. Entities and document types are refused: annotations need none, and entities can expand without limit."""
 
     def __init__(self, path: Path, first_pixel: FirstPixel) -> None:
         self.file_name, self.size = "", (0, 0)  # height, width
@@ -95,9 +95,9 @@ class _Entry:
         self._first_pixel = first_pixel
         self._path: list[str] = []
         self._text: list[str] = []
-        self._fields: dict[str, str] = {}  # of the whole file
-        self._object: dict[str, str] = {}  # of the object that is being read
-        self._line = 0  # that it begins on
+        self._fields: dict[str, str] = {}  # fields of the whole file
+        self._object: dict[str, str] = {}  # fields of the object that is being read
+        self._line = 0  # first line of the object
         self._read(path)
 
     def _read(self, path: Path) -> None:
@@ -113,7 +113,7 @@ class _Entry:
             parser.Parse(path.read_bytes(), True)
         except OSError as error:
             self.problems.append(f"cannot be read ({error.strerror})")
-        except (expat.ExpatError, ValueError, LookupError) as error:  # the latter two: of an encoding that it does not know
+        except (expat.ExpatError, ValueError, LookupError) as error:  # the last two are raised for an unknown encoding
             self.problems.append(f"line {parser.CurrentLineNumber}: is no XML ({str(error).partition(':')[0]})")
         except _Refused as error:
             self.problems.append(f"line {parser.CurrentLineNumber}: {error}")
@@ -186,18 +186,18 @@ def _number(text: str) -> float | None:
 
 
 def _xml_files(folder: Path) -> list[str]:
-    """Below the folder, with / between names, sorted."""
-    found = []
+    """Return the paths of the XML files below the folder, with / between names, sorted."""
+    paths = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [os.path.relpath(os.path.join(parent, name), folder) for name in names if name.lower().endswith(".xml")]
-    return sorted(found)
+        paths += [os.path.relpath(os.path.join(parent, name), folder) for name in names if name.lower().endswith(".xml")]
+    return sorted(paths)
 
 
 def write(table: SampleTable, folder: Path, first_pixel: FirstPixel = 1) -> None:
-    """Write an XML file per image into a folder that is there; numbers to a millionth of a pixel.
+    """Write an XML file for each image into an existing folder; numbers to a millionth of a pixel.
 
-    Raises UserError, writing nothing, where the size of a picture is not known or two pictures would share a file.
+    Raises UserError, and writes nothing, if the size of a picture is not known or two pictures would share a file.
     """
     require_sizes(table)
     objects, widths, heights = objects_of(table), table.numbers("width").tolist(), table.numbers("height").tolist()
@@ -214,7 +214,7 @@ def write(table: SampleTable, folder: Path, first_pixel: FirstPixel = 1) -> None
 
 
 def _xml(name: str, width: int, height: int, items: list[tuple[str, list[float]]]) -> Iterator[str]:
-    """name: not escaped yet. items: escaped class names and boxes as they are to be written."""
+    """Yield the lines of an XML file. name: not escaped. items: escaped class names, and boxes as they are written."""
     yield f"<annotation>\n  <filename>{escape(name)}</filename>\n"
     yield f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n"
     for label, box in items:
@@ -224,5 +224,5 @@ def _xml(name: str, width: int, height: int, items: list[tuple[str, list[float]]
 
 
 def _plain(value: float) -> str:
-    """Without an exponent and without zeros behind."""
+    """Return the number without an exponent and without zeros at the end."""
     return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")

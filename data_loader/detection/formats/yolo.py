@@ -1,7 +1,7 @@
-"""YOLO's text files: one per picture, a line `class cx cy w h` per object.
+"""YOLO's text files: one for each picture, with a line `class cx cy w h` for each object.
 
 The class is its number in a list of names that the files do not hold. Boxes are cxcywh, divided by the picture's width and
-height, so that the pictures must be there to read or write them. A picture without a text file has no objects.
+height, so the pictures are needed for reading and writing. A picture without a text file has no objects.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from data_loader.pictures.image_header import header_sizes
 from utils.config import did_you_mean
 from utils.errors import UserError
 
-CLASS_LISTS = ("classes.txt", "labels.txt", "obj.names")  # tools put them beside the label files
+CLASS_LISTS = ("classes.txt", "labels.txt", "obj.names")  # lists of class names that tools put beside the label files
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 
 @READERS.register()
 class YoloReader(ObjectReader):
-    """A text file per picture, with a line `class cx cy w h` in shares of the picture's width and height per object.
+    """A text file for each picture, with a line `class cx cy w h` for each object, in shares of the picture's width and height.
 
     Args:
         labels: folder of the text files below the data folder, with the same folders below it as `root`.
@@ -47,7 +47,7 @@ class YoloReader(ObjectReader):
         self.labels, self.names, self.root, self.invalid, self.trust_sizes = labels, names, root, invalid, False
 
     def parse(self, data_dir: Path) -> Found:
-        """The images in order of path."""
+        """Return the images in order of path."""
         folder, root = data_dir / self.labels, data_dir / self.root
         if not folder.is_dir():
             raise UserError(f"{folder}: is no folder; reader.args.labels names that of the text files")
@@ -63,7 +63,7 @@ class YoloReader(ObjectReader):
         for path, size in zip(paths, sizes, strict=True):
             image = found.add_image(path)
             label = folder / label_name(path)
-            if isinstance(size, str):  # who decodes the picture refuses or skips it
+            if isinstance(size, str):  # the picture cannot be read; the decoder refuses or skips it
                 continue
             for number, text in _lines(label, found.problems):
                 problem = self._add(found, image, text.split(), *size)
@@ -74,7 +74,7 @@ class YoloReader(ObjectReader):
         return found
 
     def _add(self, found: Found, image: int, fields: list[str], height: int, width: int) -> str:
-        """What is wrong with a line; empty where nothing is, and the object is added."""
+        """Add the object of a line; return the problem of the line, empty if there is none."""
         if len(fields) != 5:
             return f"has {len(fields)} fields; needed are 5: class cx cy w h"
         if not (fields[0].isascii() and fields[0].isdecimal() and len(fields[0]) < 9 and int(fields[0]) < len(self.names)):
@@ -89,12 +89,12 @@ class YoloReader(ObjectReader):
 
 
 def label_name(path: str) -> str:
-    """The text file of a picture, both below their folders."""
+    """Return the path of a picture's text file, relative like the picture's path."""
     return f"{os.path.splitext(path)[0]}.txt"
 
 
 def _lines(label: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
-    """The lines that are not empty, with their numbers; none where there is no file."""
+    """Yield the lines that are not empty, with their numbers; nothing if there is no file."""
     try:
         text = label.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def _lines(label: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _unpaired(folder: Path, root: Path, paths: Sequence[str]) -> Iterator[str]:
-    """Text files that belong to no picture, and pictures that would share one."""
+    """Yield a message for each text file without a picture, and for pictures that would share a text file."""
     pictures: dict[str, str] = {}
     for path in paths:
         name = label_name(path)
@@ -125,7 +125,10 @@ def _unpaired(folder: Path, root: Path, paths: Sequence[str]) -> Iterator[str]:
 
 
 def read_names(path: Path) -> list[str]:
-    """Class names, one a line in the order of their numbers. Raises UserError for an empty or repeated one."""
+    """Return class names, one on each line in the order of their numbers.
+
+    Raises UserError for an empty or repeated name, and for a file that cannot be read.
+    """
     try:
         names = [line.strip() for line in path.read_bytes().decode("utf-8-sig").splitlines()]
     except OSError as error:
@@ -141,10 +144,10 @@ def read_names(path: Path) -> list[str]:
 
 
 def write(table: SampleTable, folder: Path, names: Sequence[str]) -> None:
-    """Write a text file per image, empty for one without objects, into a folder that is there.
+    """Write a text file for each image into an existing folder; an image without objects gets an empty file.
 
-    Numbers have twelve digits, which give every box back to a millionth of a pixel. Raises UserError, writing nothing,
-    where a class is not among `names`, the size of a picture is not known, or two pictures would share a file.
+    Numbers have twelve digits, enough for a millionth of a pixel. Raises UserError, and writes nothing, if a class is not
+    among `names`, the size of a picture is not known, or two pictures would share a file.
     """
     objects = objects_of(table)
     unknown = [name for code, name in enumerate(objects.names) if name not in names and (objects.codes == code).any()]
