@@ -1,4 +1,4 @@
-"""Fusing vectors of models that were trained apart."""
+"""Fusion of the vectors of models that were trained separately."""
 
 from __future__ import annotations
 

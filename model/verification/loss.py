@@ -1,4 +1,4 @@
-"""The loss of embeddings: a weighted sum of terms on the points of a batch, or on how a head tells identities apart."""
+"""The loss of verification: a weighted sum of terms on the embeddings of a batch, or on the outputs of the identity head."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class EmbeddingLoss(BaseLoss):
         self.bound = nn.ModuleList(term.bind(spec.trained(IDENTITY), outputs.widths["embedding"]) for term in given.values())
 
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
-        """Name -> term. outputs: as the model gives them. target: `identity` (B,) int64, every one known."""
+        """Return name -> term. outputs: as the model returns them. target: `identity` (B,) int64, every one known."""
         labels: Tensor = target[IDENTITY]
         read = zip(self.names, self.outputs, self.bound, strict=True)
         return {name: term(outputs[output], labels) for name, output, term in read}
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """No term that is left, and what a term finds wrong between its own arguments."""
+        """Yield (key, message) if no term is left, and for arguments of a term that do not fit together."""
         given = {name: part for name, part in args.terms.items() if part is not None}
         if not given:
             yield "terms", f"found only null ({', '.join(args.terms)}); allowed: at least one term"
@@ -56,7 +56,7 @@ class EmbeddingLoss(BaseLoss):
 
 
 def output_problems(terms: Mapping[str, BaseEmbeddingTerm], outputs: OutputSpec) -> Iterator[tuple[str, str]]:
-    """Terms on outputs that the model does not have."""
+    """Yield (key, message) for terms on outputs that the model does not have."""
     for name, term in terms.items():
         if term.output not in outputs.widths:
             there = ", ".join(outputs.widths) or "none"

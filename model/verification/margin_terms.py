@@ -1,4 +1,4 @@
-"""Softmax over the cosines to a learned weight vector for each identity, with a margin that the true one must win by.
+"""Softmax over the cosines to a learned weight vector for each identity, with a margin for the true identity.
 
 The class weights are the term's own parameters. The formulas are pytorch-metric-learning's.
 """
@@ -23,17 +23,17 @@ class MarginTerm(BaseEmbeddingTerm):
 
     @abstractmethod
     def make(self, classes: int, width: int, **options: Any) -> Any:
-        """pytorch-metric-learning's loss for so many identities; `options` are to be passed on."""
+        """Return pytorch-metric-learning's loss for `classes` identities; pass `options` on to it."""
 
     def bind(self, classes: int, width: int) -> BaseEmbeddingTerm:
-        """Make the class weights, (D, K) float32, random."""
+        """Make random class weights, (D, K) float32."""
         from pytorch_metric_learning.reducers import DoNothingReducer
 
         self.loss = self.make(classes, width, reducer=DoNothingReducer())
         return self
 
     def forward(self, values: Tensor, labels: Tensor) -> Term:
-        """The mean. values: embeddings (B, D)."""
+        """Return the mean over the samples. values: embeddings (B, D) float32. labels: (B,) int64."""
         return mean_term(self.loss(values, labels)["loss"]["losses"], scale=self.weight)
 
 
@@ -52,7 +52,7 @@ class ArcFace(MarginTerm):
         self.margin, self.scale = margin, scale
 
     def make(self, classes: int, width: int, **options: Any) -> Any:
-        """The loss."""
+        """Return ArcFaceLoss."""
         from pytorch_metric_learning.losses import ArcFaceLoss
 
         return ArcFaceLoss(classes, width, margin=self.margin, scale=self.scale, **options)
@@ -80,7 +80,7 @@ class SubCenterArcFace(MarginTerm):
         self.margin, self.scale, self.sub_centers = margin, scale, sub_centers
 
     def make(self, classes: int, width: int, **options: Any) -> Any:
-        """The loss."""
+        """Return SubCenterArcFaceLoss."""
         from pytorch_metric_learning.losses import SubCenterArcFaceLoss
 
         return SubCenterArcFaceLoss(
@@ -110,7 +110,7 @@ class CosFace(MarginTerm):
         self.margin, self.scale = margin, scale
 
     def make(self, classes: int, width: int, **options: Any) -> Any:
-        """The loss."""
+        """Return CosFaceLoss."""
         from pytorch_metric_learning.losses import CosFaceLoss
 
         return CosFaceLoss(classes, width, margin=self.margin, scale=self.scale, **options)
@@ -131,7 +131,7 @@ class SphereFace(MarginTerm):
         self.margin, self.scale = margin, scale
 
     def make(self, classes: int, width: int, **options: Any) -> Any:
-        """The loss."""
+        """Return SphereFaceLoss."""
         from pytorch_metric_learning.losses import SphereFaceLoss
 
         return SphereFaceLoss(classes, width, margin=self.margin, scale=self.scale, **options)

@@ -1,4 +1,4 @@
-"""A picture as a point: near to pictures of the same person, far from those of others."""
+"""The model of verification: pictures of the same person get embeddings that are near, pictures of others far apart."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class EmbeddingModel(BaseModel):
         self.identify = _identity_head(identity, embedding_size, self.classes)
 
     def forward(self, image: Tensor, target: Target | None = None) -> Outputs:
-        """`embedding` (B, D) float32, not scaled; with an identity head also `identity`, logits (B, K) float32.
+        """Return `embedding` (B, D) float32, not scaled; with an identity head also `identity`, logits (B, K) float32.
 
         image: (B, 3, H, W), uint8 or float in 0..255.
         """
@@ -70,30 +70,33 @@ class EmbeddingModel(BaseModel):
         return outputs
 
     def decode(self, outputs: Outputs) -> Prediction:
-        """`embedding` (B, D) float32, of length 1 unless `unit_length` is off. A zero vector stays zero; metrics refuse it."""
+        """Return `embedding` (B, D) float32, of length 1 unless `unit_length` is off.
+
+        A zero vector stays zero; metrics refuse it.
+        """
         embedding = outputs["embedding"].float()
         return {"embedding": functional.normalize(embedding) if self.unit_length else embedding}
 
     @property
     def output_spec(self) -> OutputSpec:
-        """The widths of `embedding`, and of `identity` where there is a head for it."""
+        """The widths of `embedding`, and of `identity` if the model has an identity head."""
         return OutputSpec({"embedding": self.embedding_size, **({IDENTITY: self.classes} if self.identify is not None else {})})
 
     def head(self) -> list[nn.Module]:
-        """The linear layer of the embedding, and the identity head."""
+        """Return the linear layer of the embedding, and the identity head."""
         return [self.embed, *self.training_only()]
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The stages of a backbone of timm's."""
+        """Return the parameters of a timm backbone by stage; empty for our own networks."""
         return stages(self.backbone)
 
     def training_only(self) -> list[nn.Module]:
-        """The identity head."""
+        """Return the identity head."""
         return [self.identify] if self.identify is not None else []
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """An unknown backbone, without importing timm."""
+        """Return (key, message) for an unknown backbone, without importing timm."""
         return faces.problems(args.backbone, args.pretrained, args.drop_path_rate)
 
 

@@ -1,7 +1,7 @@
-"""Scores of pairs: pure functions on how alike two pictures are, and whether they show the same person.
+"""Scores of pairs: pure functions on the similarity of two pictures and the truth that both show the same person.
 
-N pairs. scores: (N,) float64, higher for more alike, finite. same: (N,) bool. A pair is called the same where its score
-is at least the threshold. All functions raise ValueError for shapes that do not fit, or where one of the two kinds is missing.
+N pairs. scores: (N,) float64, higher for more alike, finite. same: (N,) bool. A pair is called the same if its score is at
+least the threshold. All functions raise ValueError if shapes do not fit, or if all pairs are the same or all different.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from base.verification.pairs import between
 
 
 class Curve(NamedTuple):
-    """The rates at every distinct score as threshold, from none called the same to all: M = distinct scores + 1."""
+    """The rates at every distinct score as threshold, from no pair called the same to all: M = distinct scores + 1."""
 
     far: np.ndarray  # (M,) share of the different pairs that are called the same: false accepts
     tar: np.ndarray  # (M,) share of the same pairs that are called the same: true accepts
@@ -27,13 +27,13 @@ class Folds(NamedTuple):
     mean: float
     error: float  # standard error of the mean
     accuracies: np.ndarray  # (F,)
-    thresholds: np.ndarray  # (F,) each found on the other folds
+    thresholds: np.ndarray  # (F,) each fitted on the other folds
 
 
 def best_threshold(scores: np.ndarray, same: np.ndarray) -> tuple[float, float]:
-    """The threshold of the highest accuracy, and that accuracy: exact, over all cuts between distinct scores.
+    """Return the threshold of the highest accuracy, and the accuracy: exact, over all cuts between distinct scores.
 
-    It lies halfway between the neighbours of its cut. Of cuts that are equally good it is the middle one. O(N log N).
+    The threshold lies halfway between the scores beside its cut. Of equally good cuts the middle one is taken. O(N log N).
     """
     _require_both(scores, same)
     values, accepted_same, accepted_different = _accepted(scores, same)
@@ -44,7 +44,7 @@ def best_threshold(scores: np.ndarray, same: np.ndarray) -> tuple[float, float]:
 
 
 def roc(scores: np.ndarray, same: np.ndarray) -> Curve:
-    """False and true accept rates at every distinct score."""
+    """Return false and true accept rates at every distinct score."""
     _require_both(scores, same)
     values, accepted_same, accepted_different = _accepted(scores, same)
     far, tar = accepted_different / accepted_different[-1], accepted_same / accepted_same[-1]
@@ -52,12 +52,15 @@ def roc(scores: np.ndarray, same: np.ndarray) -> Curve:
 
 
 def auc(curve: Curve) -> float:
-    """Area below the ROC by trapezoids: the chance that a same pair scores above a different one, ties counting half."""
+    """Return the area below the ROC by trapezoids: the chance that a same pair scores above a different one; ties count half."""
     return float(np.trapezoid(curve.tar, curve.far))
 
 
 def equal_error_rate(curve: Curve) -> float:
-    """Where false accepts and false rejects are equally frequent, on straight lines between the points of the ROC."""
+    """Return the rate at which false accepts and false rejects are equally frequent.
+
+    Between the points of the ROC the rates lie on straight lines.
+    """
     difference = curve.far - (1 - curve.tar)  # rises from -1 to 1
     after = int(np.argmax(difference >= 0))
     before = after - 1
@@ -66,9 +69,9 @@ def equal_error_rate(curve: Curve) -> float:
 
 
 def tar_at_far(curve: Curve, far: float, different: int) -> float | None:
-    """The largest true accept rate with at most this false accept rate; None where a single false accept is already more.
+    """Return the largest true accept rate with at most the false accept rate `far`; None if one false accept is already more.
 
-    different: the number of different pairs. Fewer than 1 / far of them cannot show such a rate.
+    different: the number of different pairs. With fewer than 1 / far different pairs the rate cannot be measured.
     """
     if different * far < 1 - 1e-9:
         return None
@@ -77,7 +80,10 @@ def tar_at_far(curve: Curve, far: float, different: int) -> float | None:
 
 
 def d_prime(scores: np.ndarray, same: np.ndarray) -> float:
-    """|difference of the means| / sqrt(mean of the variances) of the two kinds (Daugman 2000); infinite for no variance."""
+    """Return |difference of the means| / sqrt(mean of the variances) of both kinds of pairs (Daugman 2000).
+
+    The value is infinite if there is no variance.
+    """
     _require_both(scores, same)
     alike, other = scores[same], scores[~same]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -85,20 +91,21 @@ def d_prime(scores: np.ndarray, same: np.ndarray) -> float:
 
 
 def accuracy(called: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Share of pairs that are called rightly. called: (N,) bool. weights: (N,), default all 1."""
+    """Return the share of pairs that are called rightly. called, same: (N,) bool. weights: (N,) float, default all 1."""
     return float(np.average(called == same, weights=weights))
 
 
 def f1(called: np.ndarray, same: np.ndarray) -> float:
-    """2 tp / (2 tp + fp + fn) of "same"; 0 where nothing is the same or called so."""
+    """Return 2 tp / (2 tp + fp + fn) of "same"; 0 if no pair is the same or called the same. called, same: (N,) bool."""
     counted = called.sum() + same.sum()
     return float(2 * (called & same).sum() / counted) if counted else 0.0
 
 
 def cross_validated(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> Folds:
-    """Accuracy on each fold at the threshold that is best on all others: LFW's protocol.
+    """Return the accuracy on each fold at the threshold that is best on all other folds: LFW's protocol.
 
-    folds: (N,) integers. The standard error is s / sqrt(F), s with F - 1 (Huang et al. 2007, section IV.A).
+    folds: (N,) integers. The standard error is s / sqrt(F), s with F - 1 (Huang et al. 2007, section IV.A). Raises ValueError
+    for fewer than two folds.
     """
     numbers = np.unique(folds)
     if len(numbers) < 2:
@@ -110,13 +117,19 @@ def cross_validated(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> 
 
 
 def hardest(scores: np.ndarray, same: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs to look at: the least alike of one person and the most alike of two, up to `number` of each, hardest first."""
+    """Return the indices of the hardest pairs, up to `number` of each kind, hardest first.
+
+    The first array holds the least alike pairs of one person, the second the most alike pairs of two.
+    """
     order = np.argsort(scores, kind="stable")
     return order[same[order]][:number], order[~same[order]][::-1][:number]
 
 
 def _accepted(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct scores, falling, (M - 1,); same and different pairs accepted at each cut, from none to all, (M,) each."""
+    """Return distinct scores, falling, (M - 1,), and the numbers of same and of different pairs accepted at each cut, (M,) each.
+
+    The first cut accepts no pair, the last one all.
+    """
     order = np.argsort(-scores, kind="stable")
     ordered, kind = scores[order], same[order]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))  # the last of each group of equal scores

@@ -1,4 +1,4 @@
-"""Figures of pairs: how the scores of both kinds lie, what each threshold would cost, and the pairs that are hardest."""
+"""Figures of pairs: the scores of both kinds of pairs, the error rates at each threshold, and the hardest pairs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAIRS_IN_ROW = 4
 
 
 def histogram_figure(scores: np.ndarray, same: np.ndarray, threshold: float | None, distance: str) -> Figure:
-    """How often each score occurs, for pairs of one person and of two. scores: (N,). same: (N,) bool."""
+    """Draw how often each score occurs, for pairs of one person and of two. scores: (N,) float64. same: (N,) bool."""
     figure = figure_of(6, 4)
     axes = figure.add_subplot()
     bins = np.histogram_bin_edges(scores, 50).tolist()
@@ -34,7 +34,7 @@ def histogram_figure(scores: np.ndarray, same: np.ndarray, threshold: float | No
 
 
 def roc_figure(curve: Curve) -> Figure:
-    """True accepts over false accepts, the latter on a logarithmic scale."""
+    """Draw true accepts over false accepts, false accepts on a logarithmic scale."""
     figure = figure_of(5, 4.5)
     axes = figure.add_subplot()
     some = curve.far > 0
@@ -45,12 +45,12 @@ def roc_figure(curve: Curve) -> Figure:
 
 
 def det_figure(curve: Curve) -> Figure:
-    """False rejects over false accepts, both on the scale of the normal distribution (Martin et al. 1997)."""
+    """Draw false rejects over false accepts, both on the scale of the normal distribution (Martin et al. 1997)."""
     from scipy.special import ndtri
 
     figure = figure_of(5, 4.5)
     axes = figure.add_subplot()
-    inside = (curve.far > 0) & (curve.far < 1) & (curve.tar > 0) & (curve.tar < 1)  # the others are infinitely far out
+    inside = (curve.far > 0) & (curve.far < 1) & (curve.tar > 0) & (curve.tar < 1)  # other points are at infinity
     axes.plot(ndtri(curve.far[inside]), ndtri(1 - curve.tar[inside]), color=SAME)
     axes.plot(ndtri((0.001, 0.8)), ndtri((0.001, 0.8)), color="grey", linewidth=0.8, linestyle=":")
     for axis in (axes.xaxis, axes.yaxis):
@@ -61,7 +61,10 @@ def det_figure(curve: Curve) -> Figure:
 
 
 def pairs_figure(hardest: tuple[np.ndarray, np.ndarray], pairs: Pairs, scores: np.ndarray, picture_of: PictureOf) -> Figure:
-    """The least alike pairs of one person, then the most alike of two, with their scores; each pair side by side."""
+    """Draw the least alike pairs of one person, then the most alike pairs of two, with their scores; a pair is side by side.
+
+    hardest: indices of the pairs of one person, and of the pairs of two. scores: (N,) float64.
+    """
     rows = [-(-len(kind) // PAIRS_IN_ROW) for kind in hardest]
     figure = figure_of(PAIRS_IN_ROW * 2.6, max(1, sum(rows)) * 1.7 + 0.4)
     figure.suptitle("hardest pairs; blue: one person, orange: different people")

@@ -1,4 +1,4 @@
-"""Scores of a gallery: whether the pictures nearest to one show the same person. Pure functions, exact, in blocks of rows."""
+"""Scores of a gallery: the nearest pictures of a query should show the same person. Exact pure functions, in blocks of rows."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ BLOCK = 1024  # queries at a time: 1,024 rows of similarities to a gallery of a 
 
 
 class Retrieval(NamedTuple):
-    """Means over the queries: the pictures of people who have another one in the gallery."""
+    """Means over the queries: the pictures of people who have another picture in the gallery."""
 
-    recall_at_1: float  # share whose nearest other picture is of the same person
+    recall_at_1: float  # share of the queries whose nearest other picture is of the same person
     map_at_r: float
     queries: int
 
 
 def retrieval(embeddings: np.ndarray, people: np.ndarray, distance: Distance, block: int = BLOCK) -> Retrieval | None:
-    """Every picture searched among all others; None where nobody has two.
+    """Search every picture among all others, and return the means; None if nobody has two pictures.
 
     MAP@R is the mean over the queries of 1/R sum over i <= R of P(i) rel(i), R the number of other pictures of the query's
-    person, P(i) the precision among the i nearest (Musgrave et al. 2020, equation 1). Of equally near ones the first row
+    person, P(i) the precision among the i nearest (Musgrave et al. 2020, equation 1). Of equally near pictures the first row
     comes first.
 
-    embeddings: (U, D) float, without zero vectors where the distance is the cosine. people: (U,) integers from 0.
+    embeddings: (U, D) float, without zero vectors if the distance is the cosine. people: (U,) integers from 0.
     """
     others = np.bincount(people)[people] - 1  # (U,)
     queries = np.flatnonzero(others > 0)
@@ -46,7 +46,10 @@ def retrieval(embeddings: np.ndarray, people: np.ndarray, distance: Distance, bl
 
 
 def average_precision_at_r(hits: np.ndarray, relevant: np.ndarray) -> np.ndarray:
-    """1/R sum over i <= R of P(i) rel(i) for each query, (Q,). hits: (Q, at least R) bool, nearest first. relevant: R, (Q,)."""
+    """Return 1/R sum over i <= R of P(i) rel(i) for each query, (Q,) float64.
+
+    hits: (Q, at least R) bool, nearest first. relevant: R of each query, (Q,) integers.
+    """
     rank = np.arange(1, hits.shape[1] + 1)
     counted = hits & (rank <= relevant[:, None])
     precision = np.cumsum(counted, axis=1) / rank
@@ -54,9 +57,12 @@ def average_precision_at_r(hits: np.ndarray, relevant: np.ndarray) -> np.ndarray
 
 
 def _nearest(vectors: np.ndarray, rows: np.ndarray, number: int, distance: Distance) -> np.ndarray:
-    """The `number` nearest other rows to each of `rows`, nearest first, (len(rows), number)."""
+    """Return the `number` nearest other rows to each of `rows`, nearest first, (len(rows), number) int64.
+
+    vectors: (U, D) float64. rows: indices into `vectors`.
+    """
     near = vectors[rows] @ vectors.T
-    if distance == "euclidean":  # |a - b|² = |a|² + |b|² - 2 a·b; the first is the same for all that a query sees
+    if distance == "euclidean":  # |a - b|² = |a|² + |b|² - 2 a·b; |a|² is the same for all pictures of a query
         near = 2 * near - np.square(vectors).sum(axis=1)
     near[np.arange(len(rows)), rows] = -np.inf
     return np.argsort(-near, axis=1, kind="stable")[:, :number]

@@ -1,4 +1,4 @@
-"""Scores of embeddings compared in pairs, at a threshold that is found on validation and nowhere else."""
+"""Scores of embeddings that are compared in pairs, at a threshold that is fitted on validation only."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from model.verification.retrieval import retrieval
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RATES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of false accepts, at which true accepts are reported
-PROJECTED = 500  # pictures for the projector
-LARGEST_GALLERY = 20_000  # pictures up to which all are searched among all in every validation
+RATES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # false accept rates at which the true accept rate is reported
+PROJECTED = 500  # largest number of pictures for the projector
+LARGEST_GALLERY = 20_000  # with more pictures than this `recall@1` and `map@r` are left out, to save time in validation
 
 
 class Compared(NamedTuple):
@@ -36,13 +36,13 @@ class Compared(NamedTuple):
 
 @METRICS.register("verification")
 class PairScores(BaseMetric):
-    """Accuracy and F1 of "same" at the stored threshold, and what needs none: AUC, EER, TAR at fixed FAR, d', retrieval.
+    """Accuracy and F1 of "same" at the fitted threshold, and scores without threshold: AUC, EER, TAR at fixed FAR, d', retrieval.
 
-    `threshold` is the exact best on validation. `tar@far=…` is left out, with a warning, where there are too few pairs of
-    different people to show such a rate. `recall@1` and `map@r` search every picture among all others, where people are
-    known. `accuracy/low` and `/high` are the ends of a 95 % interval by drawing people (pictures, where people are
-    not known) anew, which does not count that the threshold was found on the same pairs. With folds (LFW's view 2)
-    `accuracy/folds` is the mean over the folds, each at the best threshold of all others, and `/error` its standard error.
+    `threshold` is the exact best on validation. `tar@far=…` is left out, with a warning, if there are too few pairs of
+    different people to measure the rate. `recall@1` and `map@r` search every picture among all others, if people are known.
+    `accuracy/low` and `/high` are the ends of a 95 % interval from drawing people (pictures, if people are not known) at
+    random; the interval ignores that the threshold was fitted on the same pairs. With folds (LFW's view 2) `accuracy/folds` is
+    the mean over the folds, each at the best threshold of all others, and `/error` its standard error.
 
     Args:
         distance: cosine, or euclidean on the embeddings as they are
@@ -65,23 +65,23 @@ class PairScores(BaseMetric):
 
     @property
     def names(self) -> list[str]:
-        """All that there may be; which there are depends on the pairs."""
+        """The names of all possible scores; the pairs decide which of them are computed."""
         scores = ["accuracy", "f1", *(f"{name}/{end}" for name in ("accuracy", "f1") for end in ("low", "high"))]
         scores += ["threshold", "auc", "eer", "d_prime", *(_tar(rate) for rate in self.rates), "recall@1", "map@r"]
         scores += ["accuracy/folds", "accuracy/folds/error"]
         return scores + (["accuracy/transductive", "f1/transductive"] if self.transductive else [])
 
     def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """The threshold of the highest accuracy."""
+        """Return the threshold of the highest accuracy."""
         compared = self._compare(predictions, table)
         return {self.key: exact.best_threshold(compared.scores, compared.same)[0]}
 
     def use(self, fitted: Mapping[str, float]) -> None:
-        """Take the threshold."""
+        """Take the fitted threshold."""
         self.threshold = fitted.get(self.key)
 
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """Name -> score."""
+        """Return name -> score."""
         compared = self._compare(predictions, table)
         return {
             **self._at_threshold(compared, table),
@@ -91,17 +91,18 @@ class PairScores(BaseMetric):
         }
 
     def resampled(self, predictions: Predictions, table: SampleTable, times: np.ndarray) -> dict[str, np.ndarray]:
-        """`accuracy` and `f1` at the threshold, and what follows from the ROC, (B,) each.
+        """Return `accuracy` and `f1` at the threshold, and the scores that follow from the ROC, (B,) float64 each.
 
-        A search among copies of a picture would find them: retrieval is left out, and so are folds.
+        Retrieval is left out, because a search would return the copies of a picture; folds are left out too. times: (B, U)
+        integers.
         """
         compared = self._compare(predictions, table)
         who = self._people(table)
         first, second, _ = compared.pairs
         weights = pair_weights(times, first, second, who[first] == who[second])
-        found = {}
+        scores = {}
         if self.threshold is not None:
-            found = weighted_scores(weights, compared.scores >= self.threshold, compared.same)
+            scores = weighted_scores(weights, compared.scores >= self.threshold, compared.same)
         curves = {name: np.full(len(times), np.nan) for name in self._curve(compared)}
         for number, counts in enumerate(weights.T.astype(np.int64)):
             rows: np.ndarray = np.repeat(np.arange(len(counts)), counts)
@@ -110,10 +111,13 @@ class PairScores(BaseMetric):
                 drawn = self._curve(Compared(compared.pairs, compared.scores[rows], same), warn=False)
                 for name in curves.keys() & drawn.keys():
                     curves[name][number] = drawn[name]
-        return found | curves
+        return scores | curves
 
     def decisions(self, predictions: Predictions) -> np.ndarray:
-        """For every two samples whether they are called the same, at the threshold; none without one."""
+        """Return a decision for every two samples at the threshold, 1 for the same person, else 0: (U (U - 1) / 2,) int64.
+
+        Without a threshold the array is empty.
+        """
         if self.threshold is None:
             return super().decisions(predictions)
         first, second = np.triu_indices(len(predictions), 1)
@@ -122,7 +126,7 @@ class PairScores(BaseMetric):
         return called.astype(np.int64)
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
-        """`scores` (histograms of both kinds), `roc`, `det`, and `hardest_pairs`."""
+        """Return the figures `scores` (histograms of both kinds), `roc`, `det`, and `hardest_pairs`."""
         from model.verification import plots as pair_plots
 
         compared = self._compare(predictions, table)
@@ -138,7 +142,10 @@ class PairScores(BaseMetric):
         return plots
 
     def points(self, predictions: Predictions, table: SampleTable) -> dict[str, Points]:
-        """The embeddings of the first pairs of one person, which a projection should show side by side, with their ids."""
+        """Return the embeddings of the first pairs of one person, with their ids.
+
+        A good projection shows the two pictures of such a pair side by side.
+        """
         pairs, ids = pairs_of(table), table.ids()
         alike = np.flatnonzero(pairs.same == 1)[: PROJECTED // 2]
         rows = np.unique(np.concatenate([pairs.first[alike], pairs.second[alike]]))
@@ -152,21 +159,21 @@ class PairScores(BaseMetric):
 
     def _at_threshold(self, compared: Compared, table: SampleTable) -> dict[str, float]:
         scores, same = compared.scores, compared.same
-        found: dict[str, float] = {}
+        results: dict[str, float] = {}
         if self.threshold is not None:
             called = scores >= self.threshold
-            found = {"accuracy": exact.accuracy(called, same), "f1": exact.f1(called, same), "threshold": self.threshold}
+            results = {"accuracy": exact.accuracy(called, same), "f1": exact.f1(called, same), "threshold": self.threshold}
             who = self._people(table)
             first, second = who[compared.pairs.first], who[compared.pairs.second]
             for name, (low, high) in pair_intervals(called, same, first, second).items():
-                found |= {f"{name}/low": low, f"{name}/high": high}
+                results |= {f"{name}/low": low, f"{name}/high": high}
         if self.transductive:
             called = scores >= median_threshold(scores)
-            found |= {"accuracy/transductive": exact.accuracy(called, same), "f1/transductive": exact.f1(called, same)}
-        return found
+            results |= {"accuracy/transductive": exact.accuracy(called, same), "f1/transductive": exact.f1(called, same)}
+        return results
 
     def _people(self, table: SampleTable) -> np.ndarray:
-        """A number for each person from 0 on, (U,); for each picture where people are not known."""
+        """Return a number from 0 for each picture's person, (U,) int64; for each picture if people are not known."""
         return np.unique(table.numbers(IDENTITY), return_inverse=True)[1] if IDENTITY in table.names else np.arange(len(table))
 
     def _curve(self, compared: Compared, warn: bool = True) -> dict[str, float]:
@@ -187,18 +194,18 @@ class PairScores(BaseMetric):
 
     def _gallery(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         if IDENTITY not in table.names or len(table) > LARGEST_GALLERY or FOLD in table.names:
-            return {}  # vectors of several folds are of several models
+            return {}  # the vectors of several folds come from several models
         vectors = require_vectors(predictions, "embedding", self.distance)
-        found = retrieval(vectors, table.numbers(IDENTITY), self.distance)
-        return {"recall@1": found.recall_at_1, "map@r": found.map_at_r} if found is not None else {}
+        means = retrieval(vectors, table.numbers(IDENTITY), self.distance)
+        return {"recall@1": means.recall_at_1, "map@r": means.map_at_r} if means is not None else {}
 
     def _folds(self, compared: Compared, table: SampleTable) -> dict[str, float]:
         columns = table.related[PAIRS]
         folds = np.asarray(columns[FOLD]) if FOLD in columns.column_names else np.zeros(1)
         if len(np.unique(folds)) < 2:
             return {}
-        found = exact.cross_validated(compared.scores, compared.same, folds)
-        return {"accuracy/folds": found.mean, "accuracy/folds/error": found.error}
+        validated = exact.cross_validated(compared.scores, compared.same, folds)
+        return {"accuracy/folds": validated.mean, "accuracy/folds/error": validated.error}
 
 
 def _tar(rate: float) -> str:

@@ -1,4 +1,4 @@
-"""Terms that compare the samples of a batch with each other, with a centre, or with an identity head's answer."""
+"""Terms that compare the samples of a batch with each other, with a centre, or with the answer of an identity head."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from model.verification.base_term import (
 
 @EMBEDDING_TERMS.register("verification")
 class Triplet(PairTerm):
-    """An anchor nearer to one of its own than to another by a margin (Schroff et al. 2015), over triplets that a miner chooses.
+    """Triplet loss: an anchor is nearer to its own identity than to another by a margin (Schroff et al. 2015); a miner chooses.
 
-    `batch_hard` takes, for each anchor, its furthest own and its nearest other (Hermans et al. 2017, equation 5), and is
-    averaged over all anchors; the other miners choose among all triplets of the batch those that violate the margin,
-    and are averaged over those whose loss is not 0.
+    `batch_hard` takes, for each anchor, the furthest sample of its own identity and the nearest sample of another (Hermans et
+    al. 2017, equation 5), and averages over all anchors; the other miners choose the triplets of the batch that violate the
+    margin, and average over the triplets whose loss is not 0.
 
     Args:
         weight: of this term in the sum of all
@@ -63,20 +63,20 @@ class Triplet(PairTerm):
         )
 
     def value(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the triplets."""
+        """Return the mean over the triplets, (). embeddings: (N, D) float32. labels: (N,) int64."""
         value: Tensor = self.loss(embeddings, labels, self.miner(embeddings, labels))
         return value
 
     @classmethod
     def problems(cls, args: Any) -> Iterator[tuple[str, str]]:
-        """A miner that looks for triplets between two margins, without a margin."""
+        """Yield (argument, message) for the miner "semihard" without a margin."""
         if args.margin is None and args.miner == "semihard":
             yield "miner", 'found "semihard" with a soft margin, between whose ends no triplet lies; give a margin'
 
 
 @EMBEDDING_TERMS.register("verification")
 class Contrastive(PairTerm):
-    """Own pairs drawn together, others pushed apart up to a margin (Hadsell et al. 2006), both without the square.
+    """Pull pairs of one identity together, push other pairs apart up to a margin (Hadsell et al. 2006), without the square.
 
     Args:
         weight: of this term in the sum of all
@@ -92,13 +92,16 @@ class Contrastive(PairTerm):
         self.loss = ContrastiveLoss(pos_margin=own, neg_margin=other, distance=distance_of(distance))
 
     def value(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The means of both kinds of pairs, over those whose loss is not 0, added."""
+        """Return the sum of the means of both kinds of pairs, over the pairs whose loss is not 0, ().
+
+        embeddings: (N, D) float32. labels: (N,) int64.
+        """
         value: Tensor = self.loss(embeddings, labels)
         return value
 
     @classmethod
     def problems(cls, args: Any) -> Iterator[tuple[str, str]]:
-        """Margins in the wrong order, with which everything is left alone or nothing ever is."""
+        """Yield (argument, message) for margins in the wrong order: they would leave all pairs alone, or none."""
         if (args.own >= args.other) != (args.distance == "cosine"):
             order = "above" if args.distance == "cosine" else "below"
             yield "own", f"found {args.own}; allowed for the {args.distance} distance: {order} the other margin, {args.other}"
@@ -123,14 +126,14 @@ class Circle(PairTerm):
         self.loss = CircleLoss(m=margin, gamma=scale)
 
     def value(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the anchors that have both kinds of pairs."""
+        """Return the mean over the anchors that have both kinds of pairs, (). embeddings: (N, D) float32. labels: (N,) int64."""
         value: Tensor = self.loss(embeddings, labels)
         return value
 
 
 @EMBEDDING_TERMS.register("verification")
 class MultiSimilarity(PairTerm):
-    """Cosines of own and other pairs, mined and softly weighted (Wang, X. et al. 2019, equation 15).
+    """Cosines of pairs of one identity and of two, mined and softly weighted (Wang, X. et al. 2019, equation 15).
 
     Args:
         weight: of this term in the sum of all
@@ -155,16 +158,16 @@ class MultiSimilarity(PairTerm):
         self.miner, self.loss = MultiSimilarityMiner(epsilon), MultiSimilarityLoss(alpha, beta, base)
 
     def value(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the anchors."""
+        """Return the mean over the anchors, (). embeddings: (N, D) float32. labels: (N,) int64."""
         value: Tensor = self.loss(embeddings, labels, self.miner(embeddings, labels))
         return value
 
 
 @EMBEDDING_TERMS.register("verification")
 class SupervisedContrastive(PairTerm):
-    """Log-softmax over all others of the batch, averaged over one's own (Khosla et al. 2020, equation 2), on cosines.
+    """Log-softmax of cosines over the batch, averaged over samples of the same identity (Khosla et al. 2020, equation 2).
 
-    Two augmented views of the only picture of a person are a pair of one identity too: a sampler that repeats it makes this
+    Two augmented views of a person's only picture are a pair of one identity too: if a sampler repeats the picture, the term is
     the instance discrimination of Chen et al. 2020 for people with one picture.
 
     Args:
@@ -179,7 +182,10 @@ class SupervisedContrastive(PairTerm):
         self.loss = SupConLoss(temperature)
 
     def value(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the anchors that have another of their own."""
+        """Return the mean over the anchors that have another sample of their identity, ().
+
+        embeddings: (N, D) float32. labels: (N,) int64.
+        """
         value: Tensor = self.loss(embeddings, labels)
         return value
 
@@ -188,8 +194,8 @@ class SupervisedContrastive(PairTerm):
 class Center(BaseEmbeddingTerm):
     """Mean over the samples of the squared distance to the identity's centre (Wen et al. 2016, equation 2).
 
-    The paper halves it, and moves the centres by a rule of its own; here they are parameters like others, with the learning
-    rate of the head.
+    The paper halves the distance, and moves the centres by a rule of its own; here the centres are parameters like others, with
+    the learning rate of the head.
 
     Args:
         weight: of this term in the sum of all
@@ -198,12 +204,12 @@ class Center(BaseEmbeddingTerm):
     centers: nn.Parameter  # (K, D)
 
     def bind(self, classes: int, width: int) -> BaseEmbeddingTerm:
-        """Centres from a normal distribution."""
+        """Make random centres from a normal distribution, (K, D) float32."""
         self.centers = nn.Parameter(torch.randn(classes, width))
         return self
 
     def forward(self, values: Tensor, labels: Tensor) -> Term:
-        """The mean over the samples. values: embeddings (B, D)."""
+        """Return the mean over the samples. values: embeddings (B, D) float32. labels: (B,) int64."""
         return mean_term((values - self.centers[labels]).square().sum(1), scale=self.weight)
 
 
@@ -223,5 +229,5 @@ class IdentityCrossEntropy(BaseEmbeddingTerm):
         self.label_smoothing = label_smoothing
 
     def forward(self, values: Tensor, labels: Tensor) -> Term:
-        """The mean over the samples. values: logits (B, K)."""
+        """Return the mean over the samples. values: logits (B, K) float32. labels: (B,) int64."""
         return mean_term(cross_entropy(values, labels, self.label_smoothing), scale=self.weight)

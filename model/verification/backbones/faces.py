@@ -1,4 +1,4 @@
-"""The networks for faces that are our own, by the names that a config gives them; any other name is timm's."""
+"""Our own networks for faces, by the names that a config gives them; any other name is a network of timm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model.verification.backbones.mobilefacenet import MobileFaceNet
 from utils.config import did_you_mean, show
 from utils.errors import UserError
 
-# Faces are normalised to -1..1, as those who published these networks did.
+# Faces are normalised to -1..1, as in the publications of these networks.
 CENTRED = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 OWN: dict[str, Callable[..., Any]] = {
     "mobilefacenet": MobileFaceNet,
@@ -25,7 +25,7 @@ OWN: dict[str, Callable[..., Any]] = {
 
 
 class Backbone(NamedTuple):
-    """A network from images (B, 3, H, W) to features (B, width), and `mean` and `std` of the images it wants, in 0..1."""
+    """A network from images (B, 3, H, W) to features (B, width), and `mean` and `std` of its images, in 0..1."""
 
     network: nn.Module
     width: int
@@ -33,7 +33,11 @@ class Backbone(NamedTuple):
 
 
 def create(name: str, pretrained: bool | str, drop_path_rate: float, image_size: tuple[int, int] | None) -> Backbone:
-    """One of our own networks, or timm's. Raises UserError as `timm_backbone.create_backbone` does."""
+    """Return one of our own networks, or a network of timm.
+
+    Raises UserError if one of our own networks lacks an image size or does not support an argument, and like
+    `timm_backbone.create_backbone`.
+    """
     if name not in OWN:
         network, width = timm_backbone.create_backbone(name, pretrained, drop_path_rate, image_size)
         return Backbone(network, width, timm_backbone.normalisation(network))
@@ -48,7 +52,7 @@ def create(name: str, pretrained: bool | str, drop_path_rate: float, image_size:
 
 
 def problems(name: str, pretrained: bool | str, drop_path_rate: float) -> list[tuple[str, str]]:
-    """(argument, message) pairs; imports nothing heavy."""
+    """Return a pair (argument, message) for each wrong argument; imports nothing heavy."""
     if name in OWN:
         return own_problems(name, pretrained, drop_path_rate)
     problem = timm_backbone.check_backbone_name(name)
@@ -59,10 +63,10 @@ def problems(name: str, pretrained: bool | str, drop_path_rate: float) -> list[t
 
 
 def own_problems(name: str, pretrained: bool | str, drop_path_rate: float) -> list[tuple[str, str]]:
-    """What our own networks do not have."""
-    found = []
+    """Return a pair (argument, message) for each argument that our own networks do not support."""
+    wrong = []
     if pretrained:
-        found.append(("pretrained", f"found {show(pretrained)}; there are no weights for {name} to load, allowed: false"))
+        wrong.append(("pretrained", f"found {show(pretrained)}; there are no weights for {name} to load, allowed: false"))
     if drop_path_rate:
-        found.append(("drop_path_rate", f"found {drop_path_rate}; {name} has no paths to drop, allowed: 0"))
-    return found
+        wrong.append(("drop_path_rate", f"found {drop_path_rate}; {name} has no paths to drop, allowed: 0"))
+    return wrong

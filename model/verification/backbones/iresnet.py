@@ -1,4 +1,4 @@
-"""IR and IR-SE networks: residual networks for faces, which keep the place of what they see to the last layer."""
+"""IR and IR-SE networks: residual networks for faces that keep the position of features up to the last layer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor, nn
 # Repeats of the blocks of 64, 128, 256 and 512 channels (Deng et al. 2019, section 3.1, after He et al. 2016).
 REPEATS = {50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}
 CHANNELS = (64, 128, 256, 512)
-STRIDE = 16  # of all blocks together; the stem has none, faces being small
-SQUEEZE = 16  # the two layers of squeeze-and-excitation are so many times narrower between them
+STRIDE = 16  # stride of all blocks together; the stem has none, because the pictures of faces are small
+SQUEEZE = 16  # factor by which squeeze-and-excitation reduces the channels between its two layers
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels weighted by a function of all their means (Hu et al. 2018, figure 2)."""
+    """Channels weighted by a function of the means of all channels (Hu et al. 2018, figure 2)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
+        """Return the weighted channels of the same shape. x: (B, C, H, W) float."""
         weighted: Tensor = x * self.gate(x)
         return weighted
 
@@ -33,8 +33,8 @@ class SqueezeExcitation(nn.Module):
 class ImprovedBlock(nn.Module):
     """BN, 3x3, PReLU, 3x3 with the stride, BN, beside a shortcut: the "IR" block.
 
-    Deng et al. 2019, section 3.2.2 has a BN between the first convolution and the PReLU. The networks of 43.8 M parameters
-    that are in circulation as IR-SE-50 have none, and so it is here.
+    Deng et al. 2019, section 3.2.2 has a BN between the first convolution and the PReLU. The published networks of 43.8 M
+    parameters named IR-SE-50 have none; this block has none either.
     """
 
     def __init__(self, inside: int, out: int, stride: int, excitation: bool) -> None:
@@ -52,15 +52,16 @@ class ImprovedBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, out, H / stride, W / stride), rounded up."""
+        """Return (B, out, H / stride, W / stride) float, sides rounded up. x: (B, C, H, W) float."""
         y: Tensor = self.residual(x) + self.shortcut(x)
         return y
 
 
 class ImprovedResNet(nn.Module):
-    """Pictures (B, 3, H, W) of one size to features (B, 512 * H/16 * W/16): every place is a feature of its own.
+    """Pictures (B, 3, H, W) of one size to features (B, 512 * H/16 * W/16): every position keeps its own 512 features.
 
-    The linear layer behind it is the embedding's. With 112 x 112 pixels and 512 numbers it holds 12.8 M of the parameters.
+    The linear layer behind this network belongs to the embedding. With 112 x 112 pixels and 512 numbers it has 12.8 M
+    parameters.
     """
 
     def __init__(self, depth: int, excitation: bool, image_size: tuple[int, int] = (112, 112)) -> None:
@@ -76,6 +77,6 @@ class ImprovedResNet(nn.Module):
         self.num_features = width * height * across
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised -> (B, num_features)."""
+        """Return features (B, num_features) float. image: normalised (B, 3, H, W) float of the constructor's size."""
         features: Tensor = self.body(image).flatten(1)
         return features

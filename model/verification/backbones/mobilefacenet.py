@@ -1,4 +1,4 @@
-"""MobileFaceNet: a mobile network whose last spatial layer learns where in the picture to look."""
+"""MobileFaceNet: a mobile network whose last spatial layer learns a weight for every position of the picture."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Activation = Literal["prelu", "relu"]
 # of the first repeat. Every bottleneck is an inverted residual (Sandler et al. 2018).
 BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 STEM, FEATURES = 64, 512
-STRIDE = 16  # of all layers together
+STRIDE = 16  # stride of all layers together
 
 
 class Unit(nn.Sequential):
-    """Convolution, batch-norm and activation; without the activation it is the paper's linear convolution."""
+    """Convolution, batch norm and activation; without the activation it is the paper's linear convolution."""
 
     def __init__(
         self, inside: int, out: int, kernel: int | tuple[int, int] = 1, stride: int = 1, padding: int = 0, groups: int = 1,
@@ -32,7 +32,7 @@ class Unit(nn.Sequential):
 
 
 class Bottleneck(nn.Module):
-    """1x1 wider by `expansion`, 3x3 on each channel alone, 1x1 back without activation; added to the input where shapes agree."""
+    """1x1 wider by `expansion`, 3x3 on each channel alone, 1x1 back without activation, and the input if the shapes agree."""
 
     def __init__(self, inside: int, out: int, expansion: int, stride: int, activation: Activation) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, out, H / stride, W / stride), rounded up."""
+        """Return (B, out, H / stride, W / stride) float, sides rounded up. x: (B, C, H, W) float."""
         y: Tensor = self.layers(x)
         return x + y if self.residual else y
 
@@ -53,10 +53,11 @@ class Bottleneck(nn.Module):
 class MobileFaceNet(nn.Module):
     """Pictures (B, 3, H, W) of one size to features (B, 512): table 1 of Chen et al. 2018 without its last, linear layer.
 
-    That layer is the embedding's, 128 wide in the paper. With 512, and 112 x 112 pixels, the whole has 1,200,512 parameters.
+    The linear layer belongs to the embedding, and is 128 wide in the paper. With a width of 512, and 112 x 112 pixels, network
+    and linear layer have 1,200,512 parameters.
 
-    With "relu" it has 7,552 parameters less than with the paper's "prelu", and an epoch on a CPU takes about half as long:
-    the gradient of PReLU is slow there.
+    With "relu" the network has 7,552 parameters less than with the paper's "prelu", and an epoch on a CPU takes about half as
+    long: the gradient of PReLU is slow there.
     """
 
     num_features = FEATURES
@@ -74,10 +75,10 @@ class MobileFaceNet(nn.Module):
                 width = channels
         height, across = (-(-side // STRIDE) for side in image_size)
         self.body = nn.Sequential(*layers, Unit(width, FEATURES, activation=activation))
-        # The paper's global depthwise convolution: a weight for every place and channel, where an average has one for all.
+        # The paper's global depthwise convolution: a weight for every position and channel; an average has the same for all.
         self.place = Unit(FEATURES, FEATURES, (height, across), groups=FEATURES, activation=None)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised -> (B, 512)."""
+        """Return features (B, 512) float. image: normalised (B, 3, H, W) float of the constructor's size."""
         features: Tensor = self.place(self.body(image)).flatten(1)
         return features
