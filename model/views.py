@@ -48,7 +48,7 @@ class ScaleView(BaseView):
 
 @VIEWS.register()
 class ShiftView(BaseView):
-    """The pictures moved, their edge pixels repeated where nothing is left.
+    """The pictures shifted; their edge pixels fill the empty area.
 
     Args:
         right: pixels to the right, negative ones to the left.

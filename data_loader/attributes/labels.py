@@ -30,10 +30,10 @@ class Label(Settings):
     classes: Annotated[list[str], Field(min_length=2)] = Field(description="names of the classes, in the order of their numbers")
     values: dict[str, str] | None = Field(default=None, description="text in the column -> class; default: the classes' names")
     bins: list[float] | None = Field(
-        default=None, description="for numbers: borders, each the first of the next class: [30, 60] is <30, 30-59, 60 and over"
+        default=None, description="for numbers: the first number of each further class: [30, 60] is <30, 30-59, 60 and over"
     )
     fine_bins: list[float] | None = Field(
-        default=None, description="for numbers: borders of finer classes to train, with all of `bins`; reported are `classes`"
+        default=None, description="for numbers: borders of finer classes for training, with all of `bins`; `classes` are reported"
     )
     missing: list[str] = Field(default=[""], description="texts that mean: not known")
 
@@ -88,7 +88,7 @@ class Label(Settings):
 class CombinedLabel(Settings):
     """One class for every combination of other labels' `classes`: for 3, 2 and 3 of them first * 6 + second * 3 + third."""
 
-    combine: Annotated[list[str], Field(min_length=2)] = Field(description="the labels, the first one the leading digit")
+    combine: Annotated[list[str], Field(min_length=2)] = Field(description="the labels; the first one is the leading digit")
 
 
 def _kind(value: Any) -> str:

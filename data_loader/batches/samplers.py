@@ -40,7 +40,7 @@ class ShuffleSampler(OrderSampler):
 
 @SAMPLERS.register()
 class BalancedSampler(OrderSampler):
-    """As many draws as there are samples, rare combinations of classes more often than their share.
+    """As many draws as samples; rare combinations of classes are drawn more often than their share.
 
     A sample is drawn with probability proportional to count(its combination) ** -power, with replacement.
 
@@ -63,7 +63,7 @@ class BalancedSampler(OrderSampler):
 
 @SAMPLERS.register()
 class WeightedSampler(OrderSampler):
-    """As many draws as there are samples, with given weights for the classes of one label.
+    """As many draws as samples, with given weights for the classes of one label.
 
     Args:
         label: the label.

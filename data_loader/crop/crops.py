@@ -35,13 +35,13 @@ class Crops(Settings):
         "writes it: corners in pixels of the upright picture, paths below the data folder or the reader's root"
     )
     outside: Literal["error", "clip"] = Field(
-        default="error", description="what to do about a box that is not all within its picture, refuse or clip it"
+        default="error", description="refuse a box that reaches beyond its picture, or clip it"
     )
     margin: Annotated[float, Field(ge=0, le=2)] = Field(
-        default=0.0, description="share of its width and height by which every box is widened on each side, up to the border"
+        default=0.0, description="share of a box's width and height by which it is enlarged on each side, up to the border"
     )
     min_size: Annotated[int, Field(ge=1)] = Field(
-        default=16, description="pixels of each side that what a cropper finds must have; else the next one is asked"
+        default=16, description="smallest side of a cropper's box in pixels; for a smaller box the next cropper is asked"
     )
 
     def around(self, box: Box, size: Size) -> Box:

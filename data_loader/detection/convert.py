@@ -27,20 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source(parser)
     parser.add_argument("--to", required=True, choices=FORMATS, dest="target", help="format to write")
     parser.add_argument(
-        "-o", "--output", required=True, type=Path, help="JSON file, or folder for yolo and voc; must not be there yet"
+        "-o", "--output", required=True, type=Path, help="JSON file, or folder for yolo and voc; must not exist yet"
     )
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that describe the annotations to read."""
     parser.add_argument("--from", required=True, choices=FORMATS, dest="source", help="format of the annotations")
-    parser.add_argument("--annotations", required=True, type=Path, help="their JSON file, or folder for yolo and voc")
+    parser.add_argument(
+        "--annotations", required=True, type=Path, help="JSON file of the annotations, or folder for yolo and voc"
+    )
     parser.add_argument("--images", required=True, type=Path, help="folder of the pictures")
     parser.add_argument(
-        "--names", type=Path, help="text file with a class name a line, in the order of their numbers: for yolo and coco"
+        "--names", type=Path, help="text file with a class name on each line, in the order of their numbers; for yolo and coco"
     )
     parser.add_argument("--invalid", choices=("error", "drop"), default="error",
-                        help="clip boxes to their picture and leave out what cannot be, instead of refusing")  # fmt: skip
+                        help="drop: clip boxes to their picture and leave out invalid ones, instead of refusing")  # fmt: skip
     parser.add_argument("--first-pixel", type=int, choices=(0, 1), default=1, help="number of the first pixel in voc's files")
 
 

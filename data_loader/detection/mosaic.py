@@ -24,7 +24,8 @@ class Mosaic(Settings):
 
     p: Annotated[float, Field(ge=0, le=1)] = Field(default=1.0, description="share of the training samples that are mosaics")
     scale: tuple[Factor, Factor] = Field(
-        default=(0.5, 1.0), description="limits of each picture's size; at 1 it would fill the frame alone, and is cut off"
+        default=(0.5, 1.0),
+        description="limits of each picture's size; a picture of size 1 is as large as the frame, and is cut off",
     )
 
     @model_validator(mode="after")

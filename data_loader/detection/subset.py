@@ -22,7 +22,7 @@ class Rule(Settings):
     any: Names | None = Field(default=None, description="classes of which at least one is in the picture")
     all: Names | None = Field(default=None, description="classes that are all in the picture")
     keep_every: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="of the pictures that fit, in order of id, the first and then every so many"
+        default=1, description="keep every n-th of the pictures that fit, in order of id, beginning with the first"
     )
 
     @model_validator(mode="after")

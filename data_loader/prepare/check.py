@@ -8,15 +8,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "look at a whole data set: unreadable files, duplicates, labels, the split"
+HELP = "check a whole data set: unreadable files, duplicates, labels, the split"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("-c", "--config", required=True, help="JSON config, of which data_loader is read")
+    parser.add_argument("-c", "--config", required=True, help="JSON config; only data_loader is read")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                         help="change one config value, e.g. data_loader.args.data_dir=data/masks")  # fmt: skip
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="also write everything found, as JSON")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="also write the whole report as JSON")
 
 
 def main(args: argparse.Namespace) -> int:

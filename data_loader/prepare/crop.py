@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from data_loader.crop.crops import Crops
 
-HELP = "find what every picture is cut to, and write the boxes"
+HELP = "find the crop box of every picture, and write the boxes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("-c", "--config", required=True, help="JSON config, whose readers and croppers are used")
+    parser.add_argument("-c", "--config", required=True, help="JSON config; its readers and croppers are used")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                         help="change one config value, e.g. data_loader.args.data_dir=data/masks")  # fmt: skip
     parser.add_argument("--boxes", metavar="FILE", type=Path, action="append", default=[],
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="CSV file to write; default: the config's crops.file")
     parser.add_argument("--sheets", metavar="DIR", type=Path, default=Path("saved/crops"),
                         help="folder for sheets of pictures with their boxes (default: saved/crops)")  # fmt: skip
-    parser.add_argument("--write", metavar="DIR", type=Path, help="also write every picture as it is cut, to a new folder")
+    parser.add_argument("--write", metavar="DIR", type=Path, help="also write every cropped picture to a new folder")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ WITHIN = 50
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--images", required=True, type=Path, help="folder of the pictures; ids are their paths below it")
-    parser.add_argument("--within", type=int, default=WITHIN, help=f"of 272 bits of their hashes may differ (default {WITHIN})")
+    parser.add_argument("--within", type=int, default=WITHIN, help=f"bits of 272 that may differ (default {WITHIN})")
     parser.add_argument("-o", "--output", required=True, type=Path, help="CSV file to write")
 
 

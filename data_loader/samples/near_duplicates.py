@@ -35,10 +35,11 @@ class Sources(Settings):
     """The sources of pictures, by nearly equal hashes or from a file; they become the column `source`."""
 
     within: Annotated[int, Field(ge=0, lt=BITS // 2)] | None = Field(
-        default=None, description=f"pictures are of one source if at most so many of the {BITS} bits of their hashes differ"
+        default=None,
+        description=f"largest number of the {BITS} bits of the hashes that may differ between pictures of one source",
     )
     file: str | None = Field(
-        default=None, description="CSV file with columns id and source, as `python -m data_loader.prepare groups` writes it"
+        default=None, description="CSV file with columns id and source, as written by `python -m data_loader.prepare groups`"
     )
 
     @model_validator(mode="after")

@@ -27,7 +27,9 @@ class Split(Settings):
     valid: Annotated[float, Field(gt=0, lt=1)] | None = Field(default=None, description="share of the samples held out")
     folds: Annotated[int, Field(ge=2)] | None = Field(default=None, description="number of folds")
     fold: Annotated[int, Field(ge=0)] = Field(default=0, description="the fold held out, counted from 0")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(default=0, description="of the split alone: other runs share it")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        default=0, description="seed of the split alone, independent of the run's seed"
+    )
     check_bytes: bool = Field(default=True, description="refuse identical files on both sides")
 
     @model_validator(mode="after")

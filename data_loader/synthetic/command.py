@@ -43,10 +43,10 @@ def _add_layout(layouts: Any, name: str, layout: Layout) -> None:
     shown = argparse.ArgumentDefaultsHelpFormatter
     parser: argparse.ArgumentParser = layouts.add_parser(name, help=layout.shows, description=layout.shows, formatter_class=shown)
     parser.set_defaults(write=layout.write)
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="must not exist yet")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder to write; must not exist yet")
     for key, (default, text) in _counts(layout).items():
         parser.add_argument(f"--{key.replace('_', '-')}", metavar="N", type=int, default=default, help=text)
-    parser.add_argument("--seed", type=int, default=0, help="of the population")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the population")
     side, unset = ("HEIGHT", "WIDTH"), argparse.SUPPRESS
     parser.add_argument("--size", nargs=2, type=int, metavar=side, default=unset, help="pixels")
 

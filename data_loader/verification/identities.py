@@ -13,7 +13,7 @@ HELP = "write a folder for each identity"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("-c", "--config", required=True, help="JSON config, of whose data_loader the reader is used")
+    parser.add_argument("-c", "--config", required=True, help="JSON config; the reader of its data_loader is used")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                         help="change one config value, e.g. data_loader.args.data_dir=data/verify")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="new folder to write to")

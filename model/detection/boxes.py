@@ -21,10 +21,10 @@ class BoxFilter(Settings):
     """The rules by which a network's many boxes become predictions."""
 
     score: Share = Field(default=0.01, description="boxes with less confidence are dropped")
-    candidates: Number = Field(default=1000, description="boxes of a picture that enter non-maximum suppression at most")
+    candidates: Number = Field(default=1000, description="largest number of a picture's boxes that enter non-maximum suppression")
     iou: Share = Field(default=0.6, description="of two boxes of a class that overlap by more, the surer one stays")
     across_classes: bool = Field(default=False, description="boxes of different classes suppress each other too")
-    detections: Number = Field(default=100, description="boxes of a picture at most")
+    detections: Number = Field(default=100, description="largest number of boxes of a picture")
 
 
 class Truth(NamedTuple):

@@ -60,7 +60,7 @@ class ArcFace(MarginTerm):
 
 @EMBEDDING_TERMS.register("verification")
 class SubCenterArcFace(MarginTerm):
-    """ArcFace with several weight vectors for each identity, of which the nearest counts (Deng et al. 2020).
+    """ArcFace with several weight vectors for each identity; only the nearest counts (Deng et al. 2020).
 
     Args:
         weight: of this term in the sum of all
