@@ -1,4 +1,4 @@
-"""What every loader of image files is made of: samples, pictures and batches. What is a task's own, its subclasses say."""
+"""Base class of the loaders of image files: samples, pictures and batches, each defined by the task's subclass."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from data_loader.samples.splits import Split
 
 
 class ImageLoaderSettings(BatchSettings, PictureSettings, SampleSettings):
-    """The arguments that every loader of image files has."""
+    """The arguments of every loader of image files."""
 
 
 class ImageLoader(BaseDataLoader):
-    """Files to batches: decode once, augment by (seed, epoch, sample id), hand over uint8."""
+    """Make batches of image files: decode once, augment by (seed, epoch, sample id), return uint8."""
 
     pictures: Pictures
 
@@ -45,15 +45,15 @@ class ImageLoader(BaseDataLoader):
         return self.samples.table(split)
 
     def labelled(self, split: str) -> bool:
-        """Return whether the samples of a split have what metrics compare with."""
+        """Return whether the samples of a split have the truth that metrics need."""
         return self.samples.labelled(split)
 
     def fingerprint(self) -> dict[str, str]:
-        """Return hashes of all that is read of training and validation samples, labels and boxes too."""
+        """Return hashes, by config key, of all data of the training and validation samples, with labels and boxes."""
         return self.samples.fingerprint()
 
     def picture(self, split: str, row: int) -> np.ndarray:
-        """Return a sample's picture as evaluation sees it, (h, w, 3) uint8 RGB."""
+        """Return a sample's picture after the transforms of evaluation, (h, w, 3) uint8 RGB."""
         path, box, _ = self.samples.source(split, row)
         return self.pictures.evaluated(self.pictures.read(path, box))
 
@@ -70,7 +70,7 @@ class ImageLoader(BaseDataLoader):
         return self.batches.evaluation_order(split)
 
     def evaluation(self, split: str) -> Iterable[tuple[int, Batch]]:
-        """Return the numbered whole batches of a split; of several processes each gets every n-th."""
+        """Return the numbered whole batches of a split; with n processes each process gets every n-th batch."""
         return self.batches.evaluation(split)
 
     def close(self) -> None:
@@ -82,5 +82,5 @@ class ImageLoader(BaseDataLoader):
         return self.samples.report()
 
     def source(self) -> dict[str, Any]:
-        """Return pipelines with all their arguments, and what was left out."""
+        """Return the pipelines with all their arguments, the skipped samples, and the hashes of the data."""
         return {**self.pictures.as_json(), "skipped": self.samples.sides.skipped, **self.fingerprint()}

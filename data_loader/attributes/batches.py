@@ -29,17 +29,17 @@ class AttributeBatches(Batches):
         self._forget()
 
     def _forget(self) -> None:
-        """Forget what was derived of the samples."""
-        self._columns: dict[str, dict[str, np.ndarray]] = {}  # split -> label -> (N,): faster than rows of Arrow each time
+        """Clear the values that were computed from the samples."""
+        self._columns: dict[str, dict[str, np.ndarray]] = {}  # split -> label -> (N,): faster than reading rows of Arrow
         self._shown: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))  # an epoch, and the rows in it
 
     def close(self) -> None:
-        """Stop the workers; the next batch starts new ones, of the samples that there are by then."""
+        """Stop the workers; the next batch starts new ones with the samples of that time."""
         super().close()
         self._forget()
 
     def order(self, epoch: int) -> list[np.ndarray]:
-        """Return the rows of every global training batch of an epoch, adopted samples among them."""
+        """Return the rows of every global training batch of an epoch, (B,) int64 each, with the adopted samples."""
         batches, adopted = super().order(epoch), self.samples.adopted
         return batches if adopted is None else adopted.deal(batches, self.seed, epoch)
 
@@ -60,7 +60,7 @@ class AttributeBatches(Batches):
         return self._mixed(key, row, draw, picture) if key.augmented and self.mix else picture
 
     def collate(self, key: BatchKey, samples: list[Any]) -> Batch:
-        """Return a batch; of mixed samples, its target has `share` and `partner`."""
+        """Return a batch; if its samples are mixed, its target has `share` and `partner`."""
         if not (key.augmented and self.mix):
             return super().collate(key, samples)
         pictures, shares, partners = zip(*samples, strict=True)
@@ -69,7 +69,7 @@ class AttributeBatches(Batches):
         return batch
 
     def _mixed(self, key: BatchKey, row: int, draw: int, picture: np.ndarray) -> Mixed:
-        """Mix with a partner of all that the epoch shows, as often as the sampler does: by (seed, epoch, sample id)."""
+        """Mix with a random partner from the rows of the epoch: a function of (seed, epoch, sample id)."""
         assert key.epoch is not None, "only what an epoch shows is mixed"
         seed = self.draw_seed(key, row, draw)
         rng = generator(seed, "mix")

@@ -1,4 +1,4 @@
-"""Images with attributes: any number of labels per image, each of which may be unknown."""
+"""Loader of pictures with attributes: any number of labels, each of which may be unknown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AttributeSettings(CutPictureSettings, AttributeSampleSettings, ImageLoader
 
 @LOADERS.register("attributes")
 class AttributeLoader(ImageLoader, PseudoLabelled):
-    """Batches of images with a class number per attribute: target {label: (B,) int64, -1 unknown}."""
+    """Batches of pictures with a class number for each attribute: target {label: (B,) int64, -1 unknown}."""
 
     samples: AttributeSamples
 
@@ -49,19 +49,19 @@ class AttributeLoader(ImageLoader, PseudoLabelled):
 
     @classmethod
     def declared(cls, args: Any) -> DataSpec:
-        """Return classes as the config declares them."""
+        """Return the classes as the config declares them."""
         return label_spec(args.labels, args.learn)
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Name random steps in the evaluation pipeline, and labels that others, the sampler or the split would not find."""
+        """Yield (key, message) for random steps of evaluation, and for labels that the reader, the sampler or the split lacks."""
         yield from random_steps(args.eval_transforms)
         yield from wrong_shares(args.mix)
         yield from ((f"labels.{name}", "is a key of targets; call the label otherwise") for name in RESERVED & set(args.labels))
         yield from label_problems(args.labels, args.learn)
         yield from unused(args)
         yield from _unknown_columns(args, args.reader.cls.columns(args.reader.args))
-        yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default is no part of the config
+        yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default sampler is not part of the config
 
     @classmethod
     def shares(cls, args: Any) -> str | None:
@@ -70,7 +70,7 @@ class AttributeLoader(ImageLoader, PseudoLabelled):
 
     @cached_property
     def spec(self) -> DataSpec:
-        """Classes, and how many training samples each class has."""
+        """The classes, and the number of training samples of each class."""
         spec, table = self.samples.spec, self.samples.sides.train
         counts = {name: class_counts(table, name, spec.trained(name)) for name in spec.classes}
         return replace(spec, counts=counts, image_size=self.pictures.evaluated_size())
@@ -81,17 +81,17 @@ class AttributeLoader(ImageLoader, PseudoLabelled):
         return self.samples.pools
 
     def pseudo_labels(self, split: str, predictions: Predictions) -> PseudoLabels:
-        """Return the likeliest class of each label, for samples that show no file and no group that is validated on."""
+        """Return the most probable class of each label, for samples that share no file and no group with validation."""
         return self.samples.pseudo_labels(split, predictions)
 
     def adopt(self, split: str, labels: PseudoLabels, weight: float) -> None:
-        """Train on these samples too; a label that is not proposed for a sample is not known."""
-        self.close()  # worker processes have the table of before
+        """Train on the samples of a split too; a label without a proposal is not known."""
+        self.close()  # the worker processes have the old table
         self.samples.adopt(split, labels, weight)
 
 
 def _unsuited(sampler: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-    """Name what is wrong between a sampler's arguments and the labels."""
+    """Yield (key, message) for arguments of a sampler that do not fit the labels."""
     for name in getattr(sampler, "labels", []):
         if name not in spec.classes:
             yield "sampler.args.labels", unknown_label(name, spec)
@@ -104,7 +104,7 @@ def _unsuited(sampler: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
 
 
 def _unknown_columns(args: Any, columns: set[str] | None) -> Iterable[tuple[str, str]]:
-    """Name columns that the reader will not give, if the config alone says what it gives."""
+    """Yield (key, message) for columns that the reader does not have, if they are known from the config alone."""
     if columns is None:
         return
     labels = read_labels(args.labels).items()

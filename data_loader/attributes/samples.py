@@ -1,4 +1,4 @@
-"""Samples with attributes, and samples without labels that are trained on as if they had them."""
+"""Samples with attributes, and samples without labels that are trained on with pseudo-labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNLABELLED = "unlabelled"  # the split of `unlabelled_reader`
 
 
 class AttributeSampleSettings(AnnotationSettings):
-    """What a config says of samples with attributes."""
+    """Config of samples with attributes."""
 
     labels: Annotated[Labels, Field(min_length=1)] = Field(
         description='label -> its classes and where they come from, or {"combine": [labels]} for one class for each combination '
@@ -55,11 +55,11 @@ class AttributeSamples(Samples):
         return add_labels(table, self.labels, source) if there or required else table
 
     def labelled(self, split: str) -> bool:
-        """Return whether every label's column is there, in the test split too."""
+        """Return whether the split has every label's column; the test split may have it too."""
         return all(name in self.table(split).names for name in self.labels)
 
     def readers(self) -> list[BaseReader]:
-        """Return every reader of the config, that of samples without labels too."""
+        """Return every reader of the config, with the reader of samples without labels."""
         return [*super().readers(), *([self.unlabelled_reader] if self.unlabelled_reader is not None else [])]
 
     # Samples without labels ---------------------------------------------------------------------------------------
@@ -71,19 +71,19 @@ class AttributeSamples(Samples):
         return tuple(split for split, reader in readers.items() if reader is not None)
 
     def table(self, split: str) -> SampleTable:
-        """Return the samples of a split, in order of id; behind those to train on, the adopted ones."""
+        """Return the samples of a split in order of id; in training, the adopted samples follow the others."""
         if split == UNLABELLED and self.unlabelled_reader is not None:
             return self._unlabelled
         return self.adopted.table if split == "train" and self.adopted is not None else super().table(split)
 
     def pseudo_labels(self, split: str, predictions: Predictions) -> PseudoLabels:
-        """Return the likeliest class of each label, for samples that show no file and no group that is validated on."""
+        """Return the most probable class of each label, for samples that share no file and no group with validation."""
         assert self.split is not None
         held_out = validated_on(self.table(split), self.table("valid"), self.split.group, self.split.check_bytes)
         return propose(predictions, self.spec, held_out)
 
     def adopt(self, split: str, labels: PseudoLabels, weight: float) -> None:
-        """Train on these samples too; a label that is not proposed for a sample is not known."""
+        """Train on the samples of a split too; a label without a proposal is not known."""
         self.adopted = adopted(self.sides.train, self.table(split), split, labels, self.learned, weight)
 
     @cached_property
@@ -93,6 +93,6 @@ class AttributeSamples(Samples):
 
 
 def class_counts(table: SampleTable, label: str, classes: int) -> list[int]:
-    """Return how many samples each class of a label has; samples whose class is not known count nowhere."""
+    """Return the number of samples of each class of a label; samples whose class is not known are not counted."""
     values: np.ndarray = table.numbers(label)
     return [int(count) for count in np.bincount(values[values >= 0], minlength=classes)]

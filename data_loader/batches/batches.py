@@ -1,4 +1,4 @@
-"""The batches of a loader: their order, how they are made, and the worker processes that make them."""
+"""The batches of a loader: their order, their contents, and the worker processes that make them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from utils.validate import Settings
 
 
 class BatchSettings(Settings):
-    """What every loader must know of its batches."""
+    """Config of the batches of every loader."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     batch_size: Annotated[int, Field(ge=1)] = Field(description="images per step, over all processes")
@@ -41,7 +41,7 @@ class BatchSettings(Settings):
 
 
 class Batches:
-    """Any batch of any epoch, augmented by (seed, epoch, sample id); by default with no target but the pictures' own rows."""
+    """Any batch of any epoch, augmented by (seed, epoch, sample id); by default the target is empty."""
 
     def __init__(self, context: RunContext, settings: BatchSettings, samples: Samples, pictures: Pictures) -> None:
         self.seed, self.pin_memory, self.samples, self.pictures = context.seed, context.pin_memory, samples, pictures
@@ -49,10 +49,10 @@ class Batches:
         self.num_workers, self.worker_timeout = settings.num_workers, settings.worker_timeout
         self._stream: BatchStream | None = None
 
-    # What subclasses say ------------------------------------------------------------------------------------------
+    # Methods for subclasses -----------------------------------------------------------------------------------------
 
     def targets(self, split: str, rows: np.ndarray) -> Target:
-        """Return the targets of some rows, every leaf with len(rows) as its first dimension; for the default `collate`."""
+        """Return the targets of some rows, for the default `collate`; the first dimension of every leaf is len(rows)."""
         return {}
 
     def sample(self, key: BatchKey, row: int, draw: int) -> Any:
@@ -63,7 +63,7 @@ class Batches:
         return self.pictures.evaluated(picture)
 
     def collate(self, key: BatchKey, samples: list[Any]) -> Batch:
-        """Return a batch of what `sample` gave, None for an unreadable picture. Test samples have no targets."""
+        """Return a batch of the results of `sample`, None for an unreadable picture. Test samples have no targets."""
         targets = {} if key.split not in LABELLED else self.targets(key.split, key.rows)
         index = torch.from_numpy(key.rows.astype(np.int64))
         return {"image": stack(samples, self.pictures.size), "target": targets, "index": index}
@@ -107,7 +107,7 @@ class Batches:
         yield from zip(numbers, self._made(keys), strict=True)
 
     def make(self, key: BatchKey) -> Batch | Failure:
-        """Return one batch, in whatever process this is; a Failure if a sample with a target cannot be read."""
+        """Return one batch, in any process; a Failure if a sample with a target cannot be read."""
         samples: list[Any] = []
         errors: dict[int, str] = {}
         for row, draw in zip(key.rows.tolist(), key.draws.tolist(), strict=True):
@@ -131,11 +131,14 @@ class Batches:
         try:
             return self.pictures.decoded(source)
         except ImageError as error:
-            error.row = row  # which need not be that of the sample that is being made
+            error.row = row  # the row of the unreadable picture, which may be a partner of the sample
             raise
 
     def draw_seed(self, key: BatchKey, row: int, draw: int) -> int:
-        """Return the seed of a training sample's augmentation: of (seed, epoch, sample id), and how often the epoch showed it."""
+        """Return the seed of a training sample's augmentation: a function of (seed, epoch, sample id, draw).
+
+        draw: how often the epoch has shown the sample before.
+        """
         assert key.epoch is not None, "evaluation draws nothing"
         return derive(self.seed, "augment", key.epoch, self.samples.table(key.split).id(row), draw)
 
@@ -146,7 +149,7 @@ class Batches:
             self._stream = None
 
     def _made(self, keys: list[BatchKey]) -> Iterator[Batch]:
-        """Yield the keys' batches. Their table is read by now, so that workers which are forked here share it."""
+        """Yield the batches of the keys. Their table has been read before, so that forked workers share it."""
         if self._stream is None:
             self._reserve()  # before workers are forked, so that they share the memory
             self._stream = BatchStream(self.make, self.num_workers, self.worker_timeout, self.pin_memory)
@@ -160,7 +163,7 @@ class Batches:
         self.pictures.reserve(self.samples.number if CAN_FORK or self.num_workers == 0 else 0)
 
     def _explain(self, failure: Failure) -> None:
-        """Look at every picture, so that all that cannot be read are named at once."""
+        """Decode every picture, so that one error names all unreadable pictures."""
         tables = self.samples.table("train"), self.samples.table("valid")
         failures = {self.samples.table(failure.split).id(row): reason for row, reason in failure.reasons.items()}
         for table in tables:
@@ -178,7 +181,7 @@ def require_one_size(pictures: list[np.ndarray]) -> tuple[int, ...] | None:
 
 
 def stack(pictures: list[np.ndarray | None], size: Size) -> Tensor:
-    """Return (B, 3, h, w) uint8 in channels-last memory; None is a black picture, whose row carries an error."""
+    """Return (B, 3, h, w) uint8 in channels-last memory. None becomes a black picture; its row carries an error."""
     shape = require_one_size([picture for picture in pictures if picture is not None]) or (*size, 3)
     stacked = np.zeros((len(pictures), *shape), np.uint8)
     for position, picture in enumerate(pictures):

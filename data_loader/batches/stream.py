@@ -1,4 +1,4 @@
-"""Batches made by worker processes: any batch of any epoch on demand, the same whoever makes it."""
+"""Batches made by worker processes: any batch of any epoch on demand, equal in any process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from utils.signals import STOPPING
 
 cv2.setNumThreads(0)  # workers are the parallelism; OpenCV's own threads would not survive a fork
 
-# Forked workers share tables and decoded pictures with the main process; where there is no safe fork, they get copies.
+# Forked workers share tables and decoded pictures with the main process; without a safe fork they get copies.
 CAN_FORK = sys.platform.startswith("linux") and "fork" in multiprocessing.get_all_start_methods()
 LOST_WORKER = re.compile(r"DataLoader worker \(pid.*?(?:signal: (?P<signal>[\w ]+)|exited unexpectedly)")
 HUNG_WORKER = "DataLoader timed out"
@@ -32,29 +32,29 @@ CAUSES = {"Killed": "was killed (out of memory?)", "Bus error": "was killed (out
 
 
 class BatchKey(NamedTuple):
-    """Which samples, and for which epoch's augmentation."""
+    """The samples of a batch, and the epoch of their augmentation."""
 
     split: str
-    epoch: int | None  # None for samples of any split as evaluation sees them
-    rows: np.ndarray  # (B,) of the split's table
-    draws: np.ndarray  # (B,) how often the epoch has shown each of them before
-    number: int = 0  # of the batch within the epoch
+    epoch: int | None  # None for samples of any split, transformed for evaluation
+    rows: np.ndarray  # (B,) rows of the split's table
+    draws: np.ndarray  # (B,) how often the epoch has shown each row before
+    number: int = 0  # number of the batch within the epoch
 
     @property
     def augmented(self) -> bool:
-        """Whether these are training samples as an epoch shows them."""
+        """True for training samples with augmentation."""
         return self.epoch is not None
 
 
 class Failure(NamedTuple):
-    """In place of a batch: the samples that could not be read, and why. Crosses processes as data, not as an exception."""
+    """The samples that could not be read, with the reasons, in place of a batch; plain data crosses processes unchanged."""
 
     split: str
     reasons: dict[int, str]
 
 
 class _Refusal(NamedTuple):
-    """In place of a batch: the text of a UserError, which as an exception would arrive with the worker's traceback in it."""
+    """The text of a UserError, in place of a batch; as an exception it would arrive with the worker's traceback in its text."""
 
     text: str
 
@@ -71,11 +71,11 @@ class _Batches(Dataset[Any]):
 
 
 class BatchStream:
-    """Runs `make(key)` for a sequence of keys, in worker processes that outlive the epochs."""
+    """Run `make(key)` for a sequence of keys, in worker processes that stay alive between epochs."""
 
     def __init__(self, make: Callable[[BatchKey], Any], workers: int, timeout: float, pin_memory: bool) -> None:
         self.workers, self.timeout = workers, timeout
-        # Ends the workers: when asked, when nobody needs them any more, or at exit.
+        # Ends the workers when called, when the stream is deleted, or at exit.
         self._end: weakref.finalize[..., BatchStream] = weakref.finalize(self, int)
         self._end.detach()
         self._keys: list[BatchKey] = []
@@ -94,7 +94,7 @@ class BatchStream:
         )
 
     def iterate(self, keys: Sequence[BatchKey]) -> Iterator[Any]:
-        """The batches of the keys, in order. Raises RunError where a worker dies or hangs, UserError where `make` did."""
+        """Yield the batches of the keys, in order. Raises RunError if a worker dies or hangs, UserError if `make` raised it."""
         self._keys[:] = keys
         try:
             for batch in self._started():
@@ -113,7 +113,7 @@ class BatchStream:
             raise lost from None
 
     def _how_one_ended(self) -> str | None:
-        """What became of a worker that is no more, None where all are alive: torch does not always say."""
+        """Return how a worker ended, None if all are alive; torch does not always say."""
         workers = getattr(self._loader._iterator, "_workers", [])
         for worker in workers:
             worker.join(0.1)
@@ -131,7 +131,7 @@ class BatchStream:
         return batches
 
     def close(self, kill: bool = False) -> None:
-        """End the workers; `kill` for those that may not listen."""
+        """End the workers; kill them if `kill` is set, because they may not react."""
         if kill and self._loader._iterator is not None:
             _kill_workers(self._loader._iterator)
         self._end()
@@ -139,9 +139,12 @@ class BatchStream:
 
 
 def _end_workers(iterator: Any) -> None:
-    """As torch does it, and then without asking: they ignore the SIGTERM that it sends to those that hang."""
+    """End the workers as torch does, then kill those that are left.
+
+    Workers ignore the SIGTERM that torch sends to a hanging worker.
+    """
     if not all(worker.is_alive() for worker in iterator._workers):
-        _kill_workers(iterator)  # one that was killed may hold a lock that the others wait for
+        _kill_workers(iterator)  # a killed worker may hold a lock that the others wait for
     iterator._shutdown_workers()
     _kill_workers(iterator)
 
@@ -149,7 +152,7 @@ def _end_workers(iterator: Any) -> None:
 def _kill_workers(iterator: Any) -> None:
     if iterator._worker_pids_set:
         iterator._worker_pids_set = False
-        _remove_worker_pids(id(iterator))  # or their end would be reported as a fault
+        _remove_worker_pids(id(iterator))  # otherwise torch reports the end of the workers as a fault
     for worker in iterator._workers:
         worker.kill()
         worker.join()
@@ -160,7 +163,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _start_worker(number: int) -> None:
-    """Signals to the whole group are for the main process: it stops at a step boundary and then ends its workers."""
+    """Ignore the signals to stop: the main process handles them, stops at a step boundary and then ends its workers."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     if CAN_FORK:
@@ -170,7 +173,7 @@ def _start_worker(number: int) -> None:
 
 @contextmanager
 def _holding_signals() -> Iterator[None]:
-    """Workers that are forked in here meet no signal before `_start_worker` has told them what to do about it."""
+    """Block the signals to stop while workers are forked, until `_start_worker` has set their handlers."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING) if CAN_FORK else set()
     try:
         yield
@@ -180,10 +183,13 @@ def _holding_signals() -> Iterator[None]:
 
 
 def _lost(text: str, timeout: float, ended: str = "died") -> RunError | None:
-    """What to tell the user about torch's error, if it says that a worker is lost. ended: how, where it does not say."""
-    found = LOST_WORKER.search(text)
-    if found:
-        cause = CAUSES.get(found["signal"], ended)
+    """Return the error for the user if torch's error says that a worker is lost, else None.
+
+    ended: how the worker ended, if torch's text does not say.
+    """
+    match = LOST_WORKER.search(text)
+    if match:
+        cause = CAUSES.get(match["signal"], ended)
     elif HUNG_WORKER in text:
         cause = f"gave no batch for {timeout:g} s"
     else:
@@ -199,7 +205,7 @@ def _lost_because(cause: str) -> RunError:
 
 
 def _watch_workers() -> None:
-    """torch raises wherever the main process happens to be when a worker dies; see that it is our error, of one line."""
+    """Replace torch's error at the death of a worker, which it raises anywhere in the main process, by our error of one line."""
     report = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     if not callable(report) or isinstance(report, _Watch) or threading.current_thread() is not threading.main_thread():
         return

@@ -1,4 +1,4 @@
-"""Pictures that may be cut before they are resized: those of the data by a box file, others by the croppers."""
+"""Pictures that may be cut before they are resized: pictures of the data by a box file, other pictures by the croppers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_CROPPERS = "not cut, though the pictures of the data are: the config names no
 
 
 class CutPictureSettings(PictureSettings):
-    """What a loader must know of pictures that may be cut, and are all resized to one size."""
+    """Config of pictures that may be cut, and are all resized to one size."""
 
     eval_transforms: list[BaseTransform] = Field(
         default=[], description="what validation, test and app do instead; without randomness"
@@ -33,7 +33,7 @@ class CutPictureSettings(PictureSettings):
 
 
 class CutPictures(Pictures):
-    """Pictures of one size, cut before if the config has `crops`."""
+    """Pictures of one size, cut before resizing if the config has `crops`."""
 
     def __init__(self, settings: CutPictureSettings) -> None:
         super().__init__(settings)
@@ -43,8 +43,8 @@ class CutPictures(Pictures):
     def found(self, image: np.ndarray) -> tuple[Box, str]:
         """Return the box that a picture from elsewhere is cut to, and a note for the person who gave the picture.
 
-        The whole picture if no cropper finds anything, or there is none. The note is empty if pictures are not cut at all.
-        image: (H, W, 3) uint8 RGB. Raises UserError if a cropper's model cannot be used.
+        The box is the whole picture if no cropper finds a box, or if there is no cropper. The note is empty if pictures are
+        not cut at all. image: (H, W, 3) uint8 RGB. Raises UserError if a cropper's model cannot be used.
         """
         whole, note = super().found(image)
         if self.crops is None:
@@ -61,7 +61,7 @@ class CutPictures(Pictures):
         return super().decode(content) if self.crops is None else decode_image(content)
 
     def preprocessing(self) -> dict[str, Any]:
-        """Return what is cut out, the resizing, the order of the colours, and the transforms of evaluation."""
+        """Return the crops, the resizing, the order of the colours, and the transforms of evaluation."""
         if self.crops is None:
             return super().preprocessing()
         return {"crops": {**self.crops.model_dump(), "croppers": names(self.croppers)}, **super().preprocessing()}

@@ -24,9 +24,9 @@ Factor = Annotated[float, Field(ge=0.25, le=4)]
 
 
 class Boxes(Settings):
-    """Which boxes stay after augmentation has cut them off, or has covered them, which leaves them as large as they were.
+    """The limits of boxes that stay after augmentation has cut or covered them; a covered box keeps its size.
 
-    A picture without any stays, as one without objects.
+    A picture whose boxes are all left out stays as a picture without objects.
     """
 
     min_area: Annotated[float, Field(ge=0)] = Field(default=4.0, description="square pixels of the model's input")
@@ -36,7 +36,7 @@ class Boxes(Settings):
 
 
 class ObjectBatchSettings(BatchSettings):
-    """What a config says of batches of pictures with boxes."""
+    """Config of batches of pictures with boxes."""
 
     boxes: Boxes = Field(default=Boxes(), description="which boxes stay after augmentation")
     mosaic: Mosaic | None = Field(default=None, description="four pictures joined to one; default: never")
@@ -59,7 +59,7 @@ class ObjectBatches(Batches):
         self.limits = settings.boxes.min_area, settings.boxes.min_visibility
 
     def evaluation_order(self, split: str) -> list[np.ndarray]:
-        """Return the rows of every batch of a split; pictures of similar proportions together if that saves padding."""
+        """Return the rows of every batch of a split; pictures of similar proportions are together if this saves padding."""
         if not self.pictures.rectangular:
             return super().evaluation_order(split)
         sizes = np.maximum(self.samples.sizes(split), 1)
@@ -77,7 +77,10 @@ class ObjectBatches(Batches):
         return Drawn(picture, placement.into(boxes), labels, placement)
 
     def collate(self, key: BatchKey, samples: list[Any]) -> Batch:
-        """Return the samples in one frame; in evaluation in its middle, with the affine from there to the originals."""
+        """Return the samples in one frame; in evaluation they are in its middle.
+
+        In evaluation `geometry` has the affine maps (B, 2, 3) float32 from the frame to the original pictures.
+        """
         batch: Batch = {"image": torch.empty(0), "target": {}, "index": torch.from_numpy(key.rows.astype(np.int64))}
         if not key.augmented:
             samples, geometry = self.pictures.framed(samples)
@@ -107,13 +110,13 @@ class ObjectBatches(Batches):
         originals = [self.samples.original("train", each) for each in rows]
         assert self.mosaic is not None or not others
         placements = self.mosaic.placements(rng, originals, frame) if others and self.mosaic else [centred(originals[0], frame)]
-        canvas, found = blank(frame), []
+        canvas, parts_of_frame = blank(frame), []
         for each, placement in zip(rows, placements, strict=True):
             paste(canvas, self._picture("train", each)[0], placement)
             boxes, labels = self.samples.objects("train", each)
             boxes, kept = visible(placement.into(boxes), frame, *self.limits)
-            found.append((boxes, labels[kept]))
-        boxes, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            parts_of_frame.append((boxes, labels[kept]))
+        boxes, labels = (np.concatenate(parts) for parts in zip(*parts_of_frame, strict=True))
         picture, boxes, kept = self.pictures.training.with_boxes(canvas, boxes, seed, *self.limits)
         if picture.shape[:2] != frame:
             sizes = "{} x {} pixels for a frame of {} x {}".format(*picture.shape[:2], *frame)

@@ -1,4 +1,4 @@
-"""Images with objects in boxes, in their own proportions."""
+"""Loader of pictures with objects in boxes, in their own proportions."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ class DetectionSettings(ObjectBatchSettings, FrameSettings, ObjectSampleSettings
 
 @LOADERS.register("detection")
 class DetectionLoader(ImageLoader):
-    """Batches of images with boxes: target {"boxes": B of (n, 4) float32 xyxy in pixels of the input, "labels": B of (n,) int64}.
+    """Batches of pictures with boxes; the target has `boxes` and `labels`, B tensors each.
 
-    Training images are augmented in their frame, whose size no transform may change.
+    boxes: (n, 4) float32 xyxy in pixels of the input. labels: (n,) int64. Training pictures are augmented in their frame; no
+    transform may change its size.
     """
 
     samples: ObjectSamples
@@ -44,13 +45,13 @@ class DetectionLoader(ImageLoader):
 
     @classmethod
     def declared(cls, args: Any) -> DataSpec:
-        """Return classes as the config declares them, and the size of pictures if there is only one."""
+        """Return the classes as the config declares them, and the size of the pictures if there is only one."""
         size = None if args.rectangular else tuple(args.image_size)
         return DataSpec(classes={OBJECT: list(args.classes)}, image_size=size)
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Name sizes that no frame can have, classes and columns that are not there."""
+        """Yield (key, message) for impossible frame sizes, and for unknown classes and columns."""
         twice = sorted({name for name in args.classes if args.classes.count(name) > 1})
         if twice:
             yield "classes", f"found {some(twice)} twice; allowed: names that differ from each other"
@@ -68,16 +69,16 @@ class DetectionLoader(ImageLoader):
 
     @cached_property
     def spec(self) -> DataSpec:
-        """Classes, and how many objects of each there are to train on."""
+        """The classes, and the number of training objects of each class."""
         return replace(self.samples.spec, counts=self.samples.object_counts(self.table("train")))
 
     def picture(self, split: str, row: int) -> np.ndarray:
-        """Return the original picture of a sample, (H, W, 3) uint8 RGB: boxes are in its pixels."""
+        """Return the original picture of a sample, (H, W, 3) uint8 RGB; boxes are in its pixels."""
         return read_image(self.table(split).path(row))
 
 
 def _unknown_columns(args: Any, columns: set[str]) -> Iterable[tuple[str, str]]:
-    """Name columns that are not there to split by."""
+    """Yield (key, message) for columns of the split that the reader does not have."""
     if "boxes" not in columns:
         yield "reader", f"{args.reader.type} gives no boxes; allowed: a reader that does"
     known = columns | {CONTENTS} | ({COLUMN} if args.sources is not None else set())

@@ -20,7 +20,7 @@ Pixels = Annotated[int, Field(ge=16, le=4096)]
 
 
 class FrameSettings(PictureSettings):
-    """What a config says of pictures in frames."""
+    """Config of pictures in frames."""
 
     image_size: tuple[Pixels, Pixels] = Field(
         description="height and width in pixels of the frame that every picture is fitted into"
@@ -38,36 +38,36 @@ class Drawn(NamedTuple):
     """One sample of a batch."""
 
     picture: np.ndarray  # (h, w, 3) uint8
-    boxes: np.ndarray  # (n, 4), xyxy in absolute pixels of it
+    boxes: np.ndarray  # (n, 4), xyxy in absolute pixels of the picture
     labels: np.ndarray  # (n,) int64
-    placement: Placement  # of the original in it; means nothing once it is augmented
+    placement: Placement  # place of the original in the picture; not valid after augmentation
 
 
 def without_objects(picture: np.ndarray, placement: Placement) -> Drawn:
-    """Return a sample that has no boxes, or whose boxes are not known."""
+    """Return a sample without boxes, or with unknown boxes."""
     return Drawn(picture, np.zeros((0, 4)), np.zeros(0, np.int64), placement)
 
 
 class FramedPictures(Pictures):
-    """Pictures as large as they fit into one size, in frames of that size or of no more than they need."""
+    """Pictures resized until they fit into one size, in frames of that size or of the smallest common size."""
 
     def __init__(self, settings: FrameSettings) -> None:
         super().__init__(settings)
         self.multiple_of, self.rectangular = settings.multiple_of, settings.rectangular
 
     def read(self, path: Path, box: Box | None = None) -> np.ndarray:
-        """Return the picture as large as it fits into `size`, in the upper left corner of a frame (h, w, 3) of that size."""
+        """Return the picture as large as it fits into `size`, in the upper left corner of a frame (h, w, 3) uint8 of `size`."""
         size = fitted(header_size(str(path)), self.size)
         frame = blank(self.size)
         frame[: size[0], : size[1]] = read_image(path, size)
         return frame
 
     def decode(self, content: bytes) -> np.ndarray:
-        """Return the picture at its own size, in whose pixels predictions are. Raises ImageError."""
+        """Return the picture at its own size, (H, W, 3) uint8 RGB; predictions are in its pixels. Raises ImageError."""
         return decode_image(content)
 
     def preprocess(self, image: np.ndarray) -> Prepared:
-        """Return a picture (H, W, 3) uint8 RGB of any size as evaluation would frame it."""
+        """Return a picture (H, W, 3) uint8 RGB of any size in the frame of an evaluation."""
         height, width = image.shape[:2]
         placement = Placement((height, width), fitted((height, width), self.size))
         canvas = blank(placement.size)
@@ -77,7 +77,10 @@ class FramedPictures(Pictures):
         return Prepared(torch.from_numpy(picture), torch.from_numpy(geometry[0]))
 
     def framed(self, samples: Sequence[Drawn | None]) -> tuple[list[Drawn], np.ndarray]:
-        """Return evaluation samples in a common frame, empty for an unreadable one; and their affines (B, 2, 3) float32."""
+        """Return evaluation samples in a common frame, and their affine maps (B, 2, 3) float32 to the originals.
+
+        An unreadable sample (None) gets an empty frame.
+        """
         sizes = [sample.placement.size for sample in samples if sample is not None]
         frame = common_frame(sizes, self.multiple_of) if self.rectangular and sizes else self.size
         framed = []

@@ -28,7 +28,7 @@ NUMBERS, CONTENTS = "classes", "contents"  # columns: list<int16>, the class of 
 
 
 class ObjectSampleSettings(AnnotationSettings):
-    """What a config says of pictures with objects."""
+    """Config of pictures with objects."""
 
     classes: Annotated[list[str], Field(min_length=1)] = Field(description="names of the classes, in the order of their numbers")
     split: Split = Field(
@@ -54,21 +54,22 @@ class ObjectSamples(Samples):
         self._objects: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def read_table(self, reader: BaseReader) -> SampleTable:
-        """Return what a reader reads; it refuses objects of other classes itself, since it knows the lines they are on."""
+        """Return the samples of a reader. The reader itself refuses objects of other classes, because it knows their lines."""
         reader = reader.delegate(self.data_dir)
         return (
             reader.read_objects(self.data_dir, self.classes) if isinstance(reader, ObjectReader) else reader.read(self.data_dir)
         )
 
     def read(self) -> tuple[SampleTable, list[str]]:
-        """Return all samples to train and validate on, in order of id, and lines on what was corrected and left out."""
+        """Return all samples to train and validate on, in order of id, and lines on corrected and left-out samples."""
         table, notes = super().read()
         return table, notes + repairs(table)
 
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
-        """Return the table with the sizes of the pictures, and if they are annotated, with the numbers of their classes.
+        """Return the table with the sizes of the pictures and, if they are annotated, with the numbers of their classes.
 
-        To train and to validate on, with `contents` and `source` too.
+        Training and validation samples get `contents` and `source` too. Raises UserError for unknown classes, or if boxes are
+        required and missing.
         """
         table = with_sizes(table)
         if not has_objects(table):
@@ -89,17 +90,17 @@ class ObjectSamples(Samples):
         return table
 
     def object_counts(self, table: SampleTable) -> dict[str, list[int]]:
-        """Return the boxes of each class."""
+        """Return the number of boxes of each class."""
         return {OBJECT: class_counts(table, self.classes)}
 
     def labelled(self, split: str) -> bool:
-        """Return whether the samples have boxes, those of the test split too."""
+        """Return whether the samples have boxes; the test split may have boxes too."""
         return has_objects(self.table(split))
 
     def divide(self, table: SampleTable) -> Division:
-        """Return both sides of the split, the training side without what `subset` leaves out.
+        """Return both sides of the split, the training side without the samples that `subset` leaves out.
 
-        The hash of the split is that of the whole training side: stages on different subsets share a split.
+        The hash of the split covers the whole training side, so that stages on different subsets share a split.
         """
         whole, valid, notes, _ = super().divide(table)
         train = whole
@@ -131,23 +132,26 @@ class ObjectSamples(Samples):
     def objects(self, split: str, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Return boxes (n, 4) xyxy in absolute pixels of the original, and classes (n,) int64, of a labelled sample."""
         if split not in self._objects:
-            found = objects_of(self.table(split))
-            self._objects[split] = found.boxes, found.labels(self.classes), found.ends
+            annotated = objects_of(self.table(split))
+            self._objects[split] = annotated.boxes, annotated.labels(self.classes), annotated.ends
         boxes, labels, ends = self._objects[split]
         return boxes[ends[row] : ends[row + 1]], labels[ends[row] : ends[row + 1]]
 
 
 def with_sizes(table: SampleTable) -> SampleTable:
-    """Return the table with `width` and `height`, from the files' headers if the reader gave none; null for no picture."""
+    """Return the table with `width` and `height` in pixels, from the files' headers if the reader gave none.
+
+    The sizes of an unreadable file are null.
+    """
     if {"width", "height"} <= set(table.names):
         return table
-    found = list(header_sizes([f"{table.root}/{path}" for path in table.paths()]))
+    sizes = list(header_sizes([f"{table.root}/{path}" for path in table.paths()]))
     for name, side in (("width", 1), ("height", 0)):
-        table = table.with_column(name, pa.array([None if isinstance(size, str) else size[side] for size in found], pa.int32()))
+        table = table.with_column(name, pa.array([None if isinstance(size, str) else size[side] for size in sizes], pa.int32()))
     return table
 
 
 def _contents(objects: Objects, classes: list[str]) -> list[str]:
-    """Return for each picture the classes in it, in their order, joined by +; empty if there are none."""
+    """Return for each picture its classes in their order, joined by +; empty without objects."""
     labels, ends = objects.labels(classes), objects.ends
     return ["+".join(classes[n] for n in np.unique(labels[a:b]).tolist()) for a, b in itertools.pairwise(ends.tolist())]

@@ -20,7 +20,7 @@ Pixels = Annotated[int, Field(ge=8, le=4096)]
 
 
 class PictureSettings(Settings):
-    """What every loader of pictures must know of them."""
+    """Config of the pictures of every loader."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     image_size: tuple[Pixels, Pixels] = Field(
@@ -33,15 +33,15 @@ class PictureSettings(Settings):
 
 
 class Source(NamedTuple):
-    """Where a sample's picture comes from."""
+    """The file of a sample's picture, its box, and its place in the cache."""
 
     path: Path
-    box: Box | None  # what it is cut to; None for the whole picture
-    place: int | None  # its number in the cache; None for a picture that the cache does not hold
+    box: Box | None  # box to which the picture is cut; None for the whole picture
+    place: int | None  # number of the picture in the cache; None for a picture that is not cached
 
 
 class Pictures(BasePictures):
-    """Pictures of one size, whole. A subclass may read them differently, or cut them."""
+    """Whole pictures of one size. A subclass may read them differently, or cut them."""
 
     def __init__(self, settings: PictureSettings) -> None:
         self.size: Size = settings.image_size
@@ -52,10 +52,7 @@ class Pictures(BasePictures):
         self._cache: PictureCache | None = None
 
     def read(self, path: Path, box: Box | None = None) -> np.ndarray:
-        """Return the picture in a file, cut to `box`, as it is cached and transformed: (h, w, 3) uint8 of `size`.
-
-        Raises ImageError.
-        """
+        """Return the picture in a file, cut to `box`, before any transform: (h, w, 3) uint8 of `size`. Raises ImageError."""
         return read_image(path, self.size, box)
 
     def reserve(self, number: int) -> None:
@@ -69,18 +66,18 @@ class Pictures(BasePictures):
             self._cache = PictureCache(number, self.size) if fits else None
 
     def decoded(self, source: Source) -> np.ndarray:
-        """Return a picture as `read` gives it, from the cache if it has a place there. Raises ImageError."""
+        """Return a picture like `read`, from the cache if it has a place there. Raises ImageError."""
         path, box, place = source
         if self._cache is None or place is None:
             return self.read(path, box)
         return self._cache.get(place, lambda: self.read(path, box))
 
     def evaluated(self, picture: np.ndarray) -> np.ndarray:
-        """Return a decoded picture as evaluation transforms it, (h, w, 3) uint8."""
+        """Return a decoded picture after the transforms of evaluation, (h, w, 3) uint8."""
         return self.evaluation(picture, 0)
 
     def evaluated_size(self) -> Size:
-        """Return the height and width of the pictures that evaluation makes."""
+        """Return the height and width of the pictures after the transforms of evaluation."""
         height, width, _ = self.evaluated(np.zeros((*self.size, 3), np.uint8)).shape
         return height, width
 
@@ -94,9 +91,10 @@ class Pictures(BasePictures):
         return decode_image(content, self.size)
 
     def preprocess(self, image: np.ndarray) -> Prepared:
-        """Return a picture (H, W, 3) uint8 RGB as an evaluation treats it: cut, resized and transformed.
+        """Return a picture (H, W, 3) uint8 RGB prepared for evaluation: cut, resized and transformed.
 
-        Crops of `eval_transforms` are not in the affine: if predictions have coordinates, a subclass has its own `preprocess`.
+        Crops of `eval_transforms` are not in the affine: if predictions have coordinates, a subclass needs its own
+        `preprocess`.
         """
         box, note = self.found(image)
         picture = self.evaluated(resize(cut(image, box), self.size))

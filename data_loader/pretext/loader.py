@@ -1,4 +1,4 @@
-"""A pretext that needs no labels: which way up is the picture?"""
+"""Loader of the pretext task, which needs no labels: each picture is turned, and the model predicts the turn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TURNS = ["upright", "a quarter", "a half", "three quarters"]  # counter-clockwis
 
 
 class RotationSampleSettings(SampleSettings):
-    """What a config says of samples without labels."""
+    """Config of samples without labels."""
 
     split: Split = Field(description="who is validated on")
 
@@ -40,27 +40,27 @@ class RotationSettings(CutPictureSettings, RotationSampleSettings, ImageLoaderSe
 
 
 class RotationSamples(Samples):
-    """Samples with the turn that validation shows: a function of the sample's id alone."""
+    """Samples with a turn for validation: a function of the sample's id alone."""
 
     def __init__(self, settings: RotationSampleSettings, size: Size, crops: Crops | None) -> None:
         super().__init__(settings, size, DataSpec(classes={ROTATION: TURNS}), crops)
         self.split = settings.split
 
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
-        """Return the table with the turn that validation shows."""
+        """Return the table with the turn of each sample in validation."""
         return table.with_column(ROTATION, np.array([derive(ROTATION, name) % len(TURNS) for name in table.ids()], np.int64))
 
 
 class RotationBatches(Batches):
-    """Batches of turned pictures, in training turned anew each time."""
+    """Batches of turned pictures; in training each picture is turned anew each time."""
 
     def sample(self, key: BatchKey, row: int, draw: int) -> tuple[np.ndarray, int]:
-        """Return the transformed and turned picture, and its turn. Raises ImageError."""
+        """Return the transformed and turned picture, (h, w, 3) uint8, and its turn in 0..3. Raises ImageError."""
         turn = self._turn(key, row, draw)
         return np.rot90(super().sample(key, row, draw), turn), turn
 
     def collate(self, key: BatchKey, samples: list[Any]) -> Batch:
-        """Return a batch with the turns that its pictures have."""
+        """Return a batch with the turns of its pictures, target {"rotation": (B,) int64}."""
         pictures, turns = zip(*samples, strict=True)
         target: Target = {ROTATION: torch.tensor(turns, dtype=torch.int64)}
         index = torch.from_numpy(key.rows.astype(np.int64))
@@ -74,11 +74,11 @@ class RotationBatches(Batches):
 
 @LOADERS.register("pretext")
 class RotationLoader(ImageLoader):
-    """Images turned by 0, 90, 180 or 270 degrees, to be told apart (Gidaris et al. 2018): target {"rotation": (B,) int64}.
+    """Pictures turned by 0, 90, 180 or 270 degrees (Gidaris et al. 2018): target {"rotation": (B,) int64 in 0..3}.
 
-    To a model it is one label of four classes. In training each picture is turned anew each time, after the transforms; in
-    validation always the same way. The paper shows all four turns of a picture in one batch; here each is drawn. Height and
-    width of `image_size` must be equal. A transform that rotates by much more than 20 degrees spoils the answer.
+    For a model it is one label of four classes. In training each picture is turned anew each time, after the transforms; in
+    validation always the same way. The paper shows all four turns of a picture in one batch; here one turn is drawn. Height
+    and width of `image_size` must be equal. A transform that rotates by much more than 20 degrees makes the label wrong.
     """
 
     def __init__(self, context: RunContext, settings: RotationSettings) -> None:
@@ -93,7 +93,7 @@ class RotationLoader(ImageLoader):
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Name random steps in the evaluation pipeline, and pictures that a quarter turn would give another shape."""
+        """Yield (key, message) for random steps of evaluation, and for pictures that are not square."""
         yield from random_steps(args.eval_transforms)
         yield from unused(args)
         height, width = args.image_size
@@ -105,10 +105,10 @@ class RotationLoader(ImageLoader):
 
     @cached_property
     def spec(self) -> DataSpec:
-        """The four turns, and how often training would show each if it turned as validation does."""
+        """The four turns, with the number of training samples of each turn as validation would turn them."""
         counts = np.bincount(self.table("train").numbers(ROTATION), minlength=len(TURNS))
         return DataSpec({ROTATION: TURNS}, {ROTATION: counts.tolist()}, image_size=self.pictures.evaluated_size())
 
     def picture(self, split: str, row: int) -> np.ndarray:
-        """Return a sample's picture, turned as validation turns it: (h, w, 3) uint8 RGB."""
+        """Return a sample's picture with its turn of validation, (h, w, 3) uint8 RGB."""
         return np.ascontiguousarray(np.rot90(super().picture(split, row), int(self.table(split).values(ROTATION, row))))

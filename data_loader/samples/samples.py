@@ -1,4 +1,4 @@
-"""The samples of a loader: read, corrected, labelled, split. What a label is, the task's subclass says."""
+"""The samples of a loader: read, corrected, labelled, split. A task's subclass defines the labels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LABELLED = ("train", "valid")  # the splits whose samples have targets; the samp
 
 
 class SampleSettings(Settings):
-    """What every loader must know of its samples."""
+    """Config of the samples of every loader."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     data_dir: str = Field(description="folder of the data set")
@@ -43,7 +43,7 @@ class SampleSettings(Settings):
 
 
 class AnnotationSettings(SampleSettings):
-    """What a loader must know that reads annotations: how those to predict are read, and what to correct."""
+    """Config of samples with annotations: the reader of the samples to predict, and corrections."""
 
     test_reader: BaseReader | None = Field(default=None, description="how the samples to predict are read, for test.py")
     corrections: str | None = Field(
@@ -56,8 +56,8 @@ class Division(NamedTuple):
 
     train: SampleTable
     valid: SampleTable
-    notes: list[str]  # warnings about them
-    whole: SampleTable | None = None  # the training side before some of it was left out; None if nothing was
+    notes: list[str]  # warnings about the samples
+    whole: SampleTable | None = None  # the training side before samples were left out; None if none were
 
 
 @dataclass(frozen=True)
@@ -67,50 +67,50 @@ class Sides:
     train: SampleTable
     valid: SampleTable
     notes: list[str]
-    skipped: dict[str, str]  # sample id -> why its picture cannot be read
+    skipped: dict[str, str]  # sample id -> reason why its picture cannot be read
     split_hash: str
 
 
 class Samples(ABC):
     """The samples of a loader, which are read at the first use of a split.
 
-    A subclass says what a label is, and sets what else its config says: `split`, `test_reader`, `corrections`.
+    A subclass defines the labels, and sets the further values of its config: `split`, `test_reader`, `corrections`.
     """
 
-    split: Split | None = None  # None for a task that divides its samples in its own way
+    split: Split | None = None  # None for a task that divides its samples in another way
     test_reader: BaseReader | None = None
     corrections: str | None = None
 
     def __init__(self, settings: SampleSettings, size: Size, spec: DataSpec, crops: Crops | None = None) -> None:
-        """size: (height, width) of decoded pictures. spec: as the config declares it, without counts."""
+        """Take the settings. size: (height, width) of decoded pictures. spec: as the config declares it, without counts."""
         self.data_dir, self.reader, self.unreadable = Path(settings.data_dir), settings.reader, settings.unreadable
         self.size, self.spec = size, spec
         self.boxes = GivenBoxes(crops, self.data_dir) if crops is not None else None  # None for whole pictures
         self._sides: Sides | None = None
 
-    # What subclasses say ------------------------------------------------------------------------------------------
+    # Methods for subclasses -----------------------------------------------------------------------------------------
 
     @abstractmethod
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
-        """Return the table with label columns; if they are neither required nor there, the table as it is.
+        """Return the table with label columns; unchanged if the columns are missing and not required.
 
         source: the name of the data for an error. Raises UserError for labels that are missing or not known.
         """
 
     def labelled(self, split: str) -> bool:
-        """Return whether the samples of a split have what metrics compare with."""
+        """Return whether the samples of a split have the truth that metrics need."""
         return split != "test"
 
     def object_counts(self, table: SampleTable) -> dict[str, list[int]]:
-        """Return label -> objects of each class, for labels of which a sample may have several; none by default."""
+        """Return label -> number of objects of each class, for labels with several objects in a sample; none by default."""
         return {}
 
     def read_table(self, reader: BaseReader) -> SampleTable:
-        """Return what a reader finds in the data folder."""
+        """Return the samples that a reader finds in the data folder."""
         return reader.read(self.data_dir)
 
     def read(self) -> tuple[SampleTable, list[str]]:
-        """Return all samples to train and validate on, in order of id, read and corrected; and lines on the corrections."""
+        """Return all samples to train and validate on, in order of id, corrected; and lines on the corrections."""
         table = self.read_table(self.reader).sorted()
         if self.corrections is None:
             return table, []
@@ -118,7 +118,10 @@ class Samples(ABC):
         return table, [note]
 
     def divide(self, table: SampleTable) -> Division:
-        """Divide all samples, labelled, into those to train and those to validate on."""
+        """Divide all labelled samples into samples to train on and samples to validate on.
+
+        Raises UserError if a file is on both sides, and for the reasons of `splits.split_rows`.
+        """
         assert self.split is not None, "samples without a split have a division of their own"
         train, valid = splits.split_rows(table, self.split)
         notes = self._same_bytes(table, train, valid) if self.split.check_bytes else []
@@ -131,19 +134,19 @@ class Samples(ABC):
 
     @property
     def group(self) -> str | None:
-        """The column whose equal values are on one side of the split only; None if all samples are independent."""
+        """The column whose equal values stay on one side of the split; None if all samples are independent."""
         return self.split.group if self.split is not None else None
 
-    # What all share -----------------------------------------------------------------------------------------------
+    # Methods of all loaders -----------------------------------------------------------------------------------------
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The splits that the config has: the test split only if there is a reader for it."""
+        """The splits of the config: the test split only if there is a reader for it."""
         return ("train", "valid", "test") if self.test_reader is not None else ("train", "valid")
 
     @property
     def number(self) -> int:
-        """How many samples there are to train and to validate on; 0 until they have been read."""
+        """The number of samples to train and validate on; 0 before they are read."""
         return len(self._sides.train) + len(self._sides.valid) if self._sides is not None else 0
 
     @property
@@ -162,17 +165,17 @@ class Samples(ABC):
         return self.sides.train if split == "train" else self.sides.valid
 
     def source(self, split: str, row: int) -> Source:
-        """Return where a sample's picture comes from."""
+        """Return the file of a sample's picture, its box, and its place in the cache."""
         table = self.table(split)
         box = self.boxes.of(split, table, row) if self.boxes is not None else None
         return Source(table.path(row), box, self._place(split, row))
 
     def boxed(self, *tables: SampleTable) -> tuple[list[SampleTable], list[str]]:
-        """Return the tables with the box of each picture, and a line about that; as they are if pictures stay whole."""
+        """Return the tables with the box of each picture, and lines about the boxes; unchanged if pictures stay whole."""
         return self.boxes.add(*tables) if self.boxes is not None else (list(tables), [])
 
     def fingerprint(self) -> dict[str, str]:
-        """Return hashes, by config key, of all that is read of training and validation samples, boxes and labels too."""
+        """Return hashes, by config key, of all data of the training and validation samples, with boxes and labels."""
         sides = (self.sides.train, self.sides.valid)
         corrected = {} if self.corrections is None else {"data_loader.args.corrections": files.sha256(Path(self.corrections))}
         read = files.hash_lines(side.digest(but=[CROP]) for side in sides)
@@ -209,9 +212,9 @@ class Samples(ABC):
         return self.boxed(table)[0][0]
 
     def _place(self, split: str, row: int) -> int | None:
-        """Return the number of a sample's picture in the cache; None for a sample that the cache does not hold."""
+        """Return the number of a sample's picture in the cache; None for a sample that is not cached."""
         if split not in LABELLED:
-            return None  # nor is any other split read for its sake
+            return None  # without reading any other split
         own = len(self.sides.train)
         return own + row if split == "valid" else row if row < own else None
 

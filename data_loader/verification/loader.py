@@ -1,4 +1,4 @@
-"""Pictures of people to compare: trained on identities, validated and tested on pairs of people not seen in training."""
+"""Loader of verification: trains on identities, validates and tests on pairs of people not seen in training."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class IdentityBatches(Batches):
 
 @LOADERS.register("verification")
 class EmbeddingLoader(ImageLoader):
-    """Batches of images with a number for each identity: target {"identity": (B,) int64}.
+    """Batches of pictures with a number for each identity: target {"identity": (B,) int64}.
 
-    Validation and test samples are the pictures of pairs: each is in the table once, and is embedded once, whatever the number
-    of its pairs. They have no target for the loss, because their people are not among those that are trained.
+    Validation and test samples are the pictures of pairs: each is in the table once, and is embedded once, for any number of
+    pairs. They have no target for the loss, because their people are not among the trained identities.
     """
 
     valid_targets = False
@@ -55,7 +55,7 @@ class EmbeddingLoader(ImageLoader):
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """Name no validation set or two, random steps in the evaluation pipeline, a sampler that does not suit."""
+        """Yield (key, message) for none or two validation sets, random steps of evaluation, and a sampler that does not fit."""
         yield from random_steps(args.eval_transforms)
         yield from unused(args)
         if (args.valid_reader is None) == (args.split is None):
@@ -71,13 +71,13 @@ class EmbeddingLoader(ImageLoader):
 
     @cached_property
     def spec(self) -> DataSpec:
-        """`identity`: the names of the people who are trained, and how many images each has."""
+        """The names of the identities that are trained, and the number of pictures of each."""
         counts = np.bincount(self.table("train").numbers(IDENTITY)).tolist()
         return DataSpec({IDENTITY: self.samples.people()}, {IDENTITY: counts}, image_size=self.pictures.evaluated_size())
 
 
 def _unsuited(sampler: Any, batch_size: int) -> Iterable[tuple[str, str]]:
-    """Name what is wrong between a sampler's arguments and the one label that there is."""
+    """Yield (key, message) for arguments of a sampler that do not fit the label `identity`."""
     for key in ("label", "labels"):
         given = getattr(sampler, key, None)
         for name in [given] if isinstance(given, str) else given or []:

@@ -1,4 +1,4 @@
-"""Pictures of people to compare: identities to train on, and pairs to validate and test on."""
+"""Pictures of people for verification: identities to train on, and pairs to validate and test on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from utils.errors import UserError
 
 
 class IdentitySettings(AnnotationSettings):
-    """What a config says of people, and of the pairs to validate on."""
+    """Config of people, and of the pairs to validate on."""
 
     identity: str = Field(description="column that names the person")
     valid_reader: BaseReader | None = Field(
@@ -43,17 +43,20 @@ class IdentitySettings(AnnotationSettings):
 
 
 class IdentitySamples(Samples):
-    """Images of people to train on, and the pictures of pairs, each once in its table."""
+    """Pictures of people to train on, and the pictures of pairs, each once in its table."""
 
     def __init__(self, settings: IdentitySettings, size: Size, crops: Crops | None) -> None:
-        super().__init__(settings, size, DataSpec(), crops)  # who the people are, only the files say
+        super().__init__(settings, size, DataSpec(), crops)  # the people are only known from the files
         self.identity, self.valid_reader, self.valid_pairs = settings.identity, settings.valid_reader, settings.valid_pairs
         self.check_bytes, self.test_reader, self.corrections = settings.check_bytes, settings.test_reader, settings.corrections
         if settings.split is not None:
             self.split = settings.split.model_copy(update={"group": self.identity})
 
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
-        """Return the table as it is, if every sample has an identity, or need not have one; pictures of pairs must be there."""
+        """Return the table; check that every sample has an identity if `required`, else that the pictures of pairs exist.
+
+        Raises UserError for samples without an identity, and for missing files.
+        """
         if not required:
             _require_files(table)
             return self._numbered(table)
@@ -66,13 +69,16 @@ class IdentitySamples(Samples):
         return table
 
     def labelled(self, split: str) -> bool:
-        """Return whether it is known which pairs are of one person, in the test split too."""
+        """Return whether the truth of the pairs is known; the test split may have it too."""
         return pairs_of(self.table(split)).known if split == "test" else super().labelled(split)
 
     def divide(self, table: SampleTable) -> Division:
-        """Return the people to train on, and the pictures to validate on with their pairs."""
+        """Return the people to train on, and the pictures to validate on with their pairs.
+
+        Raises UserError if the pairs to validate on have no labels.
+        """
         if self.split is not None:
-            # Of all people, so that those of several folds can be told apart.
+            # Number all people before the split, so that the people of several folds have different numbers.
             train, valid, notes, _ = super().divide(self._numbered(table))
         else:
             train, (valid, notes) = table, self._validation(table)
@@ -89,7 +95,7 @@ class IdentitySamples(Samples):
         return self.identity
 
     def readers(self) -> list[BaseReader]:
-        """Return every reader of the config, that of the pictures to validate on too."""
+        """Return every reader of the config, with the reader of the validation pictures."""
         return [*super().readers(), *([self.valid_reader] if self.valid_reader is not None else [])]
 
     def people(self) -> list[str]:
@@ -104,7 +110,7 @@ class IdentitySamples(Samples):
         return [line, f"{people}; {_counted(self.table('valid'))} to validate on", *notes]
 
     def _validation(self, train: SampleTable) -> tuple[SampleTable, list[str]]:
-        """Return what the reader of validation finds. Raises UserError for people or files that are trained on too."""
+        """Return the samples of the validation reader. Raises UserError for people or files that are also trained on."""
         assert self.valid_reader is not None, "checked before"
         valid = self.valid_reader.read(self.data_dir).sorted()
         _require_files(valid)
@@ -130,7 +136,7 @@ def _counted(table: SampleTable) -> str:
 
 
 def _require_files(table: SampleTable) -> None:
-    """Raise UserError naming the pictures of pairs that are not there."""
+    """Raise UserError that names the missing pictures of pairs."""
     missing = scan.missing_files(table)
     if missing:
         raise UserError(f"{table.root}: {some(missing)} of the pairs to compare {'is' if len(missing) == 1 else 'are'} not there")
