@@ -6,17 +6,18 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from base.base_callback import BaseCallback
 from base.base_data_loader import BaseDataLoader
-from base.contracts import Batch, Points
+from base.contracts import Batch, Given, Points
 from base.meter import Meter
 from base.monitor import Monitor, unknown_score
+from base.registry import Registry
 from base.saved.run_folder import RunFolder
 from base.settings import TrainerSettings
 from utils import distributed, seed
@@ -56,6 +57,22 @@ class StopTraining(Exception):
     """Somebody asked for a stop, and everything is saved."""
 
 
+@dataclass(frozen=True)
+class Loop(Given):
+    """What every trainer works with, whatever it trains.
+
+    loader: the data. folder: where checkpoints go. callbacks: called at the hooks of the loop. seed: of the run. metadata:
+    plain values stored in every checkpoint (config, hashes, data spec).
+    """
+
+    loader: BaseDataLoader
+    folder: RunFolder
+    callbacks: Sequence[BaseCallback] = ()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    seed: int = 0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
 class BaseTrainer(ABC):
     """Runs epochs until they are done, the score no longer improves, or somebody asks for a stop.
 
@@ -68,33 +85,22 @@ class BaseTrainer(ABC):
     Subclasses define `train_step`, and differ by procedure only, never by data.
     """
 
-    Settings: ClassVar[type[TrainerSettings]] = TrainerSettings
-
-    def __init__(
-        self,
-        settings: TrainerSettings,
-        run_seed: int,
-        loader: BaseDataLoader,
-        folder: RunFolder,
-        callbacks: Sequence[BaseCallback],
-        device: torch.device,
-        metadata: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, settings: TrainerSettings, loop: Loop) -> None:
         self.settings = settings
-        self.run_seed = run_seed
-        self.loader = loader
-        self.folder = folder
-        self.device = device
-        self.metadata = dict(metadata)  # plain values stored in every checkpoint: config, hashes, data spec
+        self.run_seed = loop.seed
+        self.loader = loop.loader
+        self.folder = loop.folder
+        self.device = loop.device
+        self.metadata = dict(loop.metadata)
         self.progress = Progress()
         self.meter = Meter()
         self.monitor = Monitor(settings.monitor, settings.early_stop)
         self.scores: dict[str, float | None] = {}  # of the last epoch
         self.scored_at = -1  # the step whose weights they belong to
-        self.batches = loader.order(0)
+        self.batches = self.loader.order(0)
         self.stop = StopRequest()
-        self.callbacks = [c for c in callbacks if distributed.is_main() or not c.main_only]
-        keys = [callback.state_key for callback in callbacks]
+        self.callbacks = [c for c in loop.callbacks if distributed.is_main() or not c.main_only]
+        keys = [callback.state_key for callback in loop.callbacks]
         if twice := {key for key in keys if keys.count(key) > 1}:
             raise UserError(f"callbacks: {', '.join(sorted(twice))} is there more than once")
 
@@ -179,7 +185,8 @@ class BaseTrainer(ABC):
         """The batches of the current epoch that are still to come."""
         progress = self.progress
         self.batches = self.loader.order(progress.epoch)
-        self._call("on_epoch_start")
+        for callback in self.callbacks:
+            callback.on_epoch_start(self)
         for batch in self.loader.train(progress.epoch, progress.batch):
             samples = len(self.batches[progress.batch])
             seed.seed_everything(self.run_seed, "step", progress.step, distributed.rank())
@@ -187,7 +194,8 @@ class BaseTrainer(ABC):
             self.meter.update(losses, samples)
             progress.batch += 1
             progress.step += 1
-            self._call("on_step", losses)
+            for callback in self.callbacks:
+                callback.on_step(self, losses)
             if progress.step % self.settings.log_every == 0:
                 self.verify()  # the logs have just waited for the device
             self.poll()
@@ -210,7 +218,8 @@ class BaseTrainer(ABC):
             raise RunError(f"trainer.monitor: {unknown_score(self.monitor.name, log)}; no sample may have what it compares with")
         improved = self.monitor.update(log, self.progress.epoch)
         self.end_epoch(log)
-        self._call("on_epoch_end", log, improved)
+        for callback in self.callbacks:
+            callback.on_epoch_end(self, log, improved)
         self.scores = {name: value if math.isfinite(value) else None for name, value in log.items()}
         self.scored_at = self.progress.step
         self.progress.epoch += 1
@@ -233,7 +242,8 @@ class BaseTrainer(ABC):
             self.save([LAST])
         distributed.on_main(lambda: self.folder.checkpoints.require_space(self.settings.keep + 2, self.growth()))
         self.rehearse()
-        self._call("on_fit_start")
+        for callback in self.callbacks:
+            callback.on_fit_start(self)
 
     def _end(self, reason: str) -> None:
         """Every part gets to end, whatever became of another."""
@@ -242,10 +252,6 @@ class BaseTrainer(ABC):
                 endings.callback(callback.on_fit_end, self, reason)
             endings.callback(self.folder.set_status, reason)
             endings.callback(self.loader.close)
-
-    def _call(self, hook: str, *arguments: Any) -> None:
-        for callback in self.callbacks:
-            getattr(callback, hook)(self, *arguments)
 
     # Checkpoints --------------------------------------------------------------------------------------------------
 
@@ -283,18 +289,4 @@ class BaseTrainer(ABC):
         self.metadata["parents"] = state["parents"]
 
 
-TRAINERS: dict[str, type[BaseTrainer]] = {}
-
-
-def register_trainer(cls: type[BaseTrainer]) -> type[BaseTrainer]:
-    """Class decorator: `trainer.type` may name the class. Its `Settings` are the keys that `trainer` then takes.
-
-    Raises TypeError for a name taken twice, or Settings whose `type` is not that name alone.
-    """
-    name = cls.__name__
-    if name in TRAINERS:
-        raise TypeError(f"trainer {name} is registered twice: in {TRAINERS[name].__module__}, {cls.__module__}")
-    if get_args(cls.Settings.model_fields["type"].annotation) != (name,):
-        raise TypeError(f'trainer {name}: its Settings need `type: Literal["{name}"] = "{name}"`')
-    TRAINERS[name] = cls
-    return cls
+TRAINERS: Registry[BaseTrainer] = Registry("trainer", BaseTrainer, flat=True)

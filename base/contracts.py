@@ -31,6 +31,10 @@ class Points(NamedTuple):
     texts: list[str]
 
 
+class Given:
+    """Marks what the run gives to a registered constructor: a parameter of such a type is no key of a config."""
+
+
 class Batch(TypedDict):
     """A batch that a loader yields and `train_step` takes."""
 
@@ -52,7 +56,7 @@ class Term(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DataSpec:
+class DataSpec(Given):
     """The facts about the data for model, loss and metrics, as plain values. Every checkpoint holds them.
 
     classes: label name -> names of its classes, in order of their index.
@@ -86,7 +90,7 @@ class DataSpec:
 
 
 @dataclass(frozen=True)
-class OutputSpec:
+class OutputSpec(Given):
     """The facts about the model's outputs for losses.
 
     widths: name of an output -> its number of channels.
@@ -98,7 +102,7 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
-class RunContext:
+class RunContext(Given):
     """The facts about the run for a loader.
 
     seed: the config's seed. pin_memory: whether batches will be copied to a GPU.

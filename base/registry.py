@@ -12,34 +12,63 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, g
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from base.contracts import DataSpec, OutputSpec, RunContext
+from base.contracts import DataSpec, Given
 from utils.validate import Settings
 
 T = TypeVar("T")
-INJECTED = (DataSpec, OutputSpec, RunContext)  # parameters of these types come from the run, not from the config
-Names = frozenset[str] | None  # the registered classes that a config names; None for all that there are
+SETTINGS = "settings"  # the parameter by which a constructor takes all that a config says in one object
+TypeNames = frozenset[str] | None  # the registered classes that a config names; None for all that there are
 
 _by_base: dict[type, Registry[Any]] = {}
 
 
-class Part(Settings):
+class AnyPart(Settings):
+    """A place of a config that names a registered class and gives its arguments."""
+
+    cls: ClassVar[Callable[..., Any]]
+    registry: ClassVar[Registry[Any] | None] = None
+    place: ClassVar[tuple[str, ...]]  # of the arguments, below the place of the part
+    type: str
+
+    @property
+    def arguments(self) -> Any:
+        """The checked arguments, a Settings object."""
+        raise NotImplementedError
+
+    def build(self, *given: object) -> Any:
+        """Return an instance: nested parts are built first, and `given` goes to the parameters of these types."""
+        if isinstance(self.cls, type) and isinstance(self.arguments, self.cls):
+            return self.arguments  # a class of settings is its own argument model
+        settings = settings_of(self.cls)
+        fields = (settings or type(self.arguments)).model_fields
+        values = {name: _build(getattr(self.arguments, name), given) for name, field in fields.items() if not field.exclude}
+        if settings is not None:
+            values = {SETTINGS: settings.model_construct(**values)}  # checked as the arguments, parts not yet built
+        return self.cls(**values, **_injections(self.cls, given))
+
+
+class Part(AnyPart):
     """`{"type": name of a registered class, "args": {…}}`, checked against that class's constructor."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-    cls: ClassVar[Callable[..., Any]]
-    registry: ClassVar[Registry[Any] | None] = None
-    type: str
+    place: ClassVar[tuple[str, ...]] = ("args",)
     args: Any
 
-    def build(self, *injected: object) -> Any:
-        """An instance: nested parts first, then parameters whose type is that of one of `injected`."""
-        if isinstance(self.cls, type) and isinstance(self.args, self.cls):
-            return self.args  # a class of settings is its own argument model
-        names = [name for name, field in type(self.args).model_fields.items() if not field.exclude]
-        values = {name: _build(getattr(self.args, name), injected) for name in names}
-        if (settings := settings_of(self.cls)) is not None:
-            values = {"settings": settings.model_construct(**values)}  # checked as the arguments, parts not yet built
-        return self.cls(**values, **_injections(self.cls, injected))
+    @property
+    def arguments(self) -> Any:
+        """What stands at `args`."""
+        return self.args
+
+
+class FlatPart(AnyPart):
+    """`{"type": name of a registered class, …}`, whose arguments stand beside the name; the part itself is the settings."""
+
+    place: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def arguments(self) -> Any:
+        """The part itself."""
+        return self
 
 
 class Checked:
@@ -56,13 +85,15 @@ class Registry(Generic[T]):
 
     Registering checks what would otherwise fail an epoch later: a name taken twice, a class that does not derive from
     the base or leaves a method abstract, a constructor with `*args`, `**kwargs` or an argument without a type.
+
+    flat: whether a config gives the arguments beside `type`, instead of below `args`; each class then takes one `settings`.
     """
 
-    def __init__(self, noun: str, base: type[T]) -> None:
-        self.noun, self.base = noun, base
+    def __init__(self, noun: str, base: type[T], flat: bool = False) -> None:
+        self.noun, self.base, self.flat = noun, base, flat
         self.classes: dict[str, type[T]] = {}
         self._tasks: dict[str, frozenset[str]] = {}
-        self._parts: dict[tuple[str, Names], type[Part]] = {}
+        self._parts: dict[tuple[str, TypeNames], type[AnyPart]] = {}
         _by_base[base] = self
 
     def register(self, *tasks: str) -> Callable[[type[T]], type[T]]:
@@ -78,6 +109,8 @@ class Registry(Generic[T]):
                 missing = ", ".join(sorted(getattr(cls, "__abstractmethods__")))  # noqa: B009 - only abstract classes have it
                 raise TypeError(f"{self.noun} {name} does not define {missing}")
             _check_constructor(cls)
+            if self.flat and settings_of(cls) is None:
+                raise TypeError(f"{self.noun} {name}: the constructor takes one argument of the config, `settings: …Settings`")
             self.classes[name] = cls
             self._tasks[name] = frozenset(tasks)
             self.forget()
@@ -95,31 +128,36 @@ class Registry(Generic[T]):
         return sorted(self.classes)
 
     @property
-    def parts(self) -> dict[str, type[Part]]:
-        """A model per registered class, which validates `{"type", "args"}` for it."""
+    def parts(self) -> dict[str, type[AnyPart]]:
+        """Return a model per registered class, which validates the part of a config that names it."""
         return {name: self.part(name) for name in self.names}
 
-    def part(self, name: str, among: Names = None) -> type[Part]:
+    def part(self, name: str, among: TypeNames = None) -> type[AnyPart]:
         """The model of one class; the parts within it are of classes `among` these."""
         if (name, among) not in self._parts:
             self._parts[name, among] = self.make_part(name, among)
             self._parts[name, among].registry = self
         return self._parts[name, among]
 
-    def make_part(self, name: str, among: Names) -> type[Part]:
-        """What `part` keeps."""
+    def make_part(self, name: str, among: TypeNames) -> type[AnyPart]:
+        """Make the model that `part` keeps."""
         cls = self.classes[name]
-        return part_model(name, cls, arguments_of(cls, among))
+        arguments = arguments_of(cls, among)
+        return (flat_part_model if self.flat else part_model)(name, cls, arguments)
 
     def forget(self) -> None:
         """Make all models anew, from what is registered then."""
         self._parts.clear()
 
-    def annotation(self, among: Names = None) -> Any:
-        """The type of a config key that holds one part of this registry."""
-        names = [name for name in self.names if among is None or name in among]
-        # Where the config names no class of this registry any one will do: what is not there has to match nothing.
-        return union_of(self.part(name, among) for name in names or self.names[:1])
+    def annotation(self, among: TypeNames = None, kind: type | None = None) -> Any:
+        """Return the type of a config key that holds one part of this registry.
+
+        kind: a base class that the parts are derived from; None for all parts.
+        """
+        names = [name for name in self.names if kind in (None, self.base) or issubclass(self.classes[name], kind)]
+        named = [name for name in names if among is None or name in among]
+        # If the config names no class of this kind, any class serves: nothing in the config has to match it.
+        return union_of(self.part(name, among) for name in named or names[:1])
 
 
 def named(values: Any) -> frozenset[str]:
@@ -141,18 +179,31 @@ def union_of(parts: Iterable[type[BaseModel]]) -> Any:
 
 
 def part_model(name: str, cls: Callable[..., Any], arguments: type[BaseModel]) -> type[Part]:
-    """The `{"type": name, "args": arguments}` model that builds `cls`."""
+    """Return the model of `{"type": name, "args": arguments}` that builds `cls`."""
     fields: dict[str, Any] = {
         "type": (Literal[name], ...),
         "args": (arguments, Field(default_factory=dict, validate_default=True, description="its arguments")),
     }
-    doc = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-    model = create_model(f"{name}Part", __base__=Part, __doc__=doc, **fields)
+    model = create_model(f"{name}Part", __base__=Part, __doc__=_summary(cls), **fields)
     model.cls = cls
     return model
 
 
-def arguments_of(cls: type, among: Names = None) -> type[BaseModel]:
+def flat_part_model(name: str, cls: type, settings: type[BaseModel]) -> type[FlatPart]:
+    """Return the model of `{"type": name, …}`, with the keys of `settings` beside the name, that builds `cls`."""
+    fields: dict[str, Any] = {"type": (Literal[name], ...)}
+    bases: Any = (settings, FlatPart)
+    model: type[FlatPart] = create_model(f"{name}Part", __base__=bases, __doc__=_summary(cls), **fields)
+    model.cls = cls
+    return model
+
+
+def _summary(cls: Callable[..., Any]) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def arguments_of(cls: type, among: TypeNames = None) -> type[BaseModel]:
     """A strict model of the constructor's configurable parameters, with descriptions from the docstring's `Args:`.
 
     A constructor whose only configurable parameter is `settings: S`, of a Settings class S, has the fields of S as arguments.
@@ -169,27 +220,17 @@ def arguments_of(cls: type, among: Names = None) -> type[BaseModel]:
             fields[name] = (configurable(annotation, among), default)
         return create_model(f"{cls.__name__}Args", __base__=settings, **fields)
     docs = argument_docs(cls)
-    for name, (annotation, default) in _parameters(cls).items():
-        if annotation in INJECTED:
-            continue
+    for name, (annotation, default) in _configurable(cls).items():
+        described: Any = {"description": docs[name]} if name in docs else {}
         default = ... if default is inspect.Parameter.empty else default
-        fields[name] = (configurable(annotation, among), Field(default=default, description=docs.get(name)))
+        fields[name] = (configurable(annotation, among), Field(default=default, **described))
     return create_model(f"{cls.__name__}Args", __base__=Settings, **fields)
 
 
-def settings_of(cls: Callable[..., Any]) -> type[Settings] | None:
-    """Return the Settings class of a constructor whose only configurable parameter is `settings`, None for any other."""
-    if not isinstance(cls, type) or issubclass(cls, BaseModel):
-        return None
-    annotations = {name: annotation for name, (annotation, _) in _parameters(cls).items() if annotation not in INJECTED}
-    kind = annotations.pop("settings", None)
-    return kind if not annotations and isinstance(kind, type) and issubclass(kind, Settings) else None
-
-
-def configurable(annotation: Any, among: Names = None) -> Any:
+def configurable(annotation: Any, among: TypeNames = None) -> Any:
     """The annotation with every registered base class in it replaced by the parts that may stand there."""
-    if isinstance(annotation, type) and annotation in _by_base:
-        return _by_base[annotation].annotation(among)
+    if (registry := _registry_of(annotation)) is not None:
+        return registry.annotation(among, annotation)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return Annotated[(configurable(args[0], among), *args[1:])]
@@ -198,6 +239,12 @@ def configurable(annotation: Any, among: Names = None) -> Any:
     if origin in (list, dict, tuple):
         return origin[tuple(configurable(arg, among) for arg in args)]
     return annotation
+
+
+def _registry_of(annotation: Any) -> Registry[Any] | None:
+    """The registry whose classes may stand for an annotation: that of its base class."""
+    bases = annotation.__mro__ if isinstance(annotation, type) else ()
+    return next((_by_base[base] for base in bases if base in _by_base), None)
 
 
 def argument_docs(cls: object) -> dict[str, str]:
@@ -214,6 +261,24 @@ def import_all(*packages: str) -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.rpartition(".")[2].startswith("_"):
                 importlib.import_module(module.name)
+
+
+def settings_of(cls: Callable[..., Any]) -> type[Settings] | None:
+    """Return the Settings class of a constructor whose only configurable parameter is `settings`, None for any other."""
+    if not isinstance(cls, type) or issubclass(cls, BaseModel):
+        return None
+    parameters = _configurable(cls)
+    kind = parameters.get(SETTINGS, (None, None))[0]
+    return kind if len(parameters) == 1 and isinstance(kind, type) and issubclass(kind, Settings) else None
+
+
+def _configurable(cls: type) -> dict[str, tuple[Any, Any]]:
+    """Return the parameters of a constructor that come from the config: name -> annotation and default."""
+    return {name: (kind, default) for name, (kind, default) in _parameters(cls).items() if not _is_given(kind)}
+
+
+def _is_given(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Given)
 
 
 def _parameters(cls: type) -> dict[str, tuple[Any, Any]]:
@@ -236,7 +301,7 @@ def _check_constructor(cls: type) -> None:
 
 
 def _build(value: Any, injected: tuple[object, ...]) -> Any:
-    if isinstance(value, Part):
+    if isinstance(value, AnyPart):
         return value.build(*injected)
     if isinstance(value, list | tuple):
         return type(value)(_build(item, injected) for item in value)
@@ -246,7 +311,8 @@ def _build(value: Any, injected: tuple[object, ...]) -> Any:
 
 
 def _injections(cls: Callable[..., Any], injected: tuple[object, ...]) -> dict[str, object]:
-    wanted = {name: kind for name, (kind, _) in _parameters(cls).items() if kind in INJECTED} if isinstance(cls, type) else {}
+    parameters = _parameters(cls) if isinstance(cls, type) else {}
+    wanted = {name: kind for name, (kind, _) in parameters.items() if _is_given(kind)}
     given = {type(value): value for value in injected}
     if missing := [kind.__name__ for kind in wanted.values() if kind not in given]:
         raise TypeError(f"{getattr(cls, '__name__', cls)}: classes of its kind are not given a {missing[0]}")

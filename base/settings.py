@@ -1,4 +1,4 @@
-"""The keys of `trainer` that every kind of trainer has."""
+"""The keys of `trainer` that every kind of trainer takes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from base.types import Count, Positive, ProperShare
 from utils.validate import Settings
-
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrainerSettings(Settings):
     """How long to train, what to watch, when to save, and how the arithmetic is done."""
 
-    type: str
     epochs: Count = Field(description="passes over the training samples")
     monitor: Annotated[str, Field(pattern=r"^((min|max) \S+|off)$")] = Field(
         default="min val/loss", description='what decides which checkpoint is the best, "min NAME" or "max NAME", or "off"'
@@ -31,12 +28,12 @@ class TrainerSettings(Settings):
         default=1,
         description="pieces of a batch, each averaged by itself, that pass the network one by one to need less memory",
     )
-    clip_norm: Annotated[float, Field(gt=0)] | None = Field(default=None, description="largest norm of the gradient")
+    clip_norm: Positive | None = Field(default=None, description="largest norm of the gradient")
     nonfinite: Literal["stop", "skip"] = Field(
         default="stop", description="at a loss or gradient that is not finite: end the run, or leave out the step"
     )
     max_skips: Count = Field(default=20, description="steps in a row that may be skipped before the run ends all the same")
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+    ema: ProperShare | None = Field(
         default=None,
         description="decay per step of an exponential moving average of the model's weights, which is then what is evaluated",
     )

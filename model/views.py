@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from base.base_view import VIEWS, BaseView
+from base.types import Multiple
 
 Offset = Annotated[int, Field(ge=-512, le=512)]
 
@@ -32,7 +33,7 @@ class ScaleView(BaseView):
         multiple_of: sides are rounded to a multiple of so many pixels, as networks with strides may want.
     """
 
-    def __init__(self, scale: Annotated[float, Field(gt=0, le=8)], multiple_of: Annotated[int, Field(ge=1, le=256)] = 1) -> None:
+    def __init__(self, scale: Annotated[float, Field(gt=0, le=8)], multiple_of: Multiple = 1) -> None:
         self.scale, self.multiple_of = scale, multiple_of
 
     def apply(self, image: Tensor) -> tuple[Tensor, Tensor]:

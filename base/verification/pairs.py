@@ -5,10 +5,11 @@ A table with pairs has a related table `pairs` with the columns image1, image2 (
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from base.predictions import Predictions
 from base.table import SampleTable, some
@@ -18,7 +19,9 @@ IDENTITY = "identity"  # the label, the column with its numbers, and the output 
 PAIRS = "pairs"
 SAME, DIFFERENT, UNKNOWN = 1, 0, -1
 
-Distance = Literal["cosine", "euclidean"]
+Distance = Annotated[
+    Literal["cosine", "euclidean"], Field(description="of two embeddings: cosine, or euclidean on the embeddings as they are")
+]
 CHUNK = 1024  # pairs at a time; their vectors fit into a processor's cache
 
 

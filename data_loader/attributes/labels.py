@@ -15,6 +15,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from base.contracts import DataSpec
 from base.labels import combined_class, combined_names, reported
 from base.table import SampleTable, some
+from base.types import SeveralNames
 from utils.config import did_you_mean
 from utils.errors import UserError
 from utils.validate import Settings
@@ -27,7 +28,7 @@ class Label(Settings):
     """One attribute: its column, its classes in order, and the rules by which text becomes a class."""
 
     column: str | None = Field(default=None, description="column of the reader; default: the label's own name")
-    classes: Annotated[list[str], Field(min_length=2)] = Field(description="names of the classes, in the order of their numbers")
+    classes: SeveralNames = Field(description="names of the classes, in the order of their numbers")
     values: dict[str, str] | None = Field(default=None, description="text in the column -> class; default: the classes' names")
     bins: list[float] | None = Field(
         default=None, description="for numbers: the first number of each further class: [30, 60] is <30, 30-59, 60 and over"
@@ -88,7 +89,7 @@ class Label(Settings):
 class CombinedLabel(Settings):
     """One class for every combination of other labels' `classes`: for 3, 2 and 3 of them first * 6 + second * 3 + third."""
 
-    combine: Annotated[list[str], Field(min_length=2)] = Field(description="the labels; the first one is the leading digit")
+    combine: SeveralNames = Field(description="the labels; the first one is the leading digit")
 
 
 def _kind(value: Any) -> str:

@@ -7,18 +7,17 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from base.base_reader import SUBMISSIONS, BaseSubmission, Verdict
 from base.contracts import DataSpec
 from base.labels import combined_class, unknown_label
 from base.predictions import Predictions
 from base.table import SampleTable, some
+from base.types import FileName, Names
 from data_loader.formats.csv_reader import read_csv
 from data_loader.submissions.lint import counted, key_problems, text_of
-from data_loader.submissions.sample_file import FileName, require_same
+from data_loader.submissions.sample_file import require_same
 from utils.config import did_you_mean
 from utils.errors import UserError
 
@@ -44,7 +43,7 @@ class CombinedClassSubmission(BaseSubmission):
         sample: str,
         id_column: str,
         answer_column: str,
-        labels: Annotated[list[str], Field(min_length=1)] | None = None,
+        labels: Names | None = None,
         file: FileName = "submission.csv",
     ) -> None:
         self.spec, self.sample, self.id_column, self.answer_column, self.file = spec, sample, id_column, answer_column, file

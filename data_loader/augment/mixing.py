@@ -13,9 +13,9 @@ from pydantic import Field
 
 from base.contracts import PARTNER, SHARE, Target
 from base.registry import Registry
+from base.types import Share
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, le=100)]
+Alpha = Annotated[float, Field(gt=0, le=100)]  # of a Beta distribution
 
 
 class Mixed(NamedTuple):
@@ -52,7 +52,7 @@ class MixUp(BaseMix):
         alpha: near 0 almost all is of one picture, at 1 every weight is as likely; the paper has 0.1 to 0.4 for photographs
     """
 
-    def __init__(self, p: Share = 1.0, alpha: Positive = 0.2) -> None:
+    def __init__(self, p: Share = 1.0, alpha: Alpha = 0.2) -> None:
         super().__init__(p)
         self.alpha = alpha
 
@@ -74,7 +74,7 @@ class CutMix(BaseMix):
         alpha: near 0 almost all is of one picture, at 1, as in the paper, every weight is as likely
     """
 
-    def __init__(self, p: Share = 1.0, alpha: Positive = 1.0) -> None:
+    def __init__(self, p: Share = 1.0, alpha: Alpha = 1.0) -> None:
         super().__init__(p)
         self.alpha = alpha
 

@@ -19,7 +19,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
-from base.registry import Names, Part, Registry, part_model, union_of
+from base.registry import Part, Registry, TypeNames, part_model, union_of
+from base.types import Share
 from utils.errors import UserError
 from utils.validate import Settings
 
@@ -44,11 +45,10 @@ DETERMINISTIC = frozenset(  # deterministic with p=1, if no argument is random
 # Boxes do not stay on their objects: in one of fifty cases a box shares less than half its area with its object.
 LOSES_BOXES = frozenset(("PiecewiseAffine", "ThinPlateSpline"))
 
-_Probability = Annotated[float, Field(ge=0, le=1)]
 COMPOSITIONS: dict[str, dict[str, Any]] = {  # with their arguments besides `transforms`
-    "OneOf": {"p": (_Probability, 0.5)},
-    "SomeOf": {"n": (int, Field(ge=1)), "replace": (bool, False), "p": (_Probability, 1.0)},
-    "Sequential": {"p": (_Probability, 0.5)},
+    "OneOf": {"p": (Share, 0.5)},
+    "SomeOf": {"n": (int, Field(ge=1)), "replace": (bool, False), "p": (Share, 1.0)},
+    "Sequential": {"p": (Share, 0.5)},
 }
 
 
@@ -83,7 +83,7 @@ class TransformRegistry(Registry[BaseTransform]):
         """The allowed transforms, and the compositions of transforms."""
         return [*ALLOWED, *COMPOSITIONS]
 
-    def make_part(self, name: str, among: Names) -> type[Part]:
+    def make_part(self, name: str, among: TypeNames) -> type[Part]:
         """Return the model of a step's arguments: albumentations' own schema, or the list of a composition's steps."""
         cls = getattr(_albumentations(), name)
         if name not in COMPOSITIONS:

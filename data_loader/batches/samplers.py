@@ -9,6 +9,7 @@ from pydantic import Field
 
 from base.base_data_loader import SAMPLERS, OrderSampler
 from base.table import SampleTable
+from base.types import Names, NotNegative, Share, SomeShare
 from utils.config import did_you_mean
 from utils.errors import UserError
 from utils.seed import generator
@@ -25,7 +26,7 @@ class ShuffleSampler(OrderSampler):
         epoch_fraction: share of the samples that an epoch shows.
     """
 
-    def __init__(self, epoch_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0) -> None:
+    def __init__(self, epoch_fraction: SomeShare = 1.0) -> None:
         self.epoch_fraction = epoch_fraction
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
@@ -49,9 +50,7 @@ class BalancedSampler(OrderSampler):
         power: 0 leaves the frequencies as they are, 1 makes all combinations equally frequent.
     """
 
-    def __init__(
-        self, labels: Annotated[list[str], Field(min_length=1)], power: Annotated[float, Field(ge=0, le=1)] = 1.0
-    ) -> None:
+    def __init__(self, labels: Names, power: Share = 1.0) -> None:
         self.labels, self.power = labels, power
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
@@ -74,8 +73,8 @@ class WeightedSampler(OrderSampler):
     def __init__(
         self,
         label: str,
-        weights: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)],
-        missing: Annotated[float, Field(ge=0)] = 1.0,
+        weights: Annotated[list[NotNegative], Field(min_length=1)],
+        missing: NotNegative = 1.0,
     ) -> None:
         self.label, self.weights, self.missing = label, weights, missing
 

@@ -14,7 +14,6 @@ from base.registry import Registry
 from data_loader.pictures.decode import Box, Size, resize
 from data_loader.pictures.letterbox import fitted
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Outcome = Literal["one", "several", "too small", "none"]
 OUTCOMES: tuple[Outcome, ...] = ("one", "several", "too small", "none")
 

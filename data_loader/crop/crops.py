@@ -14,6 +14,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from base.table import SampleTable, some
+from base.types import Count
 from data_loader.formats.csv_reader import read_csv
 from data_loader.pictures.decode import Box, Size
 from data_loader.pictures.image_header import header_sizes
@@ -40,7 +41,7 @@ class Crops(Settings):
     margin: Annotated[float, Field(ge=0, le=2)] = Field(
         default=0.0, description="share of a box's width and height by which it is enlarged on each side, up to the border"
     )
-    min_size: Annotated[int, Field(ge=1)] = Field(
+    min_size: Count = Field(
         default=16, description="smallest side of a cropper's box in pixels; for a smaller box the next cropper is asked"
     )
 

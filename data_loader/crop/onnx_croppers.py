@@ -12,14 +12,13 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from data_loader.crop.croppers import CROPPERS, BaseCropper, Found, Share, largest
+from base.types import Pixels, Positive, Share
+from data_loader.crop.croppers import CROPPERS, BaseCropper, Found, largest
 from data_loader.pictures.decode import Size, resize
 from data_loader.pictures.letterbox import fitted
 from utils.errors import UserError
 from utils.validate import Settings
 
-Pixels = Annotated[int, Field(ge=8, le=4096)]
-Positive = Annotated[float, Field(gt=0)]
 Mean = Annotated[
     tuple[float, float, float], Field(description="subtracted from each channel, of which 255 is the brightest value")
 ]

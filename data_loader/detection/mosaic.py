@@ -11,18 +11,19 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
+from base.types import Share
 from data_loader.pictures.decode import Size
 from data_loader.pictures.letterbox import Placement, fitted
 from utils.validate import Settings
 
-Factor = Annotated[float, Field(gt=0, le=4)]
+Factor = Annotated[float, Field(gt=0, le=4)]  # on the size of a picture
 PICTURES = 4
 
 
 class Mosaic(Settings):
     """The share of mosaics among the samples, and the sizes of their pictures."""
 
-    p: Annotated[float, Field(ge=0, le=1)] = Field(default=1.0, description="share of the training samples that are mosaics")
+    p: Share = Field(default=1.0, description="share of the training samples that are mosaics")
     scale: tuple[Factor, Factor] = Field(
         default=(0.5, 1.0),
         description="limits of each picture's size; a picture of size 1 is as large as the frame, and is cut off",

@@ -16,10 +16,11 @@ from base.contracts import DataSpec
 from base.detection.objects import OBJECT
 from base.predictions import Predictions
 from base.table import SampleTable, some
+from base.types import FileName
 from data_loader.detection.formats.coco import image_numbers
 from data_loader.detection.formats.competition_json import listed_images
 from data_loader.submissions.lint import counted, key_problems, text_of
-from data_loader.submissions.sample_file import FileName, require_same
+from data_loader.submissions.sample_file import require_same
 from utils.errors import UserError
 
 SLACK = 0.011  # pixels: width and height of a box are rounded to a hundredth

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from base.detection.objects import class_counts, objects_of
 from base.table import SampleTable
+from base.types import Count, Names
 from utils.config import did_you_mean
 from utils.validate import Settings
-
-Names = Annotated[list[str], Field(min_length=1)]
 
 
 class Rule(Settings):
@@ -21,7 +19,7 @@ class Rule(Settings):
 
     any: Names | None = Field(default=None, description="classes of which at least one is in the picture")
     all: Names | None = Field(default=None, description="classes that are all in the picture")
-    keep_every: Annotated[int, Field(ge=1)] = Field(
+    keep_every: Count = Field(
         default=1, description="keep every n-th of the pictures that fit, in order of id, beginning with the first"
     )
 

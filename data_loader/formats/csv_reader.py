@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
-from typing import Annotated
 
 import pyarrow as pa
-from pydantic import Field
 
 from base.base_reader import READERS, BaseReader
 from base.table import SampleTable, some
+from base.types import Delimiter
 from utils.config import did_you_mean
 from utils.errors import UserError
 
@@ -36,7 +35,7 @@ class CsvReader(BaseReader):
         root: str = ".",
         suffix: str = "",
         id_column: str | None = None,
-        delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ",",
+        delimiter: Delimiter = ",",
     ) -> None:
         self.file, self.path_column, self.root, self.suffix = file, path_column, root, suffix
         self.id_column, self.delimiter = id_column, delimiter

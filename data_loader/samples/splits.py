@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from base.contracts import DataSpec
 from base.labels import reported
 from base.table import SampleTable, some
+from base.types import CountOrZero, ProperShare
 from utils import files
 from utils.config import did_you_mean
 from utils.errors import UserError
@@ -24,9 +25,9 @@ class Split(Settings):
 
     group: str | None = Field(default=None, description="column that names the person; a person is on one side only")
     stratify: list[str] = Field(default=[], description="labels whose joint distribution both sides share")
-    valid: Annotated[float, Field(gt=0, lt=1)] | None = Field(default=None, description="share of the samples held out")
+    valid: ProperShare | None = Field(default=None, description="share of the samples held out")
     folds: Annotated[int, Field(ge=2)] | None = Field(default=None, description="number of folds")
-    fold: Annotated[int, Field(ge=0)] = Field(default=0, description="the fold held out, counted from 0")
+    fold: CountOrZero = Field(default=0, description="the fold held out, counted from 0")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         default=0, description="seed of the split alone, independent of the run's seed"
     )

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from base.table import some
 from utils.errors import UserError
-
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][^/\\\x00]*$")]  # a name without folders
 
 
 def require_same(ids: Sequence[str], answers: Mapping[str, Any], sample: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from base.base_data_loader import SAMPLERS, BaseSampler
 from base.table import SampleTable
+from base.types import Count
 from base.verification.pairs import IDENTITY
 from data_loader.batches.samplers import label_numbers
 from utils.errors import UserError
@@ -37,7 +38,7 @@ class IdentitySampler(BaseSampler):
         identities: Annotated[int, Field(ge=2)],
         images: Annotated[int, Field(ge=2)],
         few: Literal["repeat", "drop"] = "repeat",
-        most: Annotated[int, Field(ge=1)] | None = None,
+        most: Count | None = None,
         label: str = IDENTITY,
     ) -> None:
         self.identities, self.images, self.few, self.most, self.label = identities, images, few, most, label

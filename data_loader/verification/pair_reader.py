@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import pyarrow as pa
-from pydantic import Field
 
 from base.base_reader import READERS, BaseReader
 from base.table import SampleTable, some
+from base.types import Delimiter
 from base.verification.pairs import DIFFERENT, PAIRS, SAME, UNKNOWN
 from data_loader.formats.csv_reader import leaves_folder, read_csv
 from utils.config import did_you_mean, show
@@ -47,7 +47,7 @@ class PairReader(BaseReader):
         different: str = "1",
         root: str = ".",
         suffix: str = "",
-        delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ",",
+        delimiter: Delimiter = ",",
     ) -> None:
         if same == different:
             raise UserError(f"reader.args.same: found {show(same)}, which is reader.args.different too")

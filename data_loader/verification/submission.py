@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from base.base_reader import SUBMISSIONS, BaseSubmission, Verdict
 from base.predictions import Predictions
 from base.table import SampleTable
+from base.types import FileName
 from base.verification.pairs import PAIRS, Distance, median_threshold, pair_scores, pairs_of, require_vectors
 from data_loader.submissions.lint import counted, key_problems, text_of
-from data_loader.submissions.sample_file import FileName
 from utils import files
 from utils.errors import UserError
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from base.base_loss import LOSSES, BaseLoss
 from base.contracts import PARTNER, SHARE, DataSpec, Outputs, OutputSpec, Target, Term
 from base.labels import unknown_label
 from model.attributes import terms as _terms  # noqa: F401  registers the terms before a config can name them
-from model.attributes.base_term import BaseTerm
+from model.attributes.label_term import LabelTerm
 from model.attributes.margin import Margin
-from utils.errors import UserError
+from model.terms import argument_problems, kept, refuse
 
 
 @LOSSES.register("attributes", "pretext")
@@ -23,11 +24,6 @@ class AttributeLoss(BaseLoss):
 
     A mixed sample counts as two samples with the same logits: one with its own labels and one with its partner's, each by its
     share. If a label of one of the two is not known, the share of the other stays as it is.
-
-    Args:
-        terms: label -> its term, such as {"mask": {"type": "Focal", "args": {"weight": 0.375}}}; every label that is learned
-            needs one, and null takes one away that an extended config has
-        margins: label -> what its true class must win by in training, for labels with a `CosineHead`
     """
 
     takes_shares = True
@@ -36,16 +32,23 @@ class AttributeLoss(BaseLoss):
         self,
         spec: DataSpec,
         outputs: OutputSpec,
-        terms: dict[str, BaseTerm | None],
-        margins: dict[str, Margin] = {},  # noqa: B006
+        terms: Annotated[
+            dict[str, LabelTerm | None],
+            Field(
+                description='label -> its term, such as {"mask": {"type": "Focal", "args": {"weight": 0.375}}}; every label that '
+                "is learned needs one, and null takes away a term that an extended config has"
+            ),
+        ],
+        margins: Annotated[
+            dict[str, Margin],
+            Field(description="label -> what its true class must win by in training, for labels with a `CosineHead`"),
+        ] = {},  # noqa: B006
     ) -> None:
         super().__init__()
-        given = {label: term for label, term in terms.items() if term is not None}
-        problems = [*label_problems(given, spec), *margin_problems(margins, spec, outputs)]
-        if problems:
-            raise UserError("; ".join(f"loss.args.{key}: {message}" for key, message in problems))
+        given = kept(terms)
+        refuse([*label_problems(given, spec), *margin_problems(margins, spec, outputs)])
         self.labels, self.margins, self.scales = list(given), margins, outputs.scales
-        self.bound = nn.ModuleList(term.bind(spec, label) for label, term in given.items())
+        self.bound = nn.ModuleList(term.bind(spec, label, outputs) for label, term in given.items())
 
     def terms(self, outputs: Outputs, target: Target) -> dict[str, Term]:
         """Return label -> term.
@@ -71,13 +74,10 @@ class AttributeLoss(BaseLoss):
         """Yield (key, message) for labels without a term, terms or margins without a label, and class weights that do not fit."""
         if not spec.classes:  # the labels are not known from the config: the constructor checks when the data are read
             return
-        given = {label: part for label, part in args.terms.items() if part is not None}
+        given = kept(args.terms)
         yield from label_problems(given, spec)
         yield from margin_problems(args.margins, spec)
-        for label, part in given.items():
-            if label in spec.classes:
-                problems = part.cls.problems(part.args, spec, label)
-                yield from ((f"terms.{label}.args.{key}", message) for key, message in problems)
+        yield from argument_problems({label: part for label, part in given.items() if label in spec.classes}, spec)
 
 
 def both(target: Target) -> list[Target]:

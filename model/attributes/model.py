@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
 from base.labels import unknown_label
+from base.types import NotAllShare
 from model.attributes.heads import BaseHead
 from model.backbones.timm_backbone import check_backbone_name, create_backbone, normalisation, stages
 from utils.errors import UserError
-
-Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 @MODELS.register("attributes", "pretext")
@@ -38,8 +36,8 @@ class AttributeModel(BaseModel):
         spec: DataSpec,
         backbone: str,
         pretrained: bool | str = False,
-        drop_rate: Rate = 0.0,
-        drop_path_rate: Rate = 0.0,
+        drop_rate: NotAllShare = 0.0,
+        drop_path_rate: NotAllShare = 0.0,
         heads: dict[str, BaseHead] = {},  # noqa: B006 - never changed
     ) -> None:
         for key, message in _head_problems(heads, spec):

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from base.base_metric import METRICS, BaseMetric
 from base.contracts import DataSpec, PictureOf
 from base.labels import combined_class, combined_names, marginals, reported, separated_class, unknown_label
 from base.predictions import Predictions
 from base.table import SampleTable, some
+from base.types import GridSide, Names
 from utils.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Side = Annotated[int, Field(ge=1, le=10)]
 
 
 class Answers(NamedTuple):
@@ -142,7 +140,7 @@ class AttributeScores(BaseMetric):
         combine: the labels that make up the combined class, the first one its leading digit; all by default
     """
 
-    def __init__(self, spec: DataSpec, combine: Annotated[list[str], Field(min_length=1)] | None = None) -> None:
+    def __init__(self, spec: DataSpec, combine: Names | None = None) -> None:
         for key, message in combine_problems(combine or [], spec):
             raise UserError(f"metrics: AttributeScores.args.{key}: {message}")
         self.spec, self.combine = spec, combine or list(spec.classes)
@@ -219,7 +217,7 @@ class SampleGrid(BaseMetric):
 
     needs_truth = False
 
-    def __init__(self, spec: DataSpec, rows: Side = 4, columns: Side = 4) -> None:
+    def __init__(self, spec: DataSpec, rows: GridSide = 4, columns: GridSide = 4) -> None:
         self.spec, self.rows, self.columns = spec, rows, columns
 
     @property

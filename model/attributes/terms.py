@@ -5,13 +5,17 @@ N samples, K classes. Functions take logits (N, K) float and labels (N,) int64 i
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from base.contracts import Term
-from model.attributes.base_term import TERMS, BaseTerm, ClassWeights, MeanTerm, NotNegative, Share
-from model.cross_entropy import Smoothing, cross_entropy
+from base.types import NotNegative
+from model.attributes.label_term import BalancePower, ClassWeights, LabelTerm, MeanTerm
+from model.terms import TERMS, Smoothing, TermWeight, cross_entropy
 from utils import distributed
 
 
@@ -67,21 +71,14 @@ class CrossEntropy(MeanTerm):
     """Softmax cross-entropy, with or without label smoothing.
 
     A smoothed sample has the class weight of its label; torch's own loss uses the weight of each class in the smoothed target.
-
-    Args:
-        weight: of this term in the sum of all
-        label_smoothing: share of the target that is spread over all classes
-        class_weights: a weight for each class, or "balanced" for the inverse of its frequency,
-            or {"effective_number": beta}
-        balance_power: between 0 (all classes alike) and 1 (fully balanced)
     """
 
     def __init__(
         self,
-        weight: NotNegative = 1.0,
+        weight: TermWeight = 1.0,
         label_smoothing: Smoothing = 0.0,
         class_weights: ClassWeights = None,
-        balance_power: Share = 1.0,
+        balance_power: BalancePower = 1.0,
     ) -> None:
         super().__init__(weight, class_weights, balance_power)
         self.label_smoothing = label_smoothing
@@ -93,24 +90,15 @@ class CrossEntropy(MeanTerm):
 
 @TERMS.register("attributes", "pretext")
 class Focal(MeanTerm):
-    """Focal loss: cross-entropy in which samples that are already right count less.
-
-    Args:
-        weight: of this term in the sum of all
-        gamma: how far it looks away; 0 is cross-entropy
-        label_smoothing: share of the target that is spread over all classes
-        class_weights: a weight for each class, or "balanced" for the inverse of its frequency,
-            or {"effective_number": beta}
-        balance_power: between 0 (all classes alike) and 1 (fully balanced)
-    """
+    """Focal loss: cross-entropy in which samples that are right already count less."""
 
     def __init__(
         self,
-        weight: NotNegative = 1.0,
-        gamma: NotNegative = 2.0,
+        weight: TermWeight = 1.0,
+        gamma: Annotated[NotNegative, Field(description="how much less a sample that is right counts; 0 is cross-entropy")] = 2.0,
         label_smoothing: Smoothing = 0.0,
         class_weights: ClassWeights = None,
-        balance_power: Share = 1.0,
+        balance_power: BalancePower = 1.0,
     ) -> None:
         super().__init__(weight, class_weights, balance_power)
         self.gamma, self.label_smoothing = gamma, label_smoothing
@@ -124,13 +112,8 @@ class Focal(MeanTerm):
 class BinaryCrossEntropy(MeanTerm):
     """Binary cross-entropy of each class against the rest, with its own sigmoid.
 
-    The decoder's softmax ranks the classes as the sigmoids do, but its probabilities differ from the sigmoids.
-
-    Args:
-        weight: of this term in the sum of all
-        class_weights: a weight for each class of the sample, or "balanced" for the inverse of its frequency,
-            or {"effective_number": beta}
-        balance_power: between 0 (all classes alike) and 1 (fully balanced)
+    A sample counts with the weight of its class. The decoder's softmax ranks the classes as the sigmoids do, but its
+    probabilities differ from the sigmoids.
     """
 
     def values(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -139,17 +122,12 @@ class BinaryCrossEntropy(MeanTerm):
 
 
 @TERMS.register("attributes", "pretext")
-class F1(BaseTerm):
+class F1(LabelTerm):
     """1 - the macro F1 of a batch, with probabilities in place of counts.
 
     The value belongs to a batch, not to a sample: over several batches it is the mean of the batches' values, weighted by
     their known samples. With gradient accumulation it is the F1 of each piece. Several processes count together, like one.
-
-    Args:
-        weight: of this term in the sum of all
-        class_weights: a weight for each class in the mean over the classes, or "balanced" for the inverse of its frequency,
-            or {"effective_number": beta}
-        balance_power: between 0 (all classes alike) and 1 (fully balanced)
+    The class weights are the weights of the classes in the mean.
     """
 
     def term(self, logits: Tensor, labels: Tensor, counted: Tensor) -> Term:

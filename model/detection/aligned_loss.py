@@ -5,23 +5,17 @@ Each term is a sum over points, and the number of objects or foreground points b
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from base.base_loss import LOSSES, BaseLoss
 from base.contracts import Outputs, OutputSpec, Target, Term
+from base.types import Count, NotNegative
 from model.detection.assignment import Assignment, task_aligned
 from model.detection.boxes import Truth, boxes_to_distances, distances_to_boxes, pad_truth
 from model.detection.point_detector import mean_distances
 from utils.errors import UserError
-
-Weight = Annotated[float, Field(ge=0)]
-Exponent = Annotated[float, Field(ge=0)]
-Number = Annotated[int, Field(ge=1)]
 
 
 @LOSSES.register("detection")
@@ -48,14 +42,14 @@ class AlignedLoss(BaseLoss):
     def __init__(
         self,
         model: OutputSpec,
-        candidates: Number = 13,
-        alpha: Exponent = 1.0,
-        beta: Exponent = 6.0,
-        focus: Weight = 0.75,
-        gamma: Exponent = 2.0,
-        classification: Weight = 1.0,
-        box: Weight = 2.5,
-        distribution: Weight = 0.5,
+        candidates: Count = 13,
+        alpha: NotNegative = 1.0,
+        beta: NotNegative = 6.0,
+        focus: NotNegative = 0.75,
+        gamma: NotNegative = 2.0,
+        classification: NotNegative = 1.0,
+        box: NotNegative = 2.5,
+        distribution: NotNegative = 0.5,
     ) -> None:
         super().__init__()
         require_outputs(self, model, "bins", "PointDetector")

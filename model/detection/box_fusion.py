@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
 
 from base.base_fusion import FUSIONS, BaseFusion
 from base.predictions import Predictions, errors_of, require_alike
-from model.detection.boxes import Share
+from base.types import Count, Positive, Share
 
 COLUMNS = ("boxes", "scores", "labels")
 
@@ -47,9 +46,9 @@ class BoxFusion(BaseFusion):
         self,
         method: Literal["wbf", "soft_nms", "nms"] = "wbf",
         iou: Share = 0.55,
-        sigma: Annotated[float, Field(gt=0)] = 0.5,
+        sigma: Positive = 0.5,
         score: Share = 0.001,
-        detections: Annotated[int, Field(ge=1)] = 100,
+        detections: Count = 100,
     ) -> None:
         self.method, self.iou, self.sigma = method, iou, sigma
         self.score, self.detections = score, detections

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pydantic import Field
@@ -11,20 +11,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from base.contracts import Prediction, Target
+from base.types import Count, Share
 from utils.validate import Settings
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Number = Annotated[int, Field(ge=1)]
 
 
 class BoxFilter(Settings):
     """The rules by which a network's many boxes become predictions."""
 
     score: Share = Field(default=0.01, description="boxes with less confidence are dropped")
-    candidates: Number = Field(default=1000, description="largest number of a picture's boxes that enter non-maximum suppression")
+    candidates: Count = Field(default=1000, description="largest number of a picture's boxes that enter non-maximum suppression")
     iou: Share = Field(default=0.6, description="of two boxes of a class that overlap by more, the surer one stays")
     across_classes: bool = Field(default=False, description="boxes of different classes suppress each other too")
-    detections: Number = Field(default=100, description="largest number of boxes of a picture")
+    detections: Count = Field(default=100, description="largest number of boxes of a picture")
 
 
 class Truth(NamedTuple):

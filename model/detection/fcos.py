@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from torch import Tensor
 
 from base.base_model import MODELS
 from base.contracts import DataSpec, Outputs, OutputSpec, Target
+from base.types import CountOrZero
 from model.detection.boxes import BoxFilter, distances_to_boxes
 from model.detection.point_detector import Detector
 from model.detection.pyramid import Pyramid
@@ -31,7 +31,7 @@ class FcosDetector(Detector):
         self,
         spec: DataSpec,
         pyramid: Pyramid,
-        depth: Annotated[int, Field(ge=0)] = 4,
+        depth: CountOrZero = 4,
         keep: BoxFilter = BoxFilter(),  # noqa: B008 - settings are frozen
     ) -> None:
         super().__init__(spec, pyramid, keep)

@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 from base.base_loss import LOSSES, BaseLoss
 from base.contracts import Outputs, OutputSpec, Target, Term
-from model.detection.aligned_loss import Exponent, Weight, box_loss, require_outputs
+from base.types import NotNegative, Share
+from model.detection.aligned_loss import box_loss, require_outputs
 from model.detection.assignment import centre_sampled
-from model.detection.boxes import Share, boxes_to_distances, distances_to_boxes, pad_truth
+from model.detection.boxes import boxes_to_distances, distances_to_boxes, pad_truth
 
 
 @LOSSES.register("detection")
@@ -31,12 +32,12 @@ class FcosLoss(BaseLoss):
     def __init__(
         self,
         model: OutputSpec,
-        radius: Exponent = 1.5,
+        radius: NotNegative = 1.5,
         alpha: Share = 0.25,
-        gamma: Exponent = 2.0,
-        classification: Weight = 1.0,
-        box: Weight = 1.0,
-        centreness: Weight = 1.0,
+        gamma: NotNegative = 2.0,
+        classification: NotNegative = 1.0,
+        box: NotNegative = 1.0,
+        centreness: NotNegative = 1.0,
     ) -> None:
         super().__init__()
         require_outputs(self, model, "centreness", "FcosDetector")

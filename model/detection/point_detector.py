@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
 from base.detection.objects import OBJECT
+from base.types import CountOrZero
 from model.detection.boxes import BoxFilter, clipped, distances_to_boxes, grid_points, move_boxes, suppress
 from model.detection.heads import DistanceHead
 from model.detection.pyramid import FeaturePyramid, Pyramid, pyramid_problems
@@ -90,7 +91,7 @@ class PointDetector(Detector):
         self,
         spec: DataSpec,
         pyramid: Pyramid,
-        depth: Annotated[int, Field(ge=0)] = 2,
+        depth: CountOrZero = 2,
         bins: Annotated[int, Field(ge=2)] = 16,
         keep: BoxFilter = BoxFilter(),  # noqa: B008 - settings are frozen
     ) -> None:

@@ -10,11 +10,11 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from base.types import NotAllShare
 from model.backbones.timm_backbone import check_backbone_name, create_backbone
 from utils.errors import UserError
 from utils.validate import Settings
 
-Rate = Annotated[float, Field(ge=0, lt=1)]
 Level = Annotated[int, Field(ge=2, le=7)]
 
 
@@ -25,7 +25,7 @@ class Pyramid(Settings):
     pretrained: bool | str = Field(
         default=False, description="true for timm's weights, a local file (.pth, .pt, .safetensors), or false for random weights"
     )
-    drop_path_rate: Rate = Field(default=0.0, description="stochastic depth within the backbone")
+    drop_path_rate: NotAllShare = Field(default=0.0, description="stochastic depth within the backbone")
     levels: list[Level] = Field(default=[3, 4, 5], description="levels of the pyramid, one after another: 3 has a stride of 8")
     width: Annotated[int, Field(ge=8)] = Field(default=64, description="channels of every level")
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from base.base_model import MODELS
 from base.contracts import DataSpec, Outputs, OutputSpec, Target
+from base.types import Positive
 from model.detection.boxes import BoxFilter
 from model.detection.point_detector import Detector
 from model.detection.pyramid import Pyramid
@@ -32,8 +33,8 @@ class RetinaNetDetector(Detector):
         self,
         spec: DataSpec,
         pyramid: Pyramid,
-        anchor_size: Annotated[float, Field(gt=0)] = 4.0,
-        ratios: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.5, 1.0, 2.0],  # noqa: B006
+        anchor_size: Positive = 4.0,
+        ratios: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 2.0],  # noqa: B006
         keep: BoxFilter = BoxFilter(),  # noqa: B008 - settings are frozen
     ) -> None:
         super().__init__(spec, pyramid, keep)

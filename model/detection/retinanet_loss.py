@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from base.base_loss import LOSSES, BaseLoss
 from base.contracts import Outputs, OutputSpec, Target, Term
-from model.detection.aligned_loss import Exponent, Weight, require_outputs
-from model.detection.boxes import Share
+from base.types import NotNegative, Share
+from model.detection.aligned_loss import require_outputs
 from model.detection.retinanet import box_coder
 
 BACKGROUND, BETWEEN = -1, -2  # torchvision's Matcher.BELOW_LOW_THRESHOLD and BETWEEN_THRESHOLDS
@@ -38,9 +38,9 @@ class RetinaNetLoss(BaseLoss):
         foreground: Share = 0.5,
         background: Share = 0.4,
         alpha: Share = 0.25,
-        gamma: Exponent = 2.0,
-        classification: Weight = 1.0,
-        box: Weight = 1.0,
+        gamma: NotNegative = 2.0,
+        classification: NotNegative = 1.0,
+        box: NotNegative = 1.0,
     ) -> None:
         super().__init__()
         require_outputs(self, model, "offsets", "RetinaNetDetector")

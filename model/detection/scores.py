@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
-from pydantic import Field
 
 from base.base_metric import METRICS, BaseMetric
 from base.contracts import DataSpec, PictureOf
 from base.detection.objects import OBJECT
 from base.predictions import Predictions
 from base.table import SampleTable, some
+from base.types import Count, GridSide, Share
 from model.detection.average_precision import (  # fmt: skip
     AREAS,
     IOUS,
@@ -32,8 +32,6 @@ from utils.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Side = Annotated[int, Field(ge=1, le=10)]
 AT_50, AT_75 = 0, 5  # places in IOUS
 
 
@@ -72,7 +70,7 @@ class BoxScores(BaseMetric):
         detections: the surest boxes of a class in a picture, which alone count in average precision
     """
 
-    def __init__(self, spec: DataSpec, iou: Share = 0.5, detections: Annotated[int, Field(ge=1)] = 100) -> None:
+    def __init__(self, spec: DataSpec, iou: Share = 0.5, detections: Count = 100) -> None:
         self.classes = spec.classes.get(OBJECT, [])
         self.iou, self.detections = iou, detections
         self.confidences = [0.5] * len(self.classes)
@@ -138,7 +136,7 @@ class BoxGrid(BaseMetric):
 
     needs_truth = False
 
-    def __init__(self, spec: DataSpec, rows: Side = 4, columns: Side = 4, confidence: Share = 0.3) -> None:
+    def __init__(self, spec: DataSpec, rows: GridSide = 4, columns: GridSide = 4, confidence: Share = 0.3) -> None:
         self.classes = spec.classes.get(OBJECT, [])
         self.rows, self.columns, self.confidence = rows, columns, confidence
 

@@ -5,31 +5,39 @@ The class weights are the term's own parameters. The formulas are pytorch-metric
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Annotated, Any
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 from torch import Tensor
 
 from base.base_loss import mean_term
-from base.contracts import Term
-from model.verification.base_term import EMBEDDING_TERMS, BaseEmbeddingTerm, NotNegative, Positive
+from base.contracts import DataSpec, OutputSpec, Term
+from base.types import Positive
+from model.terms import TERMS, TermWeight
+from model.verification.embedding_term import EmbeddingTerm
 
-Degrees = Annotated[float, Field(ge=0, lt=180)]
+Angle = Annotated[
+    float, Field(ge=0, lt=180, description="added to the angle to the true identity, in degrees; 28.6 are the paper's 0.5 rad")
+]
+CosineScale = Annotated[Positive, Field(description="factor of the cosines, before the softmax")]
 
 
-class MarginTerm(BaseEmbeddingTerm):
+class MarginTerm(EmbeddingTerm):
     """The mean over the samples of a loss of pytorch-metric-learning that has class weights."""
 
-    @abstractmethod
-    def make(self, classes: int, width: int, **options: Any) -> Any:
-        """Return pytorch-metric-learning's loss for `classes` identities; pass `options` on to it."""
+    formula: ClassVar[str]  # the name of pytorch-metric-learning's class
 
-    def bind(self, classes: int, width: int) -> BaseEmbeddingTerm:
+    def __init__(self, weight: float, **options: float) -> None:
+        super().__init__(weight)
+        self.options = options
+
+    def bind(self, spec: DataSpec, label: str, outputs: OutputSpec = OutputSpec()) -> Self:  # noqa: B008 - never changed
         """Make random class weights, (D, K) float32."""
-        from pytorch_metric_learning.reducers import DoNothingReducer
+        from pytorch_metric_learning import losses, reducers
 
-        self.loss = self.make(classes, width, reducer=DoNothingReducer())
+        make = getattr(losses, self.formula)
+        sizes = {"num_classes": spec.trained(label), "embedding_size": outputs.widths[self.output]}
+        self.loss = make(**sizes, **self.options, reducer=reducers.DoNothingReducer())
         return self
 
     def forward(self, values: Tensor, labels: Tensor) -> Term:
@@ -37,101 +45,57 @@ class MarginTerm(BaseEmbeddingTerm):
         return mean_term(self.loss(values, labels)["loss"]["losses"], scale=self.weight)
 
 
-@EMBEDDING_TERMS.register("verification")
+@TERMS.register("verification")
 class ArcFace(MarginTerm):
-    """Additive angular margin: the angle to the true identity's weights is widened (Deng et al. 2019, equation 3).
+    """Additive angular margin: the angle to the true identity's weights is widened (Deng et al. 2019, equation 3)."""
 
-    Args:
-        weight: of this term in the sum of all
-        margin: in degrees; the paper's 0.5 rad are 28.6 degrees
-        scale: of the cosines, before the softmax
-    """
+    formula = "ArcFaceLoss"
 
-    def __init__(self, weight: NotNegative = 1.0, margin: Degrees = 28.6, scale: Positive = 64.0) -> None:
-        super().__init__(weight)
-        self.margin, self.scale = margin, scale
-
-    def make(self, classes: int, width: int, **options: Any) -> Any:
-        """Return ArcFaceLoss."""
-        from pytorch_metric_learning.losses import ArcFaceLoss
-
-        return ArcFaceLoss(classes, width, margin=self.margin, scale=self.scale, **options)
+    def __init__(self, weight: TermWeight = 1.0, margin: Angle = 28.6, scale: CosineScale = 64.0) -> None:
+        super().__init__(weight, margin=margin, scale=scale)
 
 
-@EMBEDDING_TERMS.register("verification")
+@TERMS.register("verification")
 class SubCenterArcFace(MarginTerm):
-    """ArcFace with several weight vectors for each identity; only the nearest counts (Deng et al. 2020).
+    """ArcFace with several weight vectors for each identity, of which only the nearest counts (Deng et al. 2020)."""
 
-    Args:
-        weight: of this term in the sum of all
-        margin: in degrees
-        scale: of the cosines, before the softmax
-        sub_centers: weight vectors of an identity
-    """
+    formula = "SubCenterArcFaceLoss"
 
     def __init__(
         self,
-        weight: NotNegative = 1.0,
-        margin: Degrees = 28.6,
-        scale: Positive = 64.0,
-        sub_centers: Annotated[int, Field(ge=1, le=16)] = 3,
+        weight: TermWeight = 1.0,
+        margin: Angle = 28.6,
+        scale: CosineScale = 64.0,
+        sub_centers: Annotated[int, Field(ge=1, le=16, description="weight vectors of an identity")] = 3,
     ) -> None:
-        super().__init__(weight)
-        self.margin, self.scale, self.sub_centers = margin, scale, sub_centers
-
-    def make(self, classes: int, width: int, **options: Any) -> Any:
-        """Return SubCenterArcFaceLoss."""
-        from pytorch_metric_learning.losses import SubCenterArcFaceLoss
-
-        return SubCenterArcFaceLoss(
-            num_classes=classes,
-            embedding_size=width,
-            margin=self.margin,
-            scale=self.scale,
-            sub_centers=self.sub_centers,
-            **options,
-        )
+        super().__init__(weight, margin=margin, scale=scale, sub_centers=sub_centers)
 
 
-@EMBEDDING_TERMS.register("verification")
+@TERMS.register("verification")
 class CosFace(MarginTerm):
-    """Additive margin on the cosine itself: CosFace (Wang, H. et al. 2018), known as AM-softmax too (Wang, F. et al. 2018).
+    """Additive margin on the cosine itself: CosFace (Wang, H. et al. 2018), known as AM-softmax too (Wang, F. et al. 2018)."""
 
-    Args:
-        weight: of this term in the sum of all
-        margin: taken off the cosine of the true identity
-        scale: of the cosines, before the softmax
-    """
+    formula = "CosFaceLoss"
 
     def __init__(
-        self, weight: NotNegative = 1.0, margin: Annotated[float, Field(ge=0, lt=2)] = 0.35, scale: Positive = 64.0
+        self,
+        weight: TermWeight = 1.0,
+        margin: Annotated[float, Field(ge=0, lt=2, description="taken off the cosine of the true identity")] = 0.35,
+        scale: CosineScale = 64.0,
     ) -> None:
-        super().__init__(weight)
-        self.margin, self.scale = margin, scale
-
-    def make(self, classes: int, width: int, **options: Any) -> Any:
-        """Return CosFaceLoss."""
-        from pytorch_metric_learning.losses import CosFaceLoss
-
-        return CosFaceLoss(classes, width, margin=self.margin, scale=self.scale, **options)
+        super().__init__(weight, margin=margin, scale=scale)
 
 
-@EMBEDDING_TERMS.register("verification")
+@TERMS.register("verification")
 class SphereFace(MarginTerm):
-    """Multiplied angular margin: cos(m θ), made monotonic, times the embedding's own length (Liu et al. 2017, equation 7).
+    """Multiplied angular margin: cos(m θ), made monotonic, times the embedding's own length (Liu et al. 2017, equation 7)."""
 
-    Args:
-        weight: of this term in the sum of all
-        margin: m, the factor of the angle
-        scale: of the logits, beside the embedding's length
-    """
+    formula = "SphereFaceLoss"
 
-    def __init__(self, weight: NotNegative = 1.0, margin: Annotated[int, Field(ge=1, le=8)] = 4, scale: Positive = 1.0) -> None:
-        super().__init__(weight)
-        self.margin, self.scale = margin, scale
-
-    def make(self, classes: int, width: int, **options: Any) -> Any:
-        """Return SphereFaceLoss."""
-        from pytorch_metric_learning.losses import SphereFaceLoss
-
-        return SphereFaceLoss(classes, width, margin=self.margin, scale=self.scale, **options)
+    def __init__(
+        self,
+        weight: TermWeight = 1.0,
+        margin: Annotated[int, Field(ge=1, le=8, description="m, the factor of the angle to the true identity")] = 4,
+        scale: Annotated[Positive, Field(description="factor of the logits, beside the embedding's length")] = 1.0,
+    ) -> None:
+        super().__init__(weight, margin=margin, scale=scale)

@@ -11,11 +11,10 @@ from torch.nn import functional
 
 from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
+from base.types import NotAllShare
 from base.verification.pairs import IDENTITY
 from model.backbones.timm_backbone import stages
 from model.verification.backbones import faces
-
-Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 @MODELS.register("verification")
@@ -44,8 +43,8 @@ class EmbeddingModel(BaseModel):
         batch_norm: bool = True,
         unit_length: bool = True,
         identity: Literal["none", "linear", "batch_norm"] = "none",
-        drop_rate: Rate = 0.0,
-        drop_path_rate: Rate = 0.0,
+        drop_rate: NotAllShare = 0.0,
+        drop_path_rate: NotAllShare = 0.0,
     ) -> None:
         network, width, normalisation = faces.create(backbone, pretrained, drop_path_rate, spec.image_size)
         super().__init__(**normalisation)

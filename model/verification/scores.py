@@ -13,6 +13,7 @@ from base.base_metric import METRICS, BaseMetric
 from base.contracts import PictureOf, Points
 from base.predictions import Predictions
 from base.table import FOLD, SampleTable
+from base.types import ProperShare
 from base.verification.pairs import IDENTITY, PAIRS, Distance, Pairs, median_threshold, pair_scores, pairs_of, require_vectors
 from model.verification import pair_metrics as exact
 from model.verification.bootstrap import pair_intervals, pair_weights, weighted_scores
@@ -55,7 +56,7 @@ class PairScores(BaseMetric):
         self,
         distance: Distance = "cosine",
         transductive: bool = False,
-        rates: list[Annotated[float, Field(gt=0, lt=1)]] = list(RATES),  # noqa: B006 - never changed
+        rates: list[ProperShare] = list(RATES),  # noqa: B006 - never changed
         pictures: Annotated[int, Field(ge=0, le=50)] = 8,
     ) -> None:
         self.distance, self.transductive, self.rates, self.pictures = distance, transductive, rates, pictures

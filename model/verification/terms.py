@@ -3,47 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from base.base_loss import mean_term
-from base.contracts import Term
-from base.verification.pairs import IDENTITY
-from model.cross_entropy import Smoothing, cross_entropy
-from model.verification.base_term import (
-    EMBEDDING_TERMS,
-    BaseEmbeddingTerm,
-    Distance,
-    NotNegative,
-    PairTerm,
-    Positive,
-    distance_of,
-)
+from base.contracts import DataSpec, OutputSpec, Term
+from base.types import NotNegative, Positive, Share
+from base.verification.pairs import IDENTITY, Distance
+from model.terms import TERMS, Smoothing, TermWeight, cross_entropy
+from model.verification.embedding_term import EmbeddingTerm, PairTerm, distance_of
 
 
-@EMBEDDING_TERMS.register("verification")
+@TERMS.register("verification")
 class Triplet(PairTerm):
     """Triplet loss: an anchor is nearer to its own identity than to another by a margin (Schroff et al. 2015); a miner chooses.
 
     `batch_hard` takes, for each anchor, the furthest sample of its own identity and the nearest sample of another (Hermans et
     al. 2017, equation 5), and averages over all anchors; the other miners choose the triplets of the batch that violate the
     margin, and average over the triplets whose loss is not 0.
-
-    Args:
-        weight: of this term in the sum of all
-        margin: in units of the distance; null for the soft margin, softplus of the difference (Hermans et al. 2017)
-        miner: batch_hard; or all, hard (other nearer than own) or semihard (other further, but not by the margin)
-        distance: euclidean on the embeddings as they are, or cosine
     """
 
     def __init__(
         self,
-        weight: NotNegative = 1.0,
-        margin: NotNegative | None = 0.3,
-        miner: Literal["batch_hard", "all", "hard", "semihard"] = "batch_hard",
+        weight: TermWeight = 1.0,
+        margin: Annotated[
+            NotNegative | None,
+            Field(
+                description="in units of the distance; null for the soft margin, softplus of the difference (Hermans et al. 2017)"
+            ),
+        ] = 0.3,
+        miner: Annotated[
+            Literal["batch_hard", "all", "hard", "semihard"],
+            Field(
+                description="the triplets that count: batch_hard; or all, hard (other nearer than own) or semihard (other "
+                "further than own, but not by the margin)"
+            ),
+        ] = "batch_hard",
         distance: Distance = "euclidean",
     ) -> None:
         super().__init__(weight)
@@ -68,24 +66,33 @@ class Triplet(PairTerm):
         return value
 
     @classmethod
-    def problems(cls, args: Any) -> Iterator[tuple[str, str]]:
+    def problems(cls, args: Any, spec: DataSpec, label: str) -> Iterator[tuple[str, str]]:
         """Yield (argument, message) for the miner "semihard" without a margin."""
         if args.margin is None and args.miner == "semihard":
             yield "miner", 'found "semihard" with a soft margin, between whose ends no triplet lies; give a margin'
 
 
-@EMBEDDING_TERMS.register("verification")
+@TERMS.register("verification")
 class Contrastive(PairTerm):
-    """Pull pairs of one identity together, push other pairs apart up to a margin (Hadsell et al. 2006), without the square.
+    """Pull pairs of one identity together, push other pairs apart up to a margin (Hadsell et al. 2006), without the square."""
 
-    Args:
-        weight: of this term in the sum of all
-        own: distance below which (similarity above which, for the cosine) a pair of one identity is left alone
-        other: distance above which (similarity below which) a pair of two identities is left alone
-        distance: euclidean on the embeddings as they are, or cosine
-    """
-
-    def __init__(self, weight: NotNegative = 1.0, own: float = 0.0, other: float = 1.0, distance: Distance = "euclidean") -> None:
+    def __init__(
+        self,
+        weight: TermWeight = 1.0,
+        own: Annotated[
+            float,
+            Field(
+                description="distance below which (for the cosine: similarity above which) a pair of one identity costs nothing"
+            ),
+        ] = 0.0,
+        other: Annotated[
+            float,
+            Field(
+                description="distance above which (for the cosine: similarity below which) a pair of two identities costs nothing"
+            ),
+        ] = 1.0,
+        distance: Distance = "euclidean",
+    ) -> None:
         super().__init__(weight)
         from pytorch_metric_learning.losses import ContrastiveLoss
 
@@ -100,25 +107,22 @@ class Contrastive(PairTerm):
         return value
 
     @classmethod
-    def problems(cls, args: Any) -> Iterator[tuple[str, str]]:
+    def problems(cls, args: Any, spec: DataSpec, label: str) -> Iterator[tuple[str, str]]:
         """Yield (argument, message) for margins in the wrong order: they would leave all pairs alone, or none."""
         if (args.own >= args.other) != (args.distance == "cosine"):
             order = "above" if args.distance == "cosine" else "below"
             yield "own", f"found {args.own}; allowed for the {args.distance} distance: {order} the other margin, {args.other}"
 
 
-@EMBEDDING_TERMS.register("verification")
+@TERMS.register("verification")
 class Circle(PairTerm):
-    """Cosines weighted by how far each is from its optimum (Sun et al. 2020, equation 6).
-
-    Args:
-        weight: of this term in the sum of all
-        margin: m of the paper
-        scale: gamma of the paper; for faces it has 256 with a margin of 0.25
-    """
+    """Cosines weighted by how far each is from its optimum (Sun et al. 2020, equation 6)."""
 
     def __init__(
-        self, weight: NotNegative = 1.0, margin: Annotated[float, Field(ge=0, le=1)] = 0.25, scale: Positive = 256.0
+        self,
+        weight: TermWeight = 1.0,
+        margin: Annotated[Share, Field(description="m of the paper")] = 0.25,
+        scale: Annotated[Positive, Field(description="gamma of the paper; for faces it has 256 with a margin of 0.25")] = 256.0,
     ) -> None:
         super().__init__(weight)
         from pytorch_metric_learning.losses import CircleLoss
@@ -131,25 +135,20 @@ class Circle(PairTerm):
         return value
 
 
-@EMBEDDING_TERMS.register("verification")
+@TERMS.register("verification")
 class MultiSimilarity(PairTerm):
-    """Cosines of pairs of one identity and of two, mined and softly weighted (Wang, X. et al. 2019, equation 15).
-
-    Args:
-        weight: of this term in the sum of all
-        alpha: sharpness for pairs of one identity
-        beta: sharpness for pairs of two
-        base: the cosine at which both are balanced
-        epsilon: a pair is used if it is within so much of the hardest pair of the other kind
-    """
+    """Cosines of pairs of one identity and of two, mined and softly weighted (Wang, X. et al. 2019, equation 15)."""
 
     def __init__(
         self,
-        weight: NotNegative = 1.0,
-        alpha: Positive = 2.0,
-        beta: Positive = 50.0,
-        base: Annotated[float, Field(ge=-1, le=1)] = 0.5,
-        epsilon: NotNegative = 0.1,
+        weight: TermWeight = 1.0,
+        alpha: Annotated[Positive, Field(description="sharpness for pairs of one identity")] = 2.0,
+        beta: Annotated[Positive, Field(description="sharpness for pairs of two identities")] = 50.0,
+        base: Annotated[float, Field(ge=-1, le=1, description="the cosine at which both kinds of pairs are balanced")] = 0.5,
+        epsilon: Annotated[
+            NotNegative,
+            Field(description="a pair counts if its cosine is within this distance of the hardest pair of the other kind"),
+        ] = 0.1,
     ) -> None:
         super().__init__(weight)
         from pytorch_metric_learning.losses import MultiSimilarityLoss
@@ -163,19 +162,19 @@ class MultiSimilarity(PairTerm):
         return value
 
 
-@EMBEDDING_TERMS.register("verification")
+@TERMS.register("verification")
 class SupervisedContrastive(PairTerm):
     """Log-softmax of cosines over the batch, averaged over samples of the same identity (Khosla et al. 2020, equation 2).
 
     Two augmented views of a person's only picture are a pair of one identity too: if a sampler repeats the picture, the term is
     the instance discrimination of Chen et al. 2020 for people with one picture.
-
-    Args:
-        weight: of this term in the sum of all
-        temperature: the cosines are divided by it
     """
 
-    def __init__(self, weight: NotNegative = 1.0, temperature: Positive = 0.1) -> None:
+    def __init__(
+        self,
+        weight: TermWeight = 1.0,
+        temperature: Annotated[Positive, Field(description="the cosines are divided by it")] = 0.1,
+    ) -> None:
         super().__init__(weight)
         from pytorch_metric_learning.losses import SupConLoss
 
@@ -190,22 +189,19 @@ class SupervisedContrastive(PairTerm):
         return value
 
 
-@EMBEDDING_TERMS.register("verification")
-class Center(BaseEmbeddingTerm):
+@TERMS.register("verification")
+class Center(EmbeddingTerm):
     """Mean over the samples of the squared distance to the identity's centre (Wen et al. 2016, equation 2).
 
     The paper halves the distance, and moves the centres by a rule of its own; here the centres are parameters like others, with
     the learning rate of the head.
-
-    Args:
-        weight: of this term in the sum of all
     """
 
     centers: nn.Parameter  # (K, D)
 
-    def bind(self, classes: int, width: int) -> BaseEmbeddingTerm:
+    def bind(self, spec: DataSpec, label: str, outputs: OutputSpec = OutputSpec()) -> Self:  # noqa: B008 - never changed
         """Make random centres from a normal distribution, (K, D) float32."""
-        self.centers = nn.Parameter(torch.randn(classes, width))
+        self.centers = nn.Parameter(torch.randn(spec.trained(label), outputs.widths[self.output]))
         return self
 
     def forward(self, values: Tensor, labels: Tensor) -> Term:
@@ -213,18 +209,13 @@ class Center(BaseEmbeddingTerm):
         return mean_term((values - self.centers[labels]).square().sum(1), scale=self.weight)
 
 
-@EMBEDDING_TERMS.register("verification")
-class IdentityCrossEntropy(BaseEmbeddingTerm):
-    """Softmax cross-entropy of the model's identity head.
-
-    Args:
-        weight: of this term in the sum of all
-        label_smoothing: share of the target that is spread over all identities
-    """
+@TERMS.register("verification")
+class IdentityCrossEntropy(EmbeddingTerm):
+    """Softmax cross-entropy of the model's identity head."""
 
     output = IDENTITY
 
-    def __init__(self, weight: NotNegative = 1.0, label_smoothing: Smoothing = 0.0) -> None:
+    def __init__(self, weight: TermWeight = 1.0, label_smoothing: Smoothing = 0.0) -> None:
         super().__init__(weight)
         self.label_smoothing = label_smoothing
 

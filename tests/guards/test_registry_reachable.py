@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from base.base_trainer import TRAINERS
 from base.registry import registries
 from tests.shipped import CONFIGS, name
 from trainer.experiment import build
@@ -53,11 +52,6 @@ def test_a_shipped_config_holds(path: Path) -> None:
 @pytest.mark.parametrize("cls", registered())
 def test_a_registered_class_is_used_by_a_shipped_config(cls: type) -> None:
     assert cls in used()
-
-
-@pytest.mark.parametrize("trainer", TRAINERS)
-def test_a_kind_of_trainer_is_used_by_a_shipped_config(trainer: str) -> None:
-    assert trainer in {checked(path).trainer.type for path in CONFIGS}
 
 
 def test_shipped_configs_have_names_of_their_own() -> None:

@@ -147,7 +147,7 @@ def leaves(annotation: Any) -> Iterator[Any]:
 def registered() -> frozenset[str]:
     """The names of everything that a `type` may be, anywhere."""
     config_model()
-    return frozenset(name for registry in registries() for name in registry.parts) | frozenset(build.TRAINERS)
+    return frozenset(name for registry in registries() for name in registry.parts)
 
 
 # The kinds of mistakes ----------------------------------------------------------------------------------------------

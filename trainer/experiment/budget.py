@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 from pydantic import Field
 
 from base.base_model import BaseModel
+from base.types import Positive
 from utils.errors import UserError
 from utils.validate import Settings
 
 MEGABYTE = 1e6
-Limit = Annotated[float, Field(gt=0)]
 
 
 class Budget(Settings):
     """What the model may have, without the parts that only training needs."""
 
-    max_params: Limit | None = Field(default=None, description="largest number of parameters")
-    max_model_mb: Limit | None = Field(default=None, description="largest size of its weights, in 10^6 bytes")
+    max_params: Positive | None = Field(default=None, description="largest number of parameters")
+    max_model_mb: Positive | None = Field(default=None, description="largest size of its weights, in 10^6 bytes")
 
 
 class Size(NamedTuple):

@@ -19,10 +19,10 @@ from base.base_loss import BaseLoss
 from base.base_metric import METRICS, BaseMetric
 from base.base_model import BaseModel
 from base.base_reader import BaseSubmission
-from base.base_trainer import TRAINERS, BaseTrainer
+from base.base_trainer import BaseTrainer, Loop
 from base.contracts import DataSpec, RunContext
 from base.monitor import Monitor
-from base.registry import Checked, Part, named
+from base.registry import AnyPart, Checked, named
 from base.saved.names import ONNX, PROGRAM
 from base.saved.run_folder import RunFolder
 from logger.console import ConsoleLogger
@@ -31,10 +31,10 @@ from model.exporting import exported
 from model.exporting.exported import ExportedModel, UndecodedModel
 from trainer.experiment import init_from
 from trainer.experiment.budget import require_within
-from trainer.experiment.config_model import REPLACED, config_model
+from trainer.experiment.config_model import REPLACED, config_model, with_trainer_type
 from trainer.experiment.conflicts import conflicts, same_scores
 from trainer.training.predict import Inference
-from trainer.training.supervised import SupervisedTrainer
+from trainer.training.supervised import Parts
 from utils import checkpoint, config, files, seed
 from utils.config import ConfigError, KeyPath, Problem, RawConfig
 from utils.errors import UserError
@@ -61,10 +61,7 @@ class Experiment:
 
 def check(raw: RawConfig) -> Experiment:
     """The experiment that a config describes. Raises ConfigError with all problems; builds nothing, touches no data."""
-    trainer = raw.values.get("trainer")
-    if isinstance(trainer, dict):
-        values = {**raw.values, "trainer": {"type": SupervisedTrainer.__name__, **trainer}}
-        raw = dataclasses.replace(raw, values=values)
+    raw = dataclasses.replace(raw, values=with_trainer_type(raw.values))
     checked = _validated(raw)
     problems = [*_mixed_tasks(raw, checked), *_inner_problems(raw, checked), *_conflicts(raw, checked)]
     if not problems:
@@ -82,11 +79,11 @@ def _validated(raw: RawConfig) -> Any:
         return validate(config_model(), raw, REPLACED)  # knows everything that could have been meant
 
 
-def _placed_parts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, Part]]:
+def _placed_parts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, AnyPart]]:
     """Every part of a config with its key, those within parts included."""
-    if isinstance(value, Part):
+    if isinstance(value, AnyPart):
         yield key, value
-        key, value = (*key, "args"), value.args
+        key, value = (*key, *value.place), value.arguments
     if isinstance(value, Settings):
         for name in type(value).model_fields:
             yield from _placed_parts(getattr(value, name), (*key, name))
@@ -113,9 +110,9 @@ def _inner_problems(raw: RawConfig, checked: Any) -> Iterator[Problem]:
     """What the classes themselves find wrong between their arguments and the declared data."""
     spec = declared_spec(checked)
     for key, part in _placed_parts(checked):
-        problems = part.cls.check(part.args, spec) if isinstance(part.cls, type) and issubclass(part.cls, Checked) else ()
+        problems = part.cls.check(part.arguments, spec) if isinstance(part.cls, type) and issubclass(part.cls, Checked) else ()
         for below, message in problems:
-            place = (*key, "args", *config.key_path(below))
+            place = (*key, *part.place, *config.key_path(below))
             yield Problem(raw.origin(place), config.key_text(place), message)
 
 
@@ -240,12 +237,18 @@ def build_trainer(
     if experiment.config.init_from is not None and fresh:
         metadata["parents"] = [asdict(init_from.initialise(model, experiment.config.init_from))]
     loss = build_loss(experiment, spec, model)
-    return TRAINERS[settings.type](
-        settings=settings, run_seed=experiment.config.seed, loader=loader, folder=folder, device=device, metadata=metadata,
-        callbacks=build_callbacks(experiment, spec), model=model, loss=loss, metrics=build_metrics(experiment, spec),
-        inference=build_inference(experiment, spec), optimizer=experiment.config.optimizer.build(),
-        scheduler=experiment.config.lr_scheduler and experiment.config.lr_scheduler.build(),
-    )  # type: ignore[call-arg]  # fmt: skip
+    scheduler = experiment.config.lr_scheduler and experiment.config.lr_scheduler.build()
+    parts = Parts(
+        model,
+        loss,
+        experiment.config.optimizer.build(),
+        scheduler,
+        build_metrics(experiment, spec),
+        build_inference(experiment, spec),
+    )
+    loop = Loop(loader, folder, build_callbacks(experiment, spec), device, experiment.config.seed, metadata)
+    trainer: BaseTrainer = settings.build(loop, parts)
+    return trainer
 
 
 def set_deterministic(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any
 
@@ -16,10 +17,11 @@ from base.base_model import MODELS
 from base.base_reader import SUBMISSIONS
 from base.base_trainer import TRAINERS
 from base.base_view import VIEWS
-from base.registry import Names, Part, Registry, import_all, union_of
+from base.registry import Part, Registry, TypeNames, import_all
 from trainer.experiment.budget import Budget
 from trainer.experiment.init_from import InitFrom
 from trainer.training.optim import OPTIMIZERS, SCHEDULERS
+from trainer.training.supervised import SupervisedTrainer
 from utils.validate import Settings
 
 PACKAGES = ("data_loader", "model", "logger", "trainer")
@@ -52,14 +54,20 @@ REPLACED = {
 }
 
 
+def with_trainer_type(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config's values with the type of the trainer, which a config may leave out."""
+    trainer = values.get("trainer")
+    default = {"type": SupervisedTrainer.__name__}
+    return {**values, "trainer": {**default, **trainer}} if isinstance(trainer, Mapping) else dict(values)
+
+
 @cache
-def config_model(among: Names = None) -> type[Settings]:
+def config_model(among: TypeNames = None) -> type[Settings]:
     """The model of a whole config, from everything that is registered; also the source of configs/schema.json.
 
     among: only of the parts of these classes, where no others are needed; None for all.
     """
     import_all(*PACKAGES)
-    settings = [cls.Settings for cls in TRAINERS.values()]
     fields: dict[str, Any] = {
         "name": (
             Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")],
@@ -75,7 +83,10 @@ def config_model(among: Names = None) -> type[Settings]:
         "metrics": (_list_of(METRICS, among), Field(default=[], description="scores on validation and test")),
         "optimizer": (OPTIMIZERS.annotation(among), Field(description="what moves the weights")),
         "lr_scheduler": (SCHEDULERS.annotation(among) | None, Field(default=None, description="what moves the learning rate")),
-        "trainer": (union_of(settings), Field(description="how long, what to watch, when to save")),
+        "trainer": (
+            TRAINERS.annotation(among),
+            Field(description="how long, what to watch, when to save; the type is SupervisedTrainer if left out"),
+        ),
         "callbacks": (_list_of(CALLBACKS, among), Field(default=[], description="beside training")),
         "views": (
             _list_of(VIEWS, among),
@@ -92,5 +103,5 @@ def config_model(among: Names = None) -> type[Settings]:
     return create_model("Config", __base__=Settings, **fields)
 
 
-def _list_of(registry: Registry[Any], among: Names) -> Any:
+def _list_of(registry: Registry[Any], among: TypeNames) -> Any:
     return list[registry.annotation(among)] if registry.classes else list[Part]  # type: ignore[misc]

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from base.registry import Registry, registries
+from base.registry import AnyPart, FlatPart, Registry, registries
+from trainer.experiment.config_model import with_trainer_type
 from utils import config
 
 Schema = dict[str, Any]
@@ -24,7 +25,7 @@ objects merge key by key, lists and values are replaced, and a part whose `type`
 
 # The sections in the order in which a person writes a config; registries that are not named here follow by name.
 ORDER = (
-    "data_loader", "reader", "cropper", "transform", "mix", "sampler", "model", "head", "loss", "loss term", "embedding term",
+    "data_loader", "reader", "cropper", "transform", "mix", "sampler", "model", "head", "loss", "loss term",
     "metric", "optimizer", "lr_scheduler", "trainer", "callback", "view", "fusion", "submission",
 )  # fmt: skip
 WIDTH = 110  # characters of an example's line
@@ -58,15 +59,16 @@ def shipped_examples(folder: Path) -> dict[str, Schema]:
     parts: dict[str, list[Schema]] = {}
     for path in sorted(folder.glob("**/*.json")):
         if path.name != "schema.json":
-            for part in _parts(config.read(path).values):
+            for part in _parts(with_trainer_type(config.read(path).values)):
                 parts.setdefault(part["type"], []).append(part)
     return {name: min(known, key=lambda part: (not part.get("args"), len(json.dumps(part)))) for name, known in parts.items()}
 
 
 def _parts(value: Any) -> Iterator[Schema]:
-    """Yield every object with a `type` and nothing but arguments beside it, at whatever depth."""
+    """Yield every object that names a registered class, at whatever depth: `args` alone beside `type`, or a flat part."""
     if isinstance(value, dict):
-        if isinstance(value.get("type"), str) and value.keys() <= {"type", "args"}:
+        flat = any(value.get("type") in registry.classes for registry in registries() if registry.flat)
+        if isinstance(value.get("type"), str) and (flat or value.keys() <= {"type", "args"}):
             yield value
         value = list(value.values())
     for item in value if isinstance(value, list) else []:
@@ -82,6 +84,7 @@ class Pages:
 
     def __init__(self, definitions: dict[str, Schema], examples: Mapping[str, Schema]) -> None:
         self.definitions, self.examples = definitions, examples
+        self.registered = {part.__name__: name for registry in registries() for name, part in registry.parts.items()}
         self.groups: dict[str, bool] = {}  # definition -> whether its section is written, in the order of the first link
 
     def linked_groups(self) -> Iterator[str]:
@@ -101,7 +104,9 @@ class Pages:
         if registry.noun in LIBRARIES:
             yield f"Arguments are in {LIBRARIES[registry.noun]}: " + ", ".join(f"`{name}`" for name in registry.parts) + "."
             return
-        arguments = {name: self._arguments(part.__name__) for name, part in registry.parts.items()}
+        if registry.flat:
+            yield "The keys stand beside `type`, without `args`."
+        arguments = {name: self._arguments(part) for name, part in registry.parts.items()}
         common = _common(list(arguments.values()))
         yield f"All of them take:\n\n{self.table(common)}" if common["properties"] else ""
         for name, part in registry.parts.items():
@@ -111,8 +116,11 @@ class Pages:
             yield self.table(_without(arguments[name], common))
             yield _example(self.examples.get(name, {"type": name}))
 
-    def _arguments(self, part: str) -> Schema:
-        reference: str = self.definitions[part]["properties"]["args"]["$ref"]
+    def _arguments(self, part: type[AnyPart]) -> Schema:
+        own = self.definitions[part.__name__]
+        if issubclass(part, FlatPart):
+            return {**own, "properties": {name: value for name, value in own["properties"].items() if name != "type"}}
+        reference: str = own["properties"]["args"]["$ref"]
         return self.definitions[reference.rpartition("/")[2]]
 
     def table(self, schema: Schema) -> str:
@@ -158,9 +166,7 @@ class Pages:
 
     def _part(self, schema: Schema) -> str | None:
         """The registered class that a reference stands for, if it is one."""
-        definition = self.definitions.get(schema.get("$ref", "").rpartition("/")[2], {})
-        properties = definition.get("properties", {})
-        return properties["type"].get("const") if set(properties) == {"type", "args"} else None
+        return self.registered.get(schema.get("$ref", "").rpartition("/")[2])
 
 
 def _example(part: Schema) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from base.registry import Part, registries
+from base.registry import AnyPart, Part, registries
 from utils import config
 from utils.config import ConfigError, Problem
 
@@ -59,7 +59,7 @@ def plain(value: Any) -> Any:
     return plain(_default_part(value))
 
 
-def _default_part(instance: object) -> Part:
+def _default_part(instance: object) -> AnyPart:
     """What a config would say for the instance of a registered class that is an argument's default."""
     name = type(instance).__name__
     registry = next(registry for registry in registries() if registry.classes.get(name) is type(instance))

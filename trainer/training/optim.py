@@ -17,26 +17,26 @@ from torch.optim.optimizer import Optimizer
 from base.base_loss import BaseLoss
 from base.base_model import BaseModel
 from base.registry import Registry
+from base.types import Count, CountOrZero, NotAllShare, ProperShare, SomeShare
 from utils.errors import UserError
 from utils.validate import Settings
 
 # torch takes the first call after a resume, or after steps that were skipped, for a call in the wrong order.
 warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)` before")
 
-Positive = Annotated[float, Field(gt=0, le=1e6)]
-NotNegative = Annotated[float, Field(ge=0, le=1e6)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+# Numbers of an optimiser or a schedule: a larger one is a slip.
+Bounded = Annotated[float, Field(gt=0, le=1e6)]
+BoundedOrZero = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class BaseOptimizer(Settings):
     """Rates and decays by kind of parameter, for every optimiser."""
 
-    lr: Positive = Field(description="learning rate (the peak, for schedules that have one)")
-    weight_decay: NotNegative = Field(default=0.0, description="of weights; norms and biases have none")
-    head_lr: Positive | None = Field(default=None, description="learning rate of the model's head and the loss's parameters")
-    head_weight_decay: NotNegative | None = Field(default=None, description="weight decay of those")
-    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = Field(
+    lr: Bounded = Field(description="learning rate (the peak, for schedules that have one)")
+    weight_decay: BoundedOrZero = Field(default=0.0, description="of weights; norms and biases have none")
+    head_lr: Bounded | None = Field(default=None, description="learning rate of the model's head and the loss's parameters")
+    head_weight_decay: BoundedOrZero | None = Field(default=None, description="weight decay of those")
+    layer_decay: SomeShare | None = Field(
         default=None, description="factor on the rate from each group of layers to the one before it, the head's being 1"
     )
 
@@ -102,7 +102,7 @@ def _rates(settings: BaseOptimizer, in_head: bool, decayed: bool, factor: float)
 class SGD(BaseOptimizer):
     """Stochastic gradient descent (torch.optim.SGD)."""
 
-    momentum: Fraction = 0.0
+    momentum: NotAllShare = 0.0
     nesterov: bool = Field(default=False, description="look ahead; needs momentum")
 
     @model_validator(mode="after")
@@ -116,8 +116,8 @@ class SGD(BaseOptimizer):
 
 
 class _AdamLike(BaseOptimizer):
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    eps: Positive = 1e-8
+    betas: tuple[NotAllShare, NotAllShare] = (0.9, 0.999)
+    eps: Bounded = 1e-8
     amsgrad: bool = False
 
 
@@ -141,9 +141,9 @@ class AdamW(_AdamLike):
 class RMSprop(BaseOptimizer):
     """RMSprop (torch.optim.RMSprop)."""
 
-    alpha: Fraction = 0.99
-    eps: Positive = 1e-8
-    momentum: Fraction = 0.0
+    alpha: NotAllShare = 0.99
+    eps: Bounded = 1e-8
+    momentum: NotAllShare = 0.0
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         return torch.optim.RMSprop(groups, **self.options())
@@ -153,8 +153,8 @@ class RMSprop(BaseOptimizer):
 class Lamb(BaseOptimizer):
     """Layer-wise adaptive rates for large batches (timm.optim.Lamb): You et al. 2020."""
 
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    eps: Positive = 1e-6
+    betas: tuple[NotAllShare, NotAllShare] = (0.9, 0.999)
+    eps: Bounded = 1e-6
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         from timm.optim import Lamb as TimmLamb
@@ -166,7 +166,7 @@ class Lamb(BaseOptimizer):
 class Lion(BaseOptimizer):
     """Sign of an interpolated momentum (timm.optim.Lion): Chen et al. 2023."""
 
-    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
+    betas: tuple[NotAllShare, NotAllShare] = (0.9, 0.99)
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         from timm.optim import Lion as TimmLion
@@ -180,7 +180,7 @@ class Lion(BaseOptimizer):
 class BaseScheduler(Settings):
     """Warm-up, for every schedule. Lengths are in epochs, whatever the interval."""
 
-    warmup: NotNegative = Field(default=0.0, description="epochs over which the rate rises linearly from 0 to the schedule's")
+    warmup: BoundedOrZero = Field(default=0.0, description="epochs over which the rate rises linearly from 0 to the schedule's")
     interval: Literal["epoch", "step"] = Field(default="epoch", description="how often the rate moves")
 
     @abstractmethod
@@ -196,7 +196,7 @@ class StepLR(BaseScheduler):
     """The rate times `gamma` every `step_size` epochs."""
 
     step_size: Count
-    gamma: Positive = 0.1
+    gamma: Bounded = 0.1
     interval: Literal["epoch"] = "epoch"
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
@@ -208,7 +208,7 @@ class MultiStepLR(BaseScheduler):
     """The rate times `gamma` at each of the epochs `milestones`."""
 
     milestones: list[Count]
-    gamma: Positive = 0.1
+    gamma: Bounded = 0.1
     interval: Literal["epoch"] = "epoch"
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
@@ -219,7 +219,7 @@ class MultiStepLR(BaseScheduler):
 class ExponentialLR(BaseScheduler):
     """The rate times `gamma` every epoch."""
 
-    gamma: Positive
+    gamma: Bounded
     interval: Literal["epoch"] = "epoch"
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
@@ -231,7 +231,7 @@ class CosineAnnealingLR(BaseScheduler):
     """Half a cosine from the rate to `eta_min` (Loshchilov and Hutter 2017)."""
 
     T_max: Count | None = Field(default=None, description="epochs until `eta_min`; null for the whole run")
-    eta_min: NotNegative = 0.0
+    eta_min: BoundedOrZero = 0.0
     interval: Literal["epoch", "step"] = "step"
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
@@ -244,7 +244,7 @@ class CosineAnnealingWarmRestarts(BaseScheduler):
 
     T_0: Count
     T_mult: Count = 1
-    eta_min: NotNegative = 0.0
+    eta_min: BoundedOrZero = 0.0
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
         return torch_schedulers.CosineAnnealingWarmRestarts(optimizer, self.T_0 * per_epoch, self.T_mult, self.eta_min)
@@ -254,7 +254,7 @@ class CosineAnnealingWarmRestarts(BaseScheduler):
 class OneCycleLR(BaseScheduler):
     """Up to the optimiser's rate and down to almost nothing over the run, a step at a time (Smith and Topin 2018)."""
 
-    pct_start: Fraction = 0.3
+    pct_start: NotAllShare = 0.3
     div_factor: Annotated[float, Field(ge=1, le=1e6)] = 25.0
     final_div_factor: Annotated[float, Field(ge=1, le=1e12)] = 1e4
     anneal_strategy: Literal["cos", "linear"] = "cos"
@@ -274,11 +274,11 @@ class OneCycleLR(BaseScheduler):
 class PlateauLR(BaseScheduler):
     """The rate times `factor` when the monitored score has not improved for `patience` epochs (ReduceLROnPlateau)."""
 
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    patience: Annotated[int, Field(ge=0)] = 10
-    threshold: NotNegative = 1e-4
-    cooldown: Annotated[int, Field(ge=0)] = 0
-    min_lr: NotNegative = 0.0
+    factor: ProperShare = 0.1
+    patience: CountOrZero = 10
+    threshold: BoundedOrZero = 1e-4
+    cooldown: CountOrZero = 0
+    min_lr: BoundedOrZero = 0.0
     interval: Literal["epoch"] = "epoch"
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:

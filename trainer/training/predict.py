@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from base.base_model import BaseModel
 from base.base_view import BaseView
 from base.contracts import Batch, Outputs, Prediction
 from base.predictions import Predictions
+from model.fusion import MeanFusion
 from utils import distributed
 from utils.device import autocast, to_device, to_float32
 from utils.errors import UserError
@@ -31,9 +32,9 @@ class Inference:
     precision: of the network. views: looked at beside the plain pictures. fusion: makes one prediction of all views.
     """
 
-    precision: str
-    views: Sequence[BaseView]
-    fusion: BaseFusion
+    precision: str = "fp32"
+    views: Sequence[BaseView] = ()
+    fusion: BaseFusion = field(default_factory=MeanFusion)
 
     def look(self, model: BaseModel, image: Tensor, geometry: Tensor | None) -> Iterator[tuple[Outputs, Prediction]]:
         """Outputs and prediction of a batch for each view, the plain one first; each is computed when it is asked for.

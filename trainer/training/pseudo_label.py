@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
-from base.base_trainer import Stateful, register_trainer
+from base.base_trainer import TRAINERS, Loop, Stateful
 from base.predictions import Predictions
 from base.pseudo_labels import PseudoLabelled, PseudoLabels
 from base.settings import TrainerSettings
+from base.types import Count, CountOrZero, NotAllShare, SomeShare
 from logger.lines import say
 from trainer.training.predict import predict
-from trainer.training.supervised import SupervisedTrainer
+from trainer.training.supervised import Parts, SupervisedTrainer
 from utils import distributed, files, seed
 from utils.errors import UserError
-
-Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class PseudoLabelSettings(TrainerSettings):
     """Keys of the trainer that labels samples itself."""
 
-    type: Literal["PseudoLabelTrainer"] = "PseudoLabelTrainer"
-    labelled_epochs: Annotated[int, Field(ge=0)] = Field(
+    labelled_epochs: CountOrZero = Field(
         description="epochs on the labelled samples alone, before the first round; 0 for a run that begins with trained weights"
     )
-    round_epochs: Annotated[int, Field(ge=1)] = Field(description="epochs of a round; the next begins with labels chosen anew")
+    round_epochs: Count = Field(description="epochs of a round; the next begins with labels chosen anew")
     split: str = Field(default="test", description="the samples without labels: test, or another split that the loader has")
-    threshold: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.9, description="least confidence of a label")
-    share: Share = Field(default=1.0, description="of the samples predicted as a class, so many at most, the surest")
-    weight: Share = Field(default=1.0, description="of such a sample in the loss, where a labelled one has 1")
+    threshold: NotAllShare = Field(default=0.9, description="least confidence of a label")
+    share: SomeShare = Field(default=1.0, description="of the samples predicted as a class, so many at most, the surest")
+    weight: SomeShare = Field(default=1.0, description="of such a sample in the loss, where a labelled one has 1")
 
     @model_validator(mode="after")
     def _some_round(self) -> PseudoLabelSettings:
@@ -65,9 +63,9 @@ class Chosen:
         self.round, self.pool, self.labels = state["round"], state["pool"], PseudoLabels.from_state(state)
 
 
-@register_trainer
+@TRAINERS.register()
 class PseudoLabelTrainer(SupervisedTrainer):
-    """Rounds: predict samples without labels, take the surest answers for their labels, train on with both (Lee 2013).
+    """Train in rounds: predict samples without labels, take the surest answers as labels, go on with both (Lee 2013).
 
     The model that predicts is the one that is validated. Its weights, the optimiser and the schedule go on from round to round;
     `CosineAnnealingWarmRestarts` restarts the rate with each. Chosen samples are dealt to the batches of an epoch, which
@@ -75,11 +73,10 @@ class PseudoLabelTrainer(SupervisedTrainer):
     Each round's choice is written to the run's folder as `pseudo-labels-ROUND.csv`.
     """
 
-    Settings = PseudoLabelSettings
     settings: PseudoLabelSettings
 
-    def __init__(self, **parts: Any) -> None:
-        super().__init__(**parts)
+    def __init__(self, settings: PseudoLabelSettings, loop: Loop, parts: Parts) -> None:
+        super().__init__(settings, loop, parts)
         self.chosen = Chosen()
         name = self.settings.split
         if not isinstance(self.loader, PseudoLabelled) or not self.loader.pools:

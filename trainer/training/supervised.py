@@ -6,7 +6,8 @@ import gc
 import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 from base.base_loss import BaseLoss
 from base.base_metric import BaseMetric
 from base.base_model import BaseModel
-from base.base_trainer import BaseTrainer, Stateful, register_trainer
-from base.contracts import Batch, Points, Target
+from base.base_trainer import TRAINERS, BaseTrainer, Loop, Stateful
+from base.contracts import Batch, Given, Points, Target
 from base.predictions import Predictions, not_finite
 from base.settings import TrainerSettings
 from base.table import some
@@ -36,10 +37,19 @@ if TYPE_CHECKING:
 MIN_SCALE = 2.0**-10  # the scaler begins at 2 ** 16 and halves at each overflow; real gradients are in range long before
 
 
-class SupervisedSettings(TrainerSettings):
-    """Keys of the ordinary trainer."""
+@dataclass(frozen=True)
+class Parts(Given):
+    """What a supervised trainer trains, by which rates, and how it is judged.
 
-    type: Literal["SupervisedTrainer"] = "SupervisedTrainer"
+    scheduler: None leaves the rates as they are. inference: how predictions on validation samples are made.
+    """
+
+    model: BaseModel
+    loss: BaseLoss
+    optimizer: BaseOptimizer
+    scheduler: BaseScheduler | None = None
+    metrics: Sequence[BaseMetric] = ()
+    inference: Inference = field(default_factory=Inference)
 
 
 class Objective(nn.Module):
@@ -58,35 +68,28 @@ class Objective(nn.Module):
         return terms
 
 
-@register_trainer
+@TRAINERS.register()
 class SupervisedTrainer(BaseTrainer):
-    """image -> model -> outputs -> loss terms -> gradient -> optimiser, and the metrics on complete predictions."""
+    """Train on labelled samples: a batch goes through the model, its outputs through the loss, and the optimiser moves.
 
-    Settings: ClassVar[type[TrainerSettings]] = SupervisedSettings
+    Validation computes the metrics on complete predictions.
 
-    def __init__(
-        self,
-        *,
-        model: BaseModel,
-        loss: BaseLoss,
-        metrics: Sequence[BaseMetric],
-        inference: Inference,
-        optimizer: BaseOptimizer,
-        scheduler: BaseScheduler | None,
-        **loop: Any,
-    ) -> None:
-        super().__init__(**loop)
+    By hand: `SupervisedTrainer(TrainerSettings(epochs=3), Loop(loader, folder), Parts(model, loss, SGD(lr=0.1))).fit()`.
+    """
+
+    def __init__(self, settings: TrainerSettings, loop: Loop, parts: Parts) -> None:
+        super().__init__(settings, loop)
         layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
-        self.model = self._synchronised(model).to(self.device, memory_format=layout)  # type: ignore[call-overload]
-        self.loss = loss.to(self.device)
-        self.metrics = list(metrics)
-        self.inference = inference
+        self.model = self._synchronised(parts.model).to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.loss = parts.loss.to(self.device)
+        self.metrics = list(parts.metrics)
+        self.inference = parts.inference
         self.ema = Ema(self.model, self.settings.ema) if self.settings.ema else None
         self.objective = self._objective()
         self.parameters = trainable([self.model, self.loss])
         self.resting: list[nn.Module] = []  # batch norms in evaluation mode while all else is trained
-        self.optimizer = optimizer.build(self.model, self.loss)
-        self.schedule = Schedule(scheduler, self.optimizer, self.settings.epochs, len(self.batches), self.monitor.mode)
+        self.optimizer = parts.optimizer.build(self.model, self.loss)
+        self.schedule = Schedule(parts.scheduler, self.optimizer, self.settings.epochs, len(self.batches), self.monitor.mode)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
         self.guard = FiniteGuard(self.settings.nonfinite, self.settings.max_skips, self.device)
         self.predictions: Predictions | None = None  # of the last validation; main process only

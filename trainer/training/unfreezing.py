@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from base.base_callback import CALLBACKS, BaseCallback
 from base.base_trainer import BaseTrainer
+from base.types import Count
 from trainer.training.supervised import SupervisedTrainer
 from utils.errors import UserError
 
@@ -24,7 +21,7 @@ class GradualUnfreezing(BaseCallback):
         rest_norms: whether batch norms of frozen layers keep their statistics, as in evaluation
     """
 
-    def __init__(self, epochs: Annotated[int, Field(ge=1)] = 1, rest_norms: bool = True) -> None:
+    def __init__(self, epochs: Count = 1, rest_norms: bool = True) -> None:
         self.epochs, self.rest_norms = epochs, rest_norms
 
     def on_epoch_start(self, trainer: BaseTrainer) -> None:

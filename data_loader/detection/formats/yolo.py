@@ -11,13 +11,11 @@ import re
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
 
 from base.base_reader import READERS
 from base.detection.objects import objects_of, require_sizes
 from base.table import SampleTable, some
+from base.types import Names
 from data_loader.detection.formats.found import Found, Invalid
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.formats.pattern_reader import find_images
@@ -41,9 +39,7 @@ class YoloReader(ObjectReader):
             and leave out with a report.
     """
 
-    def __init__(
-        self, labels: str, names: Annotated[list[str], Field(min_length=1)], root: str = ".", invalid: Invalid = "error"
-    ) -> None:
+    def __init__(self, labels: str, names: Names, root: str = ".", invalid: Invalid = "error") -> None:
         self.labels, self.names, self.root, self.invalid, self.trust_sizes = labels, names, root, invalid, False
 
     def parse(self, data_dir: Path) -> Found:

@@ -342,6 +342,78 @@ def test_settings_beside_another_argument_are_an_argument_themselves() -> None:
     assert list(arguments_of(Both).model_fields) == ["settings", "more"]
 
 
+# Arguments beside the type ------------------------------------------------------------------------------------------
+
+
+class Hours(Settings):
+    """When somebody works."""
+
+    hours: int
+    night: bool = False
+
+
+class Settled(Acting):
+    """Takes one object."""
+
+    def __init__(self, settings: Hours, spec: DataSpec) -> None:
+        self.settings, self.spec = settings, spec
+
+
+@pytest.fixture
+def flat(monkeypatch: pytest.MonkeyPatch) -> Registry[Any]:
+    """A registry whose arguments stand beside the type."""
+    monkeypatch.setattr(registry_module, "_by_base", dict(registry_module._by_base))
+    registry: Registry[Any] = Registry("thing", Base, flat=True)
+    registry.register()(Settled)
+    return registry
+
+
+def test_the_arguments_of_a_flat_registry_stand_beside_the_type(flat: Registry[Any]) -> None:
+    part = flat.parts["Settled"](type="Settled", hours=3)
+    built = part.build(DataSpec())
+    assert (list(type(part).model_fields), type(part).__doc__) == (["type", "hours", "night"], "Takes one object.")
+    assert isinstance(built, Settled) and (built.settings.hours, built.settings.night) == (3, False)
+
+
+@pytest.mark.parametrize("keys", [{}, {"hours": 1, "args": {}}, {"hours": 1, "spec": {}}, {"hours": "1"}])
+def test_a_flat_part_refuses_what_its_settings_refuse(flat: Registry[Any], keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        flat.parts["Settled"](type="Settled", **keys)
+
+
+def test_a_class_of_a_flat_registry_takes_one_settings_object(flat: Registry[Any]) -> None:
+    with pytest.raises(TypeError, match=r"^thing Worker: the constructor takes one argument of the config, `settings: "):
+        flat.register()(Worker)
+    assert list(flat.classes) == ["Settled"]
+
+
+# A place for one kind of a registry's classes ------------------------------------------------------------------------
+
+
+class Blade(Tool):
+    """A tool that cuts."""
+
+
+class Knife(Blade):
+    """Cuts bread."""
+
+
+class Baker(Acting):
+    """Needs something that cuts."""
+
+    def __init__(self, blade: Blade) -> None:
+        self.blade = blade
+
+
+def test_a_place_that_asks_for_a_derived_class_takes_the_classes_derived_from_it(things: Registry[Any]) -> None:
+    registry_module._by_base[Tool].register()(Knife)
+    things.register()(Baker)
+    baker = things.parts["Baker"](type="Baker", args={"blade": {"type": "Knife"}}).build()
+    assert isinstance(baker.blade, Knife)
+    with pytest.raises(ValidationError):
+        things.parts["Baker"](type="Baker", args={"blade": {"type": "Hammer"}})
+
+
 # What is imported ---------------------------------------------------------------------------------------------------
 
 

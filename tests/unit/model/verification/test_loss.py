@@ -34,7 +34,7 @@ def mean(term, embeddings, labels):
 
 def bound(term):
     torch.manual_seed(0)
-    return term.bind(CLASSES, WIDTH).double()
+    return term.bind(SPEC, "identity", OUTPUTS).double()
 
 
 def unit(x):
@@ -51,7 +51,7 @@ def margin_loop(term, embeddings, labels, target):
     for x, label in zip(embeddings, labels.tolist(), strict=True):
         cosines = [float(unit(x) @ unit(w)) for w in weights]
         logits = [target(c) if k == label else c for k, c in enumerate(cosines)]
-        logits = [term.scale * value for value in logits]
+        logits = [term.loss.scale * value for value in logits]
         losses.append(math.log(sum(map(math.exp, logits))) - logits[label])
     return sum(losses) / len(losses)
 
@@ -63,7 +63,7 @@ def test_arcface_widens_the_angle_by_degrees():
 
 
 def test_the_papers_margin_of_half_a_radian_is_28_6_degrees():
-    assert margin_terms.ArcFace().bind(2, 2).loss.margin == pytest.approx(0.5, abs=1e-3)
+    assert margin_terms.ArcFace().bind(SPEC, "identity", OUTPUTS).loss.margin == pytest.approx(0.5, abs=1e-3)
 
 
 def test_cosface_takes_its_margin_off_the_cosine():
@@ -93,7 +93,7 @@ def test_of_sub_centers_the_nearest_counts():
 
 
 def test_an_embedding_that_lies_exactly_on_its_weights_has_a_finite_gradient():
-    term = margin_terms.ArcFace().bind(CLASSES, WIDTH)
+    term = margin_terms.ArcFace().bind(SPEC, "identity", OUTPUTS)
     embeddings = term.loss.W.detach().T.clone().requires_grad_()
     mean(term, embeddings, torch.arange(CLASSES)).backward()
     assert torch.isfinite(embeddings.grad).all()

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from base.base_loss import mean_term
-from base.contracts import DataSpec, Term
-from base.registry import Registry
+from base.contracts import DataSpec, OutputSpec, Term
+from base.types import NotAllShare, NotNegative, Share
+from model.terms import BaseTerm, TermWeight
 from utils.errors import UserError
 from utils.validate import Settings
-
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EffectiveNumber(Settings):
     """Class weights by the effective number of samples: one more sample adds less to a large class (Cui et al. 2019)."""
 
-    effective_number: Annotated[float, Field(ge=0, lt=1)] = Field(
+    effective_number: NotAllShare = Field(
         description="beta: 0 weighs all classes alike; towards 1 it becomes the inverse of their frequency"
     )
 
 
-ClassWeights = list[NotNegative] | Literal["balanced"] | EffectiveNumber | None
+ClassWeights = Annotated[
+    list[NotNegative] | Literal["balanced"] | EffectiveNumber | None,
+    Field(
+        description='a weight for each class, or "balanced" for the inverse of its frequency, or {"effective_number": beta}; '
+        "null weighs all classes alike"
+    ),
+]
+BalancePower = Annotated[
+    Share, Field(description='exponent of the "balanced" class weights, between 0 (all classes alike) and 1 (fully balanced)')
+]
 
 
-class BaseTerm(nn.Module, ABC):
-    """The loss of one label. Call `bind` before the first use: it sets the label."""
+class LabelTerm(BaseTerm):
+    """The loss of one label, whose samples are weighted by their classes."""
 
     weights: Tensor  # (K,) float32, of each trained class
 
-    def __init__(self, weight: NotNegative = 1.0, class_weights: ClassWeights = None, balance_power: Share = 1.0) -> None:
-        super().__init__()
-        self.weight, self.class_weights, self.balance_power = weight, class_weights, balance_power
+    def __init__(self, weight: TermWeight = 1.0, class_weights: ClassWeights = None, balance_power: BalancePower = 1.0) -> None:
+        super().__init__(weight)
+        self.class_weights, self.balance_power = class_weights, balance_power
 
     @abstractmethod
     def term(self, logits: Tensor, labels: Tensor, counted: Tensor) -> Term:
@@ -48,19 +55,20 @@ class BaseTerm(nn.Module, ABC):
         counts; samples with a share of 0 have logits and labels of 0, and must not count at all.
         """
 
-    def bind(self, spec: DataSpec, label: str) -> BaseTerm:
-        """Take the number of classes and the class weights of a label. Raises UserError if they do not fit the label."""
+    def bind(self, spec: DataSpec, label: str, outputs: OutputSpec = OutputSpec()) -> Self:  # noqa: B008 - never changed
+        """Make the class weights of a label. Raises UserError if they do not fit it."""
         for key, message in self.problems(self, spec, label):
             raise UserError(f"loss.args.terms.{label}.args.{key}: {message}")
         self.register_buffer("weights", self._weights(spec, label), persistent=False)
         return self
 
-    def forward(self, logits: Tensor, labels: Tensor, shares: Tensor | None = None) -> Term:
+    def forward(self, values: Tensor, labels: Tensor, shares: Tensor | None = None) -> Term:
         """Return the weighted term over a batch; samples with the label -1 (not known) do not count, whatever their logits are.
 
-        logits: (N, K) float. labels: (N,) int64. shares: (N,) float in 0..1, the share with which each sample counts; all 1 by
-        default. Raises ValueError for other shapes.
+        values: logits (N, K) float. labels: (N,) int64. shares: (N,) float in 0..1, the share with which each sample counts;
+        all 1 by default. Raises ValueError for other shapes.
         """
+        logits = values
         if labels.ndim != 1 or logits.shape != (len(labels), len(self.weights)):
             raise ValueError(
                 f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}; "
@@ -75,7 +83,7 @@ class BaseTerm(nn.Module, ABC):
 
     @classmethod
     def problems(cls, args: Any, spec: DataSpec, label: str) -> Iterator[tuple[str, str]]:
-        """Yield a pair (argument, message) for each wrong argument; args has this class's arguments as attributes."""
+        """Yield class weights that do not fit the label, and a balance power without an effect."""
         given, classes = args.class_weights, spec.trained(label)
         if isinstance(given, list) and len(given) != classes:
             yield "class_weights", f'found {len(given)} weights; allowed: {classes}, one for each trained class of "{label}"'
@@ -99,7 +107,7 @@ class BaseTerm(nn.Module, ABC):
         return balanced_weights(counts, self.balance_power)
 
 
-class MeanTerm(BaseTerm):
+class MeanTerm(LabelTerm):
     """A term that is the mean of a value per sample, weighted by the sample's class: sum(w * value) / sum(w)."""
 
     @abstractmethod
@@ -132,6 +140,3 @@ def effective_weights(counts: list[int], beta: float) -> Tensor:
     numbers = -torch.expm1(count * torch.tensor(beta, dtype=torch.float64).log())  # (1 - beta) cancels out
     weights = numbers.reciprocal().where(count > 0, 0.0)
     return (weights * (count > 0).sum() / weights.sum()).float()
-
-
-TERMS: Registry[BaseTerm] = Registry("loss term", BaseTerm)
