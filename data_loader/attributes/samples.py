@@ -29,13 +29,14 @@ class AttributeSampleSettings(AnnotationSettings):
         description='label -> its classes and where they come from, or {"combine": [labels]} for one class for each combination '
         "of theirs. Their order is that of the combined class"
     )
-    split: Split = Field(description="who is validated on")
+    split: Split = Field(description="division of the samples into training and validation")
     unlabelled_reader: BaseReader | None = Field(
         default=None,
-        description="how further samples are read that pseudo-labels are made for; labels of theirs are not looked at",
+        description="reader of further samples that get pseudo-labels; labels of the samples themselves are ignored",
     )
     learn: Annotated[list[str], Field(min_length=1)] | None = Field(
-        default=None, description="the labels that are learned, in this order; default: all but those that another one combines"
+        default=None,
+        description="the labels that are learned, in this order; default: all labels that are not part of a combined label",
     )
 
 

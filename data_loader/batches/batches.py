@@ -31,12 +31,12 @@ class BatchSettings(Settings):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     batch_size: Annotated[int, Field(ge=1)] = Field(description="images per step, over all processes")
-    sampler: BaseSampler = Field(default=ShuffleSampler(), description="which samples an epoch shows, in which order")
+    sampler: BaseSampler = Field(default=ShuffleSampler(), description="choice and order of the samples in an epoch")
     num_workers: Annotated[int, Field(ge=0, le=256)] = Field(
         default=2, description="processes that make batches, 0 for none beside the trainer itself"
     )
     worker_timeout: Annotated[float, Field(gt=0, le=86400)] = Field(
-        default=45.0, description="seconds after which a worker that gives no batch is given up"
+        default=45.0, description="seconds without a batch after which a worker counts as lost"
     )
 
 

@@ -20,15 +20,15 @@ class CutPictureSettings(PictureSettings):
     """Config of pictures that may be cut, and are all resized to one size."""
 
     eval_transforms: list[BaseTransform] = Field(
-        default=[], description="what validation, test and app do instead; without randomness"
+        default=[], description="transforms of validation, test and app; none may be random"
     )
     crops: Crops | None = Field(
         default=None, description="boxes that every picture is cut to before it is resized; default: pictures stay whole"
     )
     croppers: list[BaseCropper] = Field(
         default=[],
-        description="what finds a box, in the order in which they are asked: to write the file of boxes, and for pictures that "
-        "are not of the data, as in the app",
+        description="croppers that find a box, in the order in which they are asked: to write the file of boxes, and for "
+        "pictures that are not of the data, as in the app",
     )
 
 

@@ -20,9 +20,9 @@ from utils.errors import UserError
 from utils.validate import Settings
 
 Mean = Annotated[
-    tuple[float, float, float], Field(description="subtracted from each channel, of which 255 is the brightest value")
+    tuple[float, float, float], Field(description="value that is subtracted from each channel; channels are in 0..255")
 ]
-Std = Annotated[tuple[Positive, Positive, Positive], Field(description="what the rest is divided by")]
+Std = Annotated[tuple[Positive, Positive, Positive], Field(description="divisor of each channel after the subtraction")]
 _YUNET_OUTPUTS = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
 _own = threading.local()  # OpenCV's detector stores the size of the picture: each thread needs its own detector
 
@@ -152,11 +152,11 @@ class OnnxDetectorSettings(OnnxSettings):
     std: Std = (128.0, 128.0, 128.0)
     boxes: str = Field(default="boxes", description="output with a box in each row, x1 y1 x2 y2")
     scores: str = Field(default="scores", description="output with a score for each box, or one for each class")
-    label: Annotated[int, Field(ge=0)] = Field(default=1, description="which of several classes counts")
+    label: Annotated[int, Field(ge=0)] = Field(default=1, description="number of the class whose score is used")
     units: Literal["share", "pixels"] = Field(
-        default="share", description="of the boxes, shares of width and height or pixels of the network's input"
+        default="share", description="units of the boxes: shares of width and height, or pixels of the network's input"
     )
-    score: Share = Field(default=0.7, description="boxes with less are none")
+    score: Share = Field(default=0.7, description="boxes with a lower score are ignored")
     overlap: Share = Field(default=0.3, description="of two boxes whose intersection over union is more, the surer one stays")
 
 
@@ -192,8 +192,8 @@ class OnnxSegmenterSettings(OnnxSettings):
 
     mean: Mean = (123.675, 116.28, 103.53)
     std: Std = (58.395, 57.12, 57.375)
-    output: str | None = Field(default=None, description="which of several outputs is the map; default: the first")
-    threshold: Share = Field(default=0.5, description="what is above it belongs to the object")
+    output: str | None = Field(default=None, description="name of the output that is the map; default: the first output")
+    threshold: Share = Field(default=0.5, description="pixels above this value belong to the object")
 
 
 @CROPPERS.register()

@@ -29,16 +29,18 @@ class Boxes(Settings):
     A picture whose boxes are all left out stays as a picture without objects.
     """
 
-    min_area: Annotated[float, Field(ge=0)] = Field(default=4.0, description="square pixels of the model's input")
+    min_area: Annotated[float, Field(ge=0)] = Field(
+        default=4.0, description="smallest area of a box in square pixels of the model's input"
+    )
     min_visibility: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.1, description="share of its area before a step that must still be seen"
+        default=0.1, description="smallest visible share of a box's area after a step"
     )
 
 
 class ObjectBatchSettings(BatchSettings):
     """Config of batches of pictures with boxes."""
 
-    boxes: Boxes = Field(default=Boxes(), description="which boxes stay after augmentation")
+    boxes: Boxes = Field(default=Boxes(), description="limits of the boxes that stay after augmentation")
     mosaic: Mosaic | None = Field(default=None, description="four pictures joined to one; default: never")
     multi_scale: tuple[Factor, Factor] | None = Field(
         default=None, description="limits of a factor on `image_size`, drawn anew for each training batch; default: one size"

@@ -26,11 +26,11 @@ class FrameSettings(PictureSettings):
         description="height and width in pixels of the frame that every picture is fitted into"
     )
     multiple_of: Annotated[int, Field(ge=1, le=256)] = Field(
-        default=32, description="sides of every batch are multiples of so many pixels, as the strides of a network want"
+        default=32, description="sides of every batch are multiples of this number of pixels, as the strides of a network require"
     )
     rectangular: bool = Field(
         default=True,
-        description="whether evaluation puts pictures of similar proportions together in frames no larger than they need",
+        description="true if evaluation puts pictures of similar proportions together, in frames no larger than necessary",
     )
 
 

@@ -32,14 +32,14 @@ class ObjectSampleSettings(AnnotationSettings):
 
     classes: Annotated[list[str], Field(min_length=1)] = Field(description="names of the classes, in the order of their numbers")
     split: Split = Field(
-        description="who is validated on. Beside the reader's columns there is `contents`, which classes are in the picture, to "
-        "stratify by; and `source`, if `sources` is given, to group by"
+        description="division of the samples into training and validation. Besides the reader's columns there is `contents`, the "
+        "classes in the picture, to stratify by; and `source`, if `sources` is given, to group by"
     )
     sources: Sources | None = Field(
-        default=None, description="which pictures show nearly the same; it becomes the column `source`"
+        default=None, description="groups of pictures that show nearly the same; they become the column `source`"
     )
     subset: Annotated[list[Rule], Field(min_length=1)] | None = Field(
-        default=None, description="rules which training samples are kept; default: all"
+        default=None, description="rules that choose the training samples; default: all are kept"
     )
 
 

@@ -32,7 +32,7 @@ TURNS = ["upright", "a quarter", "a half", "three quarters"]  # counter-clockwis
 class RotationSampleSettings(SampleSettings):
     """Config of samples without labels."""
 
-    split: Split = Field(description="who is validated on")
+    split: Split = Field(description="division of the samples into training and validation")
 
 
 class RotationSettings(CutPictureSettings, RotationSampleSettings, ImageLoaderSettings):

@@ -35,19 +35,19 @@ class SampleSettings(Settings):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     data_dir: str = Field(description="folder of the data set")
-    reader: BaseReader = Field(description="how its samples and their annotations are read")
+    reader: BaseReader = Field(description="reader of the samples and their annotations")
     unreadable: Literal["error", "skip"] = Field(
         default="error",
-        description="what to do about training images that cannot be decoded, refuse all by name or leave them out with a report",
+        description="refuse training images that cannot be decoded, all by name, or skip them with a report",
     )
 
 
 class AnnotationSettings(SampleSettings):
     """Config of samples with annotations: the reader of the samples to predict, and corrections."""
 
-    test_reader: BaseReader | None = Field(default=None, description="how the samples to predict are read, for test.py")
+    test_reader: BaseReader | None = Field(default=None, description="reader of the samples to predict, for test.py")
     corrections: str | None = Field(
-        default=None, description="CSV file (columns where,is,set,to) applied to what the reader found"
+        default=None, description="CSV file (columns where,is,set,to) with corrections of the annotations"
     )
 
 

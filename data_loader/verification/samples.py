@@ -28,13 +28,13 @@ class IdentitySettings(AnnotationSettings):
     identity: str = Field(description="column that names the person")
     valid_reader: BaseReader | None = Field(
         default=None,
-        description="how the validation pictures are read: a list of pairs, or images of further people, of whom pairs are made",
+        description="reader of the validation pictures: a list of pairs, or images of further people, from which pairs are made",
     )
     split: Split | None = Field(
         default=None, description="instead of `valid_reader`, the share or fold of the people held out for validation"
     )
     valid_pairs: Annotated[int, Field(ge=2)] = Field(
-        default=4000, description="most pairs to make where validation comes without a list of them"
+        default=4000, description="largest number of pairs to make if validation has no list of pairs"
     )
     check_bytes: bool = Field(
         default=True,
