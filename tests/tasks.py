@@ -6,7 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-TASKS = ("attributes", "verification", "detection", "pretext")
+from project.tasks import TASKS
+
 HERE = Path(__file__).parent
 
 

@@ -82,6 +82,13 @@ def read(path: Path | str, overrides: Iterable[str] = (), lr: float | None = Non
     return config
 
 
+def parents(path: Path) -> list[Path]:
+    """Return the configs that a config extends, directly or not. Raises ConfigError as `read` does."""
+    read(path)
+    direct = _parents(path, _load(path).get("extends", []), (path.resolve(),))
+    return [*direct, *(other for parent in direct for other in parents(parent))]
+
+
 def from_values(values: dict[str, Any], file: str, overrides: Iterable[str] = ()) -> RawConfig:
     """Make a config from values that are already read (from a checkpoint), with `a.b.c=VALUE` overrides.
 

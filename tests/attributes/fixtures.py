@@ -69,6 +69,6 @@ def make_loader(masks_folder: Path) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture(scope="session")
-def trained(world: Path) -> str:
+def attributes_run(world: Path) -> str:
     """`name/id` of the run of the app's world that has a model."""
     return f"tiny/{next((world / 'saved/models/tiny').glob('*')).name}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.detection.formats import NAMES
 
+LOADER = "DetectionLoader"
 SMALL: dict[str, Any] = {
     "arch": {"args": {"pyramid": {"backbone": "test_efficientnet", "width": 32}}},
     "data_loader": {
@@ -15,4 +16,13 @@ SMALL: dict[str, Any] = {
         }
     },
 }  # fmt: skip
-LOADERS = {"DetectionLoader": (SMALL, "drivers_folder")}
+
+
+def small(args: dict[str, Any]) -> dict[str, Any]:
+    """Return what makes an example with these arguments of its loader small, and leaves what it is an example of."""
+    return SMALL
+
+
+def folder(args: dict[str, Any]) -> str:
+    """Return the fixture with tiny data in the layout of the example."""
+    return "drivers_folder"

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from project.tasks import TASKS as TASKS
+
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("utils", "base", "data_loader", "model", "logger", "trainer", "inspection")
+PACKAGES = ("utils", "project", "base", "data_loader", "model", "logger", "trainer", "inspection")
 SCRIPTS = ("laurel.py", "train.py", "test.py", "app.py", "new_project.py")
-TASKS = ("attributes", "verification", "detection", "pretext")
 
 
 def sources(*packages: str) -> list[Path]:

@@ -11,6 +11,7 @@ from tests.guards.sources import PACKAGES, ROOT, TASKS, imported, relative, scri
 # A package imports the packages in its set, and itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "utils": set(),
+    "project": {"utils"},
     "base": {"utils"},
     "data_loader": {"utils", "base"},
     "model": {"utils", "base"},

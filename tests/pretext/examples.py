@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tests.attributes.examples import SMALL
+from tests.attributes.examples import folder as folder
+from tests.attributes.examples import small as small
 
-LOADERS = {"RotationLoader": (SMALL, "masks_folder")}
+LOADER = "RotationLoader"

@@ -50,6 +50,6 @@ def lfw_folder(verify_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def embedding(world: Path) -> str:
+def verification_run(world: Path) -> str:
     """`name/id` of the run of the app's world that compares faces, whose validation predictions are there."""
     return f"alike/{next((world / 'saved/models/alike').glob('*')).name}"

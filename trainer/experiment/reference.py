@@ -97,19 +97,20 @@ class Pages:
                 yield self.table(self.definitions[name])
 
     def registry(self, registry: Registry[Any]) -> Iterator[str]:
-        """A section with all registered classes."""
-        if not registry.parts:
+        """Yield a section with the registered classes that a config can name; with a task left out, some have no key."""
+        parts = {name: part for name, part in registry.parts.items() if part.__name__ in self.definitions}
+        if not parts:
             return
         yield f"## {registry.noun}"
         if registry.noun in LIBRARIES:
-            yield f"Arguments are in {LIBRARIES[registry.noun]}: " + ", ".join(f"`{name}`" for name in registry.parts) + "."
+            yield f"Arguments are in {LIBRARIES[registry.noun]}: " + ", ".join(f"`{name}`" for name in parts) + "."
             return
         if registry.flat:
             yield "The keys stand beside `type`, without `args`."
-        arguments = {name: self._arguments(part) for name, part in registry.parts.items()}
+        arguments = {name: self._arguments(part) for name, part in parts.items()}
         common = _common(list(arguments.values()))
         yield f"All of them take:\n\n{self.table(common)}" if common["properties"] else ""
-        for name, part in registry.parts.items():
+        for name, part in parts.items():
             tasks = registry.tasks(name)
             yield f"### {name}"
             yield f"{part.__doc__}" + (f" For {', '.join(sorted(tasks))}." if tasks else "")

@@ -26,19 +26,21 @@ def phone(visitor: Callable[..., Person]) -> Person:
     return visitor(viewport=PHONE)
 
 
-def test_two_checkpoints_answer_for_one_picture_side_by_side(person: Person, world: Path, trained: str) -> None:
-    person.open("Predict", trained, **{"against": trained, "against-model": "last.pth"})
+def test_two_checkpoints_answer_for_one_picture_side_by_side(person: Person, world: Path, attributes_run: str) -> None:
+    person.open("Predict", attributes_run, **{"against": attributes_run, "against-model": "last.pth"})
     person.upload(portrait(world))
     person.page.get_by_text("as the model sees it").nth(1).wait_for()
     person.ready()
-    columns = [person.page.get_by_text(f"{trained}/{name}", exact=True).bounding_box() for name in ("best.pth", "last.pth")]
+    columns = [
+        person.page.get_by_text(f"{attributes_run}/{name}", exact=True).bounding_box() for name in ("best.pth", "last.pth")
+    ]
     assert columns[0]["y"] == columns[1]["y"] and columns[0]["x"] < columns[1]["x"]
     for label in LABELS:
         assert person.page.get_by_text(f"{label}: ").count() == 2
 
 
-def test_a_photo_from_the_camera_is_answered(visitor: Callable[..., Person], trained: str) -> None:
-    person = visitor(permissions=["camera"]).open("Predict", trained)
+def test_a_photo_from_the_camera_is_answered(visitor: Callable[..., Person], attributes_run: str) -> None:
+    person = visitor(permissions=["camera"]).open("Predict", attributes_run)
     person.page.get_by_text("Camera", exact=True).click()
     person.page.wait_for_function("document.querySelector('[data-testid=stCameraInput] video')?.videoWidth > 0")
     person.page.get_by_role("button", name="Take Photo").click()
@@ -53,8 +55,8 @@ def fits(phone: Person) -> None:
     assert phone.page.evaluate(OUTSIDE, PHONE["width"]) == []
 
 
-def test_on_a_phone_a_picture_is_predicted_and_explained(phone: Person, world: Path, trained: str) -> None:
-    phone.open("Predict", trained, why="true")
+def test_on_a_phone_a_picture_is_predicted_and_explained(phone: Person, world: Path, attributes_run: str) -> None:
+    phone.open("Predict", attributes_run, why="true")
     fits(phone)
     phone.upload(portrait(world))
     phone.page.get_by_text("warm: what speaks for it").wait_for()

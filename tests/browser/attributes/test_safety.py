@@ -16,8 +16,8 @@ def files_named(content: bytes, number: int, name: str, kind: str) -> list[dict[
     return [{"name": f"{place}-{name}", "mimeType": kind, "buffer": content} for place in range(number)]
 
 
-def test_bombs_are_refused_in_a_second_and_take_no_memory(person: Person, server: str, trained: str) -> None:
-    person.open("Predict", trained)
+def test_bombs_are_refused_in_a_second_and_take_no_memory(person: Person, server: str, attributes_run: str) -> None:
+    person.open("Predict", attributes_run)
     before = memory(server)
     bombs = {name: content for name, content in BOMBS.items() if len(content) < 20_000_000}
     given = [{"name": f"{name}.png", "mimeType": "image/png", "buffer": content} for name, content in bombs.items()]
@@ -33,10 +33,10 @@ def test_bombs_are_refused_in_a_second_and_take_no_memory(person: Person, server
     assert memory(server) - before < 200 * MEGABYTE
 
 
-def test_a_file_that_is_too_large_is_refused_before_it_is_sent(person: Person, trained: str, tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_refused_before_it_is_sent(person: Person, attributes_run: str, tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     large.write_bytes(b"\0" * 21 * MEGABYTE)
-    person.open("Predict", trained)
+    person.open("Predict", attributes_run)
     sent: list[str] = []
     person.page.on("request", lambda request: sent.append(request.url) if "upload_file" in request.url else None)
     person.page.locator("input[type=file]").set_input_files(str(large))
@@ -44,9 +44,9 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(person: Person, t
     assert sent == []
 
 
-def test_a_hundred_files_at_once_are_shown_up_to_the_limit(person: Person, server: str, world: Path, trained: str) -> None:
+def test_a_hundred_files_at_once_are_shown_up_to_the_limit(person: Person, server: str, world: Path, attributes_run: str) -> None:
     content = sorted((world / "data/masks/eval/images").glob("*.jpg"))[0].read_bytes()
-    person.open("Predict", trained)
+    person.open("Predict", attributes_run)
     before = memory(server)
     person.page.locator("input[type=file]").set_input_files(files_named(content, 100, "face.jpg", "image/jpeg"))
     person.page.get_by_text("100 pictures; allowed: 20 at once").wait_for()
@@ -56,22 +56,22 @@ def test_a_hundred_files_at_once_are_shown_up_to_the_limit(person: Person, serve
     assert memory(server) - before < 200 * MEGABYTE
 
 
-def test_twenty_sessions_share_one_model_and_stay_alive(visitor: Callable[..., Person], server: str, trained: str) -> None:
-    first = visitor().open("Predict", trained)
+def test_twenty_sessions_share_one_model_and_stay_alive(visitor: Callable[..., Person], server: str, attributes_run: str) -> None:
+    first = visitor().open("Predict", attributes_run)
     before = memory(server)
     people = [first, *(Person(first.page.context.new_page(), first.address) for _ in range(19))]
     for person in people[1:]:
-        person.page.goto(f"{person.address}/?view=Predict&run={trained}", wait_until="commit")
+        person.page.goto(f"{person.address}/?view=Predict&run={attributes_run}", wait_until="commit")
     for person in people:
         person.page.get_by_text("Upload a picture, or switch").wait_for(timeout=60_000)
     print(f"19 sessions more take {(memory(server) - before) / MEGABYTE:.0f} MB")
     assert memory(server) - before < 200 * MEGABYTE
 
 
-def test_a_name_that_is_html_is_shown_as_text(person: Person, world: Path, trained: str) -> None:
+def test_a_name_that_is_html_is_shown_as_text(person: Person, world: Path, attributes_run: str) -> None:
     content = sorted((world / "data/masks/eval/images").glob("*.jpg"))[0].read_bytes()
     name = "<img src=x onerror=document.title='evil'> **bold** :smile: 사람 [a](javascript:alert(1)).jpg"
-    person.open("Predict", trained)
+    person.open("Predict", attributes_run)
     given = {name: content, f"bad {name}": b"x"}
     uploads = [{"name": named, "mimeType": "image/jpeg", "buffer": buffer} for named, buffer in given.items()]
     person.page.locator("input[type=file]").set_input_files(uploads)

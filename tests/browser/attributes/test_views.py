@@ -158,8 +158,8 @@ def test_submission_is_judged_compared_and_downloaded(person: Person, world: Pat
     person.snap("submission", 1100)
 
 
-def test_predict_answers_for_uploads_with_a_map_of_why(person: Person, world: Path, trained: str) -> None:
-    person.open("Predict", trained, why="true")
+def test_predict_answers_for_uploads_with_a_map_of_why(person: Person, world: Path, attributes_run: str) -> None:
+    person.open("Predict", attributes_run, why="true")
     person.page.locator("input[type=file]").set_input_files([str(portrait(world)), str(portrait(world, 1))])
     person.page.get_by_text("warm: what speaks for it").nth(1).wait_for()
     person.ready()
@@ -169,8 +169,10 @@ def test_predict_answers_for_uploads_with_a_map_of_why(person: Person, world: Pa
     person.snap("predict", 1250)
 
 
-def test_a_picture_that_is_none_is_a_message_beside_the_answers_for_the_others(person: Person, world: Path, trained: str) -> None:
-    person.open("Predict", trained)
+def test_a_picture_that_is_none_is_a_message_beside_the_answers_for_the_others(
+    person: Person, world: Path, attributes_run: str
+) -> None:
+    person.open("Predict", attributes_run)
     bad = {"name": "bad.png", "mimeType": "image/png", "buffer": b"no picture"}
     good = {"name": "good.jpg", "mimeType": "image/jpeg", "buffer": portrait(world).read_bytes()}
     person.page.locator("input[type=file]").set_input_files([bad, good])

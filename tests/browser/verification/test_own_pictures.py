@@ -12,17 +12,17 @@ from tests.browser.conftest import Person
 
 
 @pytest.fixture
-def faces(world: Path, embedding: str) -> tuple[list[Path], list[np.ndarray]]:
+def faces(world: Path, verification_run: str) -> tuple[list[Path], list[np.ndarray]]:
     """Validation pictures, and their embeddings as test.py wrote them."""
-    predictions, _ = Predictions.read(world / "saved/log" / embedding / "valid-best/predictions.parquet")
+    predictions, _ = Predictions.read(world / "saved/log" / verification_run / "valid-best/predictions.parquet")
     return [world / "data/faces/validate" / name for name in predictions.ids()[:2]], list(predictions.array("embedding")[:2])
 
 
 def test_two_uploaded_faces_are_as_alike_as_their_embeddings_on_disk(
-    person: Person, embedding: str, faces: tuple[list[Path], list[np.ndarray]]
+    person: Person, verification_run: str, faces: tuple[list[Path], list[np.ndarray]]
 ) -> None:
     paths, (one, other) = faces
-    person.open("Pairs", embedding, part="Your faces")
+    person.open("Pairs", verification_run, part="Your faces")
     person.upload(*paths)
     person.page.get_by_text("Similarity").wait_for()
     wanted = float(one @ other / np.sqrt((one @ one) * (other @ other)))
@@ -31,10 +31,10 @@ def test_two_uploaded_faces_are_as_alike_as_their_embeddings_on_disk(
 
 
 def test_one_face_twice_is_one_person_and_first_among_the_samples(
-    person: Person, embedding: str, faces: tuple[list[Path], list[np.ndarray]]
+    person: Person, verification_run: str, faces: tuple[list[Path], list[np.ndarray]]
 ) -> None:
     path = faces[0][0]
-    person.open("Pairs", embedding, part="Your faces")
+    person.open("Pairs", verification_run, part="Your faces")
     person.upload(path, path)
     person.page.get_by_text("Similarity").wait_for()
     assert float(person.metric("Similarity")) == pytest.approx(1.0, abs=1e-4)

@@ -8,8 +8,10 @@ from tests.attributes.app_world import portrait
 from tests.browser.conftest import Person
 
 
-def test_models_of_two_tasks_answer_for_one_picture(person: Person, world: Path, trained: str, embedding: str) -> None:
-    person.open("Predict", trained, against=embedding)
+def test_models_of_two_tasks_answer_for_one_picture(
+    person: Person, world: Path, attributes_run: str, verification_run: str
+) -> None:
+    person.open("Predict", attributes_run, against=verification_run)
     person.upload(portrait(world))
     person.page.get_by_text("as the model sees it").nth(1).wait_for()
     person.ready()

@@ -1,13 +1,13 @@
 """Test that a run survives kills and signals at any moment, kills inside saves, full disks and damaged files.
 
-    python -m benchmarks.kills                                  a few of each
-    python -m benchmarks.kills --kills 50 --workers 0,2         F1  kill -9 of the whole process group
-    python -m benchmarks.kills --stages 10                      F1  the same, of two stages that run as one
-    python -m benchmarks.kills --folds 5                        F1  the same, of five folds and their out-of-fold predictions
-    python -m benchmarks.kills --signals 50                     F5  SIGTERM and SIGINT, twice, to the whole group
-    python -m benchmarks.kills --save-kills 300                 F2  kill -9 inside a save of 80 MB
-    python -m benchmarks.kills --damages 500                    F3  damage to the newest checkpoint
-    python -m benchmarks.kills --full 20                        F4  a disk that fills up at this many offsets of a save
+    python -m benchmarks.attributes.kills                                  a few of each
+    python -m benchmarks.attributes.kills --kills 50 --workers 0,2  F1  kill -9 of the whole process group
+    python -m benchmarks.attributes.kills --stages 10  F1  the same, of two stages that run as one
+    python -m benchmarks.attributes.kills --folds 5  F1  the same, of five folds and their out-of-fold predictions
+    python -m benchmarks.attributes.kills --signals 50  F5  SIGTERM and SIGINT, twice, to the whole group
+    python -m benchmarks.attributes.kills --save-kills 300  F2  kill -9 inside a save of 80 MB
+    python -m benchmarks.attributes.kills --damages 500  F3  damage to the newest checkpoint
+    python -m benchmarks.attributes.kills --full 20  F4  a disk that fills up at this many offsets of a save
 
 Every killed run is continued with the same command (`-r auto`). At the end its weights, their average, the optimiser's state
 and its log must equal those of a run that was not killed, bit by bit. The exit status is 0 if all tests pass.
@@ -38,7 +38,7 @@ from utils import files
 from utils.checkpoint import CheckpointError, CheckpointFolder, weights_hash
 from utils.checkpoint_names import BEST, LAST
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STEPS = 6  # steps in an epoch of the config
 MOMENTS = ("step", "validation", "save", "any")
 

@@ -1,6 +1,6 @@
 """Measure the images per second of an evaluation of pairs, over those of a bare inference loop with the same network and batches.
 
-    python -m benchmarks.evaluation [--people 160] [--pairs 20000] [--rounds 7] [--workers 2]
+    python -m benchmarks.verification.evaluation [--people 160] [--pairs 20000] [--rounds 7] [--workers 2]
 
 The network of configs/verify_timm.json embeds the pictures of synthetic people, in float32 and without views. From memory
 both sides have the same decoded batches; ours makes predictions by id, and in the second line also fits the threshold and
@@ -34,7 +34,7 @@ from trainer.experiment.build import Experiment
 from trainer.training.predict import predict
 from utils import config, device
 
-CONFIG = Path(__file__).parents[1] / "configs" / "verify_timm.json"
+CONFIG = Path(__file__).parents[2] / "configs" / "verify_timm.json"
 SHOTS, BATCH, RESIZED, CROP = 12, 64, 80, 56  # pictures of a person, of a batch; edges in pixels, as in the config
 TARGET = 0.95
 

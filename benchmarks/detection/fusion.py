@@ -1,6 +1,6 @@
 """Measure average precision and speed of detectors on validation: alone, with test-time augmentation, and all fused.
 
-    python -m benchmarks.detection RUN [RUN…] [--set KEY=VALUE]… [--rounds 3] [--device cpu]
+    python -m benchmarks.detection.fusion RUN [RUN…] [--set KEY=VALUE]… [--rounds 3] [--device cpu]
 
 RUN is a run's folder or a checkpoint; all runs must have been trained on the same part of the same split. Views and fusion
 come from the config of the first run, or from `--set`. If the config has none, the views are the mirrored picture and the

@@ -1,6 +1,6 @@
 """Measure the app's speed with 50 runs and 100,000 predictions in Chromium (opening, clicking, searching), and its memory.
 
-python -m benchmarks.app [--runs 50] [--samples 100000] [--rounds 5]
+python -m benchmarks.attributes.app [--runs 50] [--samples 100000] [--rounds 5]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measure the images per second of the masks config's loader over torchvision's ImageFolder with equivalent v2 transforms.
 
-    python -m benchmarks.loader [DATA] [--rounds 5] [--workers 2]
+    python -m benchmarks.attributes.loader [DATA] [--rounds 5] [--workers 2]
 
 DATA is a folder in the layout of configs/masks.json; without it, synthetic portraits are drawn. Both sides read the same
 files with the same number of worker processes, in uint8 batches of the same size. In a first epoch both start their workers
@@ -29,7 +29,7 @@ from data_loader.attributes.synthetic import write_masks
 from data_loader.prepare.section import build_loader
 from utils import config
 
-CONFIG = Path(__file__).parents[1] / "configs" / "masks.json"
+CONFIG = Path(__file__).parents[2] / "configs" / "masks.json"
 SIZE = (112, 84)  # height and width in the config
 BATCH = 64
 TARGET = 2.2

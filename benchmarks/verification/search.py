@@ -1,6 +1,6 @@
 """Measure the exact top 10 of 100 queries in a gallery of a million vectors: ours, a matrix product, and faiss's flat index.
 
-    python -m benchmarks.search [--gallery 1000000] [--width 512] [--queries 100] [--threads 2] [--runs 3]
+    python -m benchmarks.verification.search [--gallery 1000000] [--width 512] [--queries 100] [--threads 2] [--runs 3]
 
 The gallery is a .npy file of random vectors of length 1. Each way runs in its own process and maps the file into memory; the
 file is in the page cache. Time is from the mapped file to the answer, the best of the runs. Memory is the peak of the

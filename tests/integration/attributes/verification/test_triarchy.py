@@ -24,7 +24,7 @@ from utils import config
 from utils.checkpoint import CheckpointFolder, weights_hash
 from utils.checkpoint_names import LAST
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

@@ -1,6 +1,6 @@
 """Measure time and memory of converting box annotations of 273,224 pictures: from the competition's JSON to a table and to YOLO.
 
-    python -m benchmarks.conversion [--images 273224] [--folder FOLDER]
+    python -m benchmarks.detection.conversion [--images 273224] [--folder FOLDER]
 
 The annotations are random; the pictures are links to a few small JPEGs, whose headers are read as usual. Each step runs in
 its own process; its peak of resident memory is printed beside that of a process that only imports. The balanced subset by

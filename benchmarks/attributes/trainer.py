@@ -1,6 +1,6 @@
 """Measure the speed of the trainer over a bare PyTorch loop: on tensors in memory, and end to end from JPEG files.
 
-python -m benchmarks.trainer [--rounds 7] [--steps 6]
+python -m benchmarks.attributes.trainer [--rounds 7] [--steps 6]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.pairs import line, speed_ratio
 from trainer.experiment import build
 from utils import config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 SETTINGS = ["trainer.epochs=1000", "trainer.precision=fp32", "trainer.ema=null", "trainer.tensorboard=false",
             "trainer.verbosity=0", "lr_scheduler=null", "data_loader.args.image_size=[112,84]",

@@ -1,6 +1,6 @@
 """Measure the start of the scripts: the seconds of `--help`, and of `--check` beyond one import of torch.
 
-python -m benchmarks.startup [--rounds 5]
+python -m benchmarks.attributes.startup [--rounds 5]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.pairs import seconds
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def command(*arguments: str) -> None:

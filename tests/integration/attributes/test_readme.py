@@ -12,7 +12,7 @@ import pytest
 
 from data_loader.attributes.synthetic import write_masks
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", README, re.DOTALL))
 
@@ -101,16 +101,3 @@ def test_the_readmes_config_of_a_csv_file_trains_on_what_the_readme_says_of_it(p
         done = run(project, *command)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "best val/f1" in done.stdout
-
-
-def test_a_new_project_has_its_own_name_and_nothing_of_the_templates_history(project: Path) -> None:
-    assert (project / "README.md").read_text().startswith("# my-task\n")
-    assert not any((project / name).exists() for name in (".git", ".venv", "saved/models/demo", ".ci"))
-
-
-def test_a_new_project_is_not_made_in_a_folder_that_holds_something(tmp_path: Path) -> None:
-    (tmp_path / "kept.txt").write_text("mine")
-    done = run(ROOT, "new_project.py", str(tmp_path))
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and "not empty" in done.stderr
-    assert (tmp_path / "kept.txt").read_text() == "mine"
