@@ -15,28 +15,28 @@ SCRIPTS = ("laurel.py", "train.py", "test.py", "app.py", "new_project.py")
 
 
 def sources(*packages: str) -> list[Path]:
-    """All modules of some packages, by default of all."""
+    """Return the modules of some packages, by default of all."""
     return sorted(path for package in packages or PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
 def scripts() -> list[Path]:
-    """The scripts that are there."""
+    """Return the scripts at the top of the project."""
     return [ROOT / name for name in SCRIPTS if (ROOT / name).exists()]
 
 
 def relative(path: Path) -> str:
-    """The path below the project's folder, with /."""
+    """Return the path below the project's folder, with /."""
     return path.relative_to(ROOT).as_posix()
 
 
 @cache
 def tree(path: Path) -> ast.Module:
-    """The syntax tree of a file."""
+    """Return the syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"), relative(path))
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, module) of every import, in functions and under TYPE_CHECKING too; relative ones by their full names."""
+    """Yield (line, module) of every import, also in functions and under TYPE_CHECKING; relative imports by their full names."""
     package = relative(path).removesuffix(".py").removesuffix("/__init__").split("/")
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):

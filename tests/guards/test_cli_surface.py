@@ -1,4 +1,4 @@
-"""The options of the scripts are few and stay few: a setting belongs into the config."""
+"""Check that no script gets further options: a setting belongs into the config."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ OPTIONS = {
 
 
 class Parsed(Exception):
-    """The parser is complete."""
+    """The signal that the parser is complete."""
 
 
 @pytest.mark.parametrize("script", OPTIONS)
-def test_no_option_came_or_went(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_options_of_a_script_are_unchanged(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(parser: argparse.ArgumentParser, *_: object) -> None:
         raise Parsed(*sorted(option for action in parser._actions for option in action.option_strings or [action.dest]))
 

@@ -1,4 +1,4 @@
-"""Imports run one way: between packages, between the rooms of a package, and never from a common room into a task's room."""
+"""Check that imports run one way between packages and rooms, and that no common room imports a task's room."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCRIPTS = {"laurel", "train", "test", "app", "new_project"}
 NEVER = {"tests", "benchmarks", *SCRIPTS}
 
 # The rooms of a package from the lowest floor to the highest. A room imports lower floors only; rooms of one floor do not
-# know each other. "." is the package's own files. A task's rooms are above all of them.
+# import each other. "." is the package's own files. A task's rooms are above all others.
 FLOORS: dict[str, list[set[str]]] = {
     "base": [{"saved"}, {"."}],
     "data_loader": [
@@ -36,30 +36,30 @@ FLOORS: dict[str, list[set[str]]] = {
 
 
 def room_of(module: str) -> str:
-    """The room of a module of a package: its folder, or "." for the package's own files."""
+    """Return the room of a module of a package: its folder, or "." for the package's own files."""
     parts = module.split(".")
     return parts[1] if len(parts) > 2 or (ROOT / parts[0] / parts[-1]).is_dir() else "."
 
 
 def module_of(path: Path) -> str:
-    """The dotted name of a source file."""
+    """Return the dotted name of a source file."""
     return relative(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def task_of(module: str) -> str | None:
-    """The task whose room a module is in, None for a common room."""
+    """Return the task whose room a module is in, None for a common room."""
     return next((part for part in module.split(".")[1:] if part in TASKS), None)
 
 
 def forbidden(path: Path, allowed: set[str]) -> list[str]:
-    """`file:line imports module` for each import of a package that is not allowed."""
+    """Return `file:line imports module` for each import of a package that is not allowed."""
     ours = set(PACKAGES) | NEVER
     packages = ((line, module.partition(".")[0]) for line, module in imported(path))
     return [f"{relative(path)}:{line} imports {package}" for line, package in packages if package in ours - allowed]
 
 
 def forbidden_tasks(path: Path) -> list[str]:
-    """`file:line imports module` for each import of a task's room from outside that task."""
+    """Return `file:line imports module` for each import of a task's room from outside the task."""
     own = task_of(module_of(path))
     packages = set(PACKAGES)
     return [
@@ -70,7 +70,7 @@ def forbidden_tasks(path: Path) -> list[str]:
 
 
 def upward(path: Path) -> list[str]:
-    """`file:line imports module` for each import of a room on the same or a higher floor of the package."""
+    """Return `file:line imports module` for each import of a room on the same or a higher floor of the package."""
     package, *_ = module_of(path).split(".")
     floors = {room: floor for floor, rooms in enumerate(FLOORS.get(package, [])) for room in rooms}
     own = room_of(module_of(path) + (".x" if path.name == "__init__.py" else ""))
@@ -112,7 +112,7 @@ def test_no_script_is_imported_by_another() -> None:
     assert [line for path in others for line in forbidden(path, {*PACKAGES, "laurel"})] == []
 
 
-def test_an_import_within_a_function_and_one_for_type_checking_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imports_in_functions_and_for_type_checking_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.guards.sources.ROOT", tmp_path)
     path = tmp_path / "utils" / "files.py"
     path.parent.mkdir()

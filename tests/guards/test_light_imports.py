@@ -1,4 +1,4 @@
-"""What the quick commands leave alone: a library that takes long to import is imported where it is needed."""
+"""Check that quick commands do not import slow libraries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SLOW = (
 
 
 def imported(*arguments: str | Path) -> set[str]:
-    """The slow modules that `train.py` has imported when it ends, in a process of its own."""
+    """Return the slow modules that `train.py`, in its own process, has imported when it ends."""
     code = (
         "import runpy, sys, json, atexit\n"
         f"atexit.register(lambda: print('\\n' + json.dumps([name for name in {[*SLOW, 'torch']} if name in sys.modules])))\n"
@@ -31,7 +31,7 @@ def imported(*arguments: str | Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def torch_alone() -> set[str]:
-    """The slow modules that torch itself imports."""
+    """Return the slow modules that torch itself imports."""
     code = f"import torch, sys, json; print(json.dumps([name for name in {SLOW} if name in sys.modules]))"
     return set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout))
 

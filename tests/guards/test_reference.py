@@ -1,4 +1,4 @@
-"""docs/config.md: its sections stand in the order in which a config is written, and every part has an example that holds."""
+"""Check docs/config.md: its sections have the order of a config, and every part has a valid example."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_every_registered_class_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example["type"]))
-def test_an_example_holds(example: dict[str, object]) -> None:
+def test_an_example_is_valid(example: dict[str, object]) -> None:
     config_model()
     registry = next(registry for registry in registries() if example["type"] in registry.names)
     registry.part(str(example["type"])).model_validate_json(json.dumps(example))

@@ -1,4 +1,4 @@
-"""Nothing is registered that no shipped config uses; the configs of configs/examples are there for what others leave out."""
+"""Check that a shipped config uses every registered class; configs/examples has the classes that the others leave out."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def checked(path: Path) -> Any:
 
 @cache
 def used() -> frozenset[object]:
-    """Every class that some shipped config names, or uses by default."""
+    """Return every class that a shipped config names, or uses by default."""
     logs = {build.LOGGERS[key] for path in CONFIGS for key in build.LOGGERS if getattr(checked(path).trainer, key)}
     return frozenset(cls for path in CONFIGS for cls in classes(checked(path))) | {build.CALLBACKS.classes[log] for log in logs}
 
 
 def classes(value: Any) -> Iterator[object]:
-    """What a part builds, the class of a default instance, and those below."""
+    """Yield the class that a part builds, the class of a default instance, and the classes of nested parts."""
     yield getattr(value, "cls", type(value))
     if isinstance(value, BaseModel):
         for field in type(value).model_fields:
@@ -52,7 +52,7 @@ def registered() -> list[Any]:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
-def test_a_shipped_config_holds(path: Path) -> None:
+def test_a_shipped_config_is_valid(path: Path) -> None:
     assert checked(path).name
 
 
@@ -61,6 +61,6 @@ def test_a_registered_class_is_used_by_a_shipped_config(cls: type) -> None:
     assert cls in used()
 
 
-def test_shipped_configs_have_names_of_their_own() -> None:
+def test_shipped_configs_have_different_names() -> None:
     names = [checked(path).name for path in CONFIGS]
     assert len(set(names)) == len(names)

@@ -1,4 +1,4 @@
-"""The generated files are what the code says now."""
+"""Check that the generated files are up to date."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_generating_twice_in_another_process_gives_the_same(texts: dict[Path, st
     assert printed.strip() == str([files.hash_json(text) for text in texts.values()])
 
 
-def test_check_says_in_one_line_what_is_stale(
+def test_check_names_the_stale_files_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], texts: dict[Path, str]
 ) -> None:
     monkeypatch.setattr(schema, "ROOT", tmp_path)
@@ -56,7 +56,7 @@ def test_check_says_in_one_line_what_is_stale(
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
-def test_a_shipped_config_is_right_by_the_schema(path: Path, validator) -> None:  # type: ignore[no-untyped-def]
+def test_a_shipped_config_matches_the_schema(path: Path, validator) -> None:  # type: ignore[no-untyped-def]
     assert [error.message for error in validator.iter_errors(as_written(path))] == []
 
 
@@ -66,7 +66,7 @@ def test_a_shipped_config_names_the_schema(path: Path) -> None:
 
 
 def as_written(path: Path) -> dict[str, object]:
-    """The file's own keys, without what it extends."""
+    """Return the file's own keys, without the keys of the files that it extends."""
     values = config._parse(str(path), path.read_text(encoding="utf-8"))
     assert isinstance(values, dict)
     return values
@@ -76,7 +76,7 @@ def test_a_config_that_extends_another_may_leave_keys_out(validator) -> None:  #
     assert not list(validator.iter_errors({"extends": "other.json", "optimizer": {"args": {"lr": 0.1}}}))
 
 
-def test_a_config_that_extends_nothing_may_not(validator) -> None:  # type: ignore[no-untyped-def]
+def test_a_config_without_extends_may_not_leave_keys_out(validator) -> None:  # type: ignore[no-untyped-def]
     assert "'loss' is a required property" in [error.message for error in validator.iter_errors({"name": "a"})]
 
 
@@ -90,11 +90,11 @@ def test_a_config_that_extends_nothing_may_not(validator) -> None:  # type: igno
         {"extends": 3},
     ],
 )
-def test_the_schema_marks_what_is_wrong(values: dict[str, object], validator) -> None:  # type: ignore[no-untyped-def]
+def test_the_schema_refuses_wrong_values(values: dict[str, object], validator) -> None:  # type: ignore[no-untyped-def]
     assert list(validator.iter_errors(values))
 
 
-def test_a_librarys_arguments_have_their_descriptions(texts: dict[Path, str]) -> None:
+def test_arguments_of_library_classes_have_descriptions(texts: dict[Path, str]) -> None:
     affine = json.loads(texts[schema.SCHEMA])["$defs"]["AffineArgs"]
     assert affine["properties"]["scale"]["description"].startswith("Scaling factor to use")
 

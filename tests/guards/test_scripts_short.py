@@ -1,4 +1,4 @@
-"""The scripts are entrances; what they do is in trainer/ and inspection/."""
+"""Check that the scripts are short; their work is done in trainer/ and inspection/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Means over the samples of an epoch."""
+"""Test means over the samples of an epoch."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_without_a_step_there_are_no_means():
     assert Meter().means() == {}
 
 
-def test_a_new_epoch_begins_with_nothing():
+def test_reset_removes_all_values():
     meter = Meter()
     meter.update({"loss": torch.tensor(1.0)}, 3)
     meter.reset()
@@ -37,7 +37,7 @@ def test_a_new_epoch_begins_with_nothing():
     assert meter.means() == {"loss": 4.0}
 
 
-def test_a_million_small_values_lose_nothing_to_rounding():
+def test_a_million_small_values_are_summed_without_rounding_loss():
     meter = Meter()
     for _ in range(1000):
         meter.update({"loss": torch.tensor(0.1)}, 1000)
@@ -46,7 +46,7 @@ def test_a_million_small_values_lose_nothing_to_rounding():
 
 
 @pytest.mark.parametrize("stop", range(5))
-def test_a_state_goes_on_with_equal_bits(stop):
+def test_a_restored_meter_continues_with_equal_bits(stop):
     values = [torch.rand((), generator=torch.Generator().manual_seed(n)) for n in range(4)]
     whole, first, second = Meter(), Meter(), Meter()
     for value in values:
@@ -60,7 +60,7 @@ def test_a_state_goes_on_with_equal_bits(stop):
     assert second.means() == whole.means()
 
 
-def test_the_state_of_two_processes_is_shared_out_as_a_mean_to_one():
+def test_one_process_restores_the_mean_of_two_processes():
     meter = Meter()
     meter.load_state_dict({"sums": {"loss": torch.tensor([6.0, 2.0], dtype=torch.float64)}, "samples": 4}, CPU)
 

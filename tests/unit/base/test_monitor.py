@@ -1,4 +1,4 @@
-"""Which epoch was the best, and when to stop."""
+"""Test which epoch is the best, and when training stops."""
 
 import math
 
@@ -62,7 +62,7 @@ def test_without_a_monitor_every_epoch_is_the_best_and_nothing_stops():
 
 
 @pytest.mark.parametrize("stop", range(6))
-def test_a_state_goes_on_where_it_was_saved(stop):
+def test_a_restored_monitor_continues(stop):
     values = [0.5, 0.4, 0.6, 0.5, math.nan, 0.4]
     whole, first, second = (Monitor("max val/f1", patience=3) for _ in range(3))
     expected = improvements(whole, values)

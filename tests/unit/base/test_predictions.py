@@ -1,4 +1,4 @@
-"""Predictions: a row per sample, in order of id, errors as rows of their own, the same after a round trip."""
+"""Test Predictions: rows in order of id, rows with errors, averages, and a round trip through a file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_columns_keep_shape_type_and_values():
     assert found.names == ["mask", "score", "count", "boxes"]
 
 
-def test_ragged_columns_keep_their_shapes_even_where_they_are_empty():
+def test_ragged_columns_keep_their_shapes_even_if_they_are_empty():
     boxes = some_predictions().lists("boxes")
     assert [box.shape for box in boxes] == [(0, 4), (1, 4), (2, 4)]
     assert boxes[2].dtype == np.float32
@@ -63,7 +63,7 @@ def test_batches_without_any_box_join_those_with_boxes():
     assert [len(box) for box in Predictions.concatenate([none, two]).lists("boxes")] == [2, 0]
 
 
-def test_a_sample_with_an_error_is_a_row_of_nulls_whatever_the_model_made_of_it():
+def test_a_sample_with_an_error_is_a_row_of_nulls():
     found = some_predictions(errors=["", "is cut off", ""])
     assert found.failed() == {"b": "is cut off"}
     assert np.isnan(found.array("mask")).tolist() == [[False] * 3, [True] * 3, [False] * 3]
@@ -120,7 +120,7 @@ def test_the_average_is_the_mean_of_every_column():
     assert mean.array("mask") == pytest.approx(np.array([[0.4, 0.6], [0.5, 0.5]]))
 
 
-def test_weights_say_how_much_each_counts():
+def test_the_average_uses_the_weights():
     mean = average([probabilities([[0.0, 1.0]] * 2), probabilities([[1.0, 0.0]] * 2)], [3.0, 1.0])
     assert mean.array("mask").tolist() == [[0.25, 0.75]] * 2
     assert mean.array("mask").dtype == np.float32
@@ -147,7 +147,7 @@ def test_an_error_in_one_is_an_error_in_the_average():
 @pytest.mark.parametrize(
     "other", [probabilities([[1.0, 0.0]] * 2, ids="ac"), Predictions.of(["a", "b"], {"age": torch.zeros(2, 2)})]
 )
-def test_what_differs_in_samples_or_columns_is_not_averaged(other):
+def test_predictions_with_other_samples_or_columns_are_not_averaged(other):
     with pytest.raises(UserError, match="cannot be averaged"):
         average([probabilities([[1.0, 0.0]] * 2), other])
 
@@ -167,7 +167,7 @@ def test_a_round_trip_through_parquet_changes_nothing(tmp_path):
         assert one.shape == other.shape and (one == other).all()
 
 
-def test_the_manifest_stands_beside_the_file(tmp_path):
+def test_the_manifest_is_beside_the_file(tmp_path):
     some_predictions().write(tmp_path / "valid.parquet", {"split_hash": "1"})
     assert json.loads((tmp_path / "valid.manifest.json").read_text()) == {"split_hash": "1"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["valid.manifest.json", "valid.parquet"]
@@ -179,7 +179,7 @@ def test_predictions_are_read_by_other_tools(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 nothing PAR1", b"no parquet"])
-def test_a_file_that_is_none_is_refused_in_one_line(tmp_path, content):
+def test_a_file_that_is_no_parquet_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "x.parquet").write_bytes(content)
     with pytest.raises(UserError, match="x.parquet: is not a predictions file") as refusal:
         Predictions.read(tmp_path / "x.parquet")
@@ -192,6 +192,6 @@ def test_a_parquet_file_of_something_else_is_refused(tmp_path):
         Predictions.read(tmp_path / "x.parquet")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="gone.parquet: is not a predictions file"):
         Predictions.read(tmp_path / "gone.parquet")

@@ -1,4 +1,4 @@
-"""Registering: what is refused when a class is defined, how arguments are described, checked and built."""
+"""Test registering: which classes are refused, and how arguments are described, checked and built."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Acting(Base):
 
 @pytest.fixture
 def things(monkeypatch: pytest.MonkeyPatch) -> Registry[Any]:
-    """A registry of things, and one of tools, for this test alone."""
+    """Make a registry of things and a registry of tools for the test."""
     monkeypatch.setattr(registry_module, "_by_base", dict(registry_module._by_base))
     tools: Registry[Any] = Registry("tool", Tool)
     tools.register()(Hammer)
@@ -89,7 +89,7 @@ def made(registry: Registry[Any], args: dict[str, Any]) -> Any:
     return registry.parts["Worker"](type="Worker", args=args).build(DataSpec(), RunContext(seed=7))
 
 
-# What is refused ----------------------------------------------------------------------------------------------------
+# Refused classes ----------------------------------------------------------------------------------------------------
 
 
 def test_a_name_taken_twice_is_refused_with_both_modules(things: Registry[Any]) -> None:
@@ -114,7 +114,7 @@ def test_a_class_that_leaves_a_method_abstract_is_refused(things: Registry[Any])
 
 
 @pytest.mark.parametrize("parameters", ["**kwargs", "*args", "a: int, *args: int", "a: int = 1, **kwargs: int"])
-def test_a_constructor_that_takes_anything_is_refused(things: Registry[Any], parameters: str) -> None:
+def test_a_constructor_with_args_or_kwargs_is_refused(things: Registry[Any], parameters: str) -> None:
     scope: dict[str, Any] = {}
     exec(f"def __init__(self, {parameters}): pass", scope)
     with pytest.raises(TypeError, match=r"^Greedy: a registered constructor names its arguments; found \*"):
@@ -129,16 +129,16 @@ def test_an_argument_without_a_type_is_refused(things: Registry[Any]) -> None:
         things.register()(type("Vague", (Acting,), {"__init__": constructor}))
 
 
-def test_what_is_refused_is_not_registered(things: Registry[Any]) -> None:
+def test_a_refused_class_is_not_registered(things: Registry[Any]) -> None:
     with pytest.raises(TypeError):
         things.register()(Hammer)
     assert things.classes == {}
 
 
-# What is described --------------------------------------------------------------------------------------------------
+# Descriptions -------------------------------------------------------------------------------------------------------
 
 
-def test_arguments_have_the_words_of_the_docstring() -> None:
+def test_arguments_have_the_descriptions_of_the_docstring() -> None:
     assert argument_docs(Worker) == {"hours": "how long, in hours.", "tool": "what with", "spare": "what else.", "crew": "who."}
 
 
@@ -146,13 +146,13 @@ def test_a_docstring_without_arguments_describes_none() -> None:
     assert argument_docs(Acting) == {}
 
 
-def test_what_the_run_gives_is_no_argument_of_the_config(things: Registry[Any]) -> None:
+def test_injected_parameters_are_no_arguments_of_the_config(things: Registry[Any]) -> None:
     fields = arguments_of(Worker).model_fields
     assert list(fields) == ["hours", "tool", "spare", "crew", "pair", "mode"]
     assert fields["hours"].is_required() and fields["hours"].description == "how long, in hours."
 
 
-def test_a_part_carries_the_first_paragraph_of_its_class(things: Registry[Any]) -> None:
+def test_the_docstring_of_a_part_is_the_first_paragraph_of_its_class(things: Registry[Any]) -> None:
     things.register()(Worker)
     assert things.parts["Worker"].__doc__ == "Works with tools."
 
@@ -169,25 +169,25 @@ def test_a_class_registered_later_is_a_part_too(things: Registry[Any]) -> None:
     assert list(things.parts) == ["Acting", "Worker"]
 
 
-def test_tasks_are_those_given_and_none_mean_all(things: Registry[Any]) -> None:
+def test_a_class_serves_the_given_tasks_or_all(things: Registry[Any]) -> None:
     things.register("one", "two")(Worker)
     things.register()(Acting)
     assert (things.tasks("Worker"), things.tasks("Acting"), things.tasks("Nobody")) == ({"one", "two"}, set(), set())
 
 
-def test_one_model_alone_needs_no_type_to_tell_it_apart() -> None:
+def test_a_union_of_one_model_has_no_discriminator() -> None:
     assert union_of([Settings]) is Settings
 
 
-# What is made for a config alone ------------------------------------------------------------------------------------
+# Models for one config ----------------------------------------------------------------------------------------------
 
 
-def test_every_type_in_a_config_is_found_at_whatever_depth() -> None:
+def test_named_returns_the_types_at_every_depth() -> None:
     values = {"type": "A", "args": {"type": 3, "parts": [{"type": "B"}, [{"type": "C"}], "type"]}, "other": {"x": {"type": "D"}}}
     assert named(values) == {"A", "B", "C", "D"}
 
 
-def test_only_the_classes_that_a_config_names_have_a_model_made(things: Registry[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_are_made_only_for_classes_that_the_config_names(things: Registry[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     things.register()(Worker)
     things.register()(Acting)
     made_for: list[str] = []
@@ -200,20 +200,20 @@ def test_only_the_classes_that_a_config_names_have_a_model_made(things: Registry
 
 
 @pytest.mark.parametrize("tool", [{"type": "Hammer"}, {"type": "Axe"}, {}, {"type": ""}, None, 3])
-def test_a_part_of_a_class_beside_those_named_is_refused(things: Registry[Any], tool: Any) -> None:
+def test_a_part_of_an_unnamed_class_is_refused(things: Registry[Any], tool: Any) -> None:
     things.register()(Worker)
     part = things.annotation(frozenset({"Worker", "Saw"}))
     with pytest.raises(ValidationError):
         part(type="Worker", args={"hours": 1, "tool": tool})
 
 
-def test_where_no_class_is_named_the_defaults_hold(things: Registry[Any]) -> None:
+def test_defaults_are_used_if_no_class_is_named(things: Registry[Any]) -> None:
     things.register()(Worker)
     worker = things.annotation(frozenset({"Worker"}))(type="Worker", args={"hours": 1}).build(DataSpec(), RunContext(seed=7))
     assert isinstance(worker.tool, Saw) and worker.spare is None
 
 
-# What is checked and built ------------------------------------------------------------------------------------------
+# Checking and building ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_arguments_that_the_constructor_would_not_take_are_refused(things: Regis
         made(things, args)
 
 
-def test_parts_within_parts_are_built_wherever_they_stand(things: Registry[Any]) -> None:
+def test_nested_parts_are_built_at_every_place(things: Registry[Any]) -> None:
     things.register()(Worker)
     hammer = {"type": "Hammer", "args": {"weight": 2.0}}
     worker = made(
@@ -248,7 +248,7 @@ def test_parts_within_parts_are_built_wherever_they_stand(things: Registry[Any])
     assert [type(tool) for tool in (*worker.crew["a"], *worker.pair)] == [Hammer, Saw, Hammer, Hammer]
 
 
-def test_what_the_run_gives_is_given_by_type(things: Registry[Any]) -> None:
+def test_injected_values_are_matched_by_type(things: Registry[Any]) -> None:
     things.register()(Worker)
     worker = made(things, {"hours": 1})
     assert worker.spec == DataSpec() and worker.context.seed == 7
@@ -268,7 +268,7 @@ def test_a_class_without_a_constructor_takes_nothing(things: Registry[Any]) -> N
         part(type="Acting", args={"a": 1})
 
 
-def test_settings_are_their_own_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_settings_class_is_its_own_argument_model(monkeypatch: pytest.MonkeyPatch) -> None:
     class Rates(Settings):
         lr: float = 1.0
 
@@ -414,12 +414,12 @@ def test_a_place_that_asks_for_a_derived_class_takes_the_classes_derived_from_it
         things.parts["Baker"](type="Baker", args={"blade": {"type": "Hammer"}})
 
 
-# What is imported ---------------------------------------------------------------------------------------------------
+# Imports ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A package with a module within a package within it, and one that is private."""
+    """Write a package that holds a package with a module, and a private module."""
     for name in ("garden/__init__.py", "garden/beds/__init__.py", "garden/beds/rose.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")

@@ -1,4 +1,4 @@
-"""Samples are columns in flat memory, whatever their number, and change only by making another table."""
+"""Test SampleTable: columns in flat memory, and methods that return a new table."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def test_sorting_is_by_id():
     assert found.numbers("a").tolist() == [0, 1, 2, 3]
 
 
-def test_dropped_ids_are_gone():
+def test_dropped_ids_are_not_in_the_table():
     assert table(3).drop(["p0000001/mask.jpg", "unknown"]).ids() == ["p0000000/mask.jpg", "p0000002/mask.jpg"]
 
 
-def test_a_table_without_rows_is_a_table():
+def test_a_table_may_have_no_rows():
     empty = table(3).take([])
     assert len(empty) == 0 and empty.ids() == [] and empty.sorted().paths() == []
 
@@ -93,18 +93,18 @@ def test_a_table_survives_pickling():
     assert again.ids() == table(3).ids() and again.path(2) == table(3).path(2)
 
 
-def test_ids_that_stand_twice_are_named():
+def test_repeated_ids_are_named():
     require_unique_ids(table(3), "labels.csv")
     with pytest.raises(UserError, match=r"labels.csv: p0000001/mask.jpg listed more than once; every sample needs an id"):
         require_unique_ids(table(3).take([0, 1, 1, 2]), "labels.csv")
 
 
-def test_of_many_names_the_first_are_said_and_the_others_counted():
+def test_some_shows_the_first_names_and_counts_the_others():
     assert some(["a", "b"]) == "a, b"
     assert some(map(str, range(2000)), 2) == "0, 1 and 1,998 more"
 
 
-def test_names_are_said_on_one_line_whatever_is_in_them():
+def test_some_escapes_unprintable_names():
     assert some(["a\nb", "é", "\udcff"]) == "a\\nb, é, \\udcff"
 
 
@@ -114,7 +114,7 @@ BOXES = [[[0.0, 1.0, 2.0, 3.0]], []]
 CELLS = {"label": [1, -1], "size": [0.5, None], "name": ["å", None], "boxes": BOXES, "flag": [True, False]}
 
 
-def test_a_digest_is_of_the_cells_and_not_of_how_they_are_kept():
+def test_a_digest_does_not_depend_on_the_memory_layout():
     found = table(2, **CELLS)
     kept = {**CELLS, "label": np.array([1, -1], np.int16), "boxes": pa.array(BOXES, pa.list_(pa.list_(pa.float32(), 4)))}
     other = SampleTable(Path("/elsewhere"), table(2, **kept).columns.slice(0)).with_column("path", ["x", "y"])
@@ -127,13 +127,13 @@ def test_a_digest_is_of_the_cells_and_not_of_how_they_are_kept():
     [("label", [1, 0]), ("size", [0.5, 0.0]), ("name", ["å", "None"]), ("flag", [True, True]),
      ("boxes", [[[0.0, 1.0, 2.0, 3.5]], []]), ("boxes", [[], [[0.0, 1.0, 2.0, 3.0]]])],
 )  # fmt: skip
-def test_a_digest_is_another_where_a_cell_is_another_unless_its_column_is_left_out(name, changed):
+def test_a_digest_changes_with_a_cell_unless_its_column_is_left_out(name, changed):
     before, after = table(2, **CELLS), table(2, **{**CELLS, name: changed})
     assert before.digest() != after.digest()
     assert before.digest(but=[name]) == after.digest(but=[name])
 
 
-def test_a_digest_is_of_related_tables_too():
+def test_a_digest_covers_related_tables():
     columns = table(2).columns
     digests = {SampleTable(Path(), columns, {"pairs": pa.table({"same": same})}).digest() for same in ([0, 1], [1, 1])}
     assert len(digests) == 2

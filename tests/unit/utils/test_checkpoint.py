@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, known to be undamaged, and unable to do anything."""
+"""Test that checkpoints survive kills and full disks, and that damage is detected."""
 
 import errno
 import io
@@ -35,10 +35,10 @@ def flip(path, place, bit=0):
     path.write_bytes(content)
 
 
-# What is in them ----------------------------------------------------------------------------------------------------
+# Content ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_saved_is_loaded(folder):
+def test_a_saved_state_is_loaded_unchanged(folder):
     state = {**state_of(3), "list": [1, 2.5, "x", None, True, {"a": []}], "half": torch.ones(2, dtype=torch.bfloat16)}
     folder.save(state, [LAST])
     loaded = folder.load(LAST)
@@ -68,7 +68,7 @@ def test_the_states_of_torchs_own_parts_can_be_loaded(folder):
     assert optimizer.state_dict()["state"][0]["step"] == 2
 
 
-def test_numpys_numbers_are_saved_as_plain_ones(folder):
+def test_numpy_numbers_are_saved_as_plain_numbers(folder):
     folder.save({**state_of(1), "fitted": {"threshold": np.float64(0.25)}}, [LAST])
 
     assert type(folder.load(LAST)["fitted"]["threshold"]) is float
@@ -81,7 +81,7 @@ def test_a_value_that_could_not_be_loaded_is_not_saved(folder, value):
     assert not (folder.folder / LAST).exists()
 
 
-def test_a_view_is_saved_without_what_it_is_a_view_of(folder):
+def test_a_view_is_saved_without_the_rest_of_its_storage(folder):
     folder.save({**state_of(1), "row": torch.zeros(1000, 1000)[0], "expanded": torch.ones(1).expand(50)}, [LAST])
 
     assert (folder.folder / LAST).stat().st_size < 20_000
@@ -99,11 +99,11 @@ def test_the_hash_of_weights_tells_names_values_shapes_and_types_apart(change):
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing after it is done by the process."""
+    """A stand-in for SIGKILL: the process does nothing after it."""
 
 
 def killed_at(folder, monkeypatch, moment, step, name=LAST):
-    """A save that ends `before` or `after` its file is renamed, in a new process; temporary files stay, as after SIGKILL."""
+    """Save in a new process, which ends `before` or `after` the file is renamed; temporary files stay, as after SIGKILL."""
     real = files._write_and_rename
 
     def write(path, fill):
@@ -120,7 +120,7 @@ def killed_at(folder, monkeypatch, moment, step, name=LAST):
 
 
 @pytest.mark.parametrize(("moment", "step"), [("before", 1), ("after", 2)])
-def test_a_kill_on_either_side_of_the_renaming_leaves_a_checkpoint_that_is_vouched_for(folder, monkeypatch, moment, step):
+def test_a_kill_before_or_after_the_renaming_leaves_a_checkpoint_that_loads(folder, monkeypatch, moment, step):
     folder.save(state_of(1), [LAST])
     killed_at(folder, monkeypatch, moment, 2)
 
@@ -128,7 +128,7 @@ def test_a_kill_on_either_side_of_the_renaming_leaves_a_checkpoint_that_is_vouch
 
 
 @pytest.mark.parametrize("moments", [("before",) * 5, ("after", "before", "before"), ("before", "after", "before")])
-def test_kills_in_save_after_save_leave_one_that_is_vouched_for(folder, monkeypatch, moments):
+def test_kills_in_several_saves_leave_a_checkpoint_that_loads(folder, monkeypatch, moments):
     folder.save(state_of(0), [LAST])
     steps = [0]
     for step, moment in enumerate(moments, 1):
@@ -138,7 +138,7 @@ def test_kills_in_save_after_save_leave_one_that_is_vouched_for(folder, monkeypa
     assert CheckpointFolder(folder.folder).load(LAST)["progress"]["step"] == steps[-1]
 
 
-def test_a_save_that_comes_through_ends_what_kills_left_in_the_manifest(folder, monkeypatch):
+def test_complete_saves_remove_the_hashes_of_killed_saves_from_the_manifest(folder, monkeypatch):
     for step in range(4):
         killed_at(folder, monkeypatch, "before", step)
     folder.save(state_of(5), [LAST])
@@ -147,7 +147,7 @@ def test_a_save_that_comes_through_ends_what_kills_left_in_the_manifest(folder, 
     assert len(folder.digests(LAST)) == 2
 
 
-def test_a_run_killed_between_two_names_goes_on_from_the_last(folder, monkeypatch):
+def test_after_a_kill_between_two_names_the_run_continues_from_last(folder, monkeypatch):
     folder.save(state_of(1), [BEST, LAST])
     killed_at(folder, monkeypatch, "before", 2, BEST)
     killed_at(folder, monkeypatch, "after", 2, BEST)
@@ -199,7 +199,7 @@ for limit in (0, 2048, 30_000):
 """
 
 
-def test_the_systems_own_limit_of_a_files_size_leaves_the_last_checkpoint(folder):
+def test_a_file_size_limit_leaves_the_last_checkpoint(folder):
     folder.save(state_of(1, 10_000), [LAST])
     ended = subprocess.run([sys.executable, "-c", LIMITED, folder.folder], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
@@ -217,7 +217,7 @@ def test_too_little_space_is_refused(folder, monkeypatch):
         folder.require_space(copies=4, growth=2_000_000)
 
 
-def test_checkpoints_that_are_there_already_need_no_more_space(folder, monkeypatch):
+def test_existing_checkpoints_need_no_more_space(folder, monkeypatch):
     folder.save(state_of(1, 250_000), [BEST, *(epoch_name(epoch) for epoch in (1, 2)), LAST])
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_100_000))
 
@@ -228,7 +228,7 @@ def test_checkpoints_that_are_there_already_need_no_more_space(folder, monkeypat
 
 
 def damage(path, chance):
-    """Cut the file off, flip a bit, or blank a page; whether anything was changed."""
+    """Cut the file off, flip a bit, or set a page to zero; return whether anything has changed."""
     before = path.read_bytes()
     kind = chance.randrange(3)
     if kind == 0:
@@ -244,7 +244,7 @@ def damage(path, chance):
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_damaged_checkpoint_is_passed_over_in_one_line_that_names_both(folder, seed):
+def test_a_damaged_checkpoint_is_skipped_with_one_line_that_names_both(folder, seed):
     folder.save(state_of(1, 5000), [BEST])
     folder.save(state_of(2, 5000), [LAST])
     assert damage(folder.folder / LAST, random.Random(seed))
@@ -257,7 +257,7 @@ def test_a_damaged_checkpoint_is_passed_over_in_one_line_that_names_both(folder,
     assert f"using {folder.folder / BEST} (epoch 1, step 1) instead" in warnings[0]
 
 
-def test_the_newest_of_those_that_are_whole_is_taken(folder):
+def test_the_newest_undamaged_checkpoint_is_loaded(folder):
     for step, name in enumerate([epoch_name(1), BEST, epoch_name(2), LAST]):
         folder.save(state_of(step), [name])
     for name in (LAST, epoch_name(2)):
@@ -266,7 +266,7 @@ def test_the_newest_of_those_that_are_whole_is_taken(folder):
     assert folder.load_newest()[0] == BEST
 
 
-def test_nothing_whole_is_an_error_that_names_all(folder):
+def test_if_all_checkpoints_are_damaged_the_error_names_all(folder):
     folder.save(state_of(1), [BEST, LAST])
     for name in (BEST, LAST):
         flip(folder.folder / name, 700)

@@ -1,4 +1,4 @@
-"""Files that pass for checkpoints: pickles that would execute something, and bombs; all are refused, and nothing happens."""
+"""Test that dangerous checkpoint files (pickles that execute code, bombs) are refused before anything happens."""
 
 import io
 import os
@@ -17,11 +17,11 @@ from utils import checkpoint
 from utils.checkpoint import CheckpointError, CheckpointFolder
 from utils.checkpoint_names import LAST
 
-# Pickles that would do something ------------------------------------------------------------------------------------
+# Pickles that execute code ------------------------------------------------------------------------------------------
 
 
 class Calls:
-    """Pickled as a call of `function` with `arguments`."""
+    """An object whose pickle calls `function` with `arguments`."""
 
     def __init__(self, function, *arguments, state=None):
         self.call = (function, arguments) if state is None else (function, arguments, state)
@@ -52,7 +52,7 @@ def payloads(marker):
 
 
 def archive(path, program, records=(), compression=zipfile.ZIP_STORED):
-    """A file as torch.save writes it, with this pickle in it."""
+    """Write a file as torch.save writes it, with the given pickle."""
     with zipfile.ZipFile(path, "w", compression) as written:
         written.writestr("archive/data.pkl", program)
         for name, content in {"version": b"3\n", "byteorder": b"little", **dict(records)}.items():
@@ -73,7 +73,7 @@ def test_a_pickle_that_calls_something_is_refused_and_nothing_executed(tmp_path,
     assert not marker.exists()
 
 
-def test_a_refusal_says_what_the_pickle_asked_for(tmp_path):
+def test_a_refusal_names_the_global_that_the_pickle_asks_for(tmp_path):
     archive(tmp_path / LAST, pickle.dumps(Calls(os.system, "true"), 2))
 
     with pytest.raises(CheckpointError, match=r'last\.pth: refused, it asks for "posix system"; nothing in it was executed'):
@@ -99,7 +99,7 @@ def test_a_file_of_another_program_is_refused(tmp_path, state):
 
 
 def bombs(folder):
-    """Name -> a small file that would unfold to gigabytes."""
+    """Return name -> a small file that would unfold to gigabytes."""
     good, zeros = folder / "good", bytes(2**28)
     CheckpointFolder(folder).save(state_of(1, 1000), ["good"])
     with zipfile.ZipFile(good) as read:
@@ -135,7 +135,7 @@ def bombs(folder):
 
 
 def overlapping(path, program, records):
-    """A zip in which a hundred names stand for the same bytes."""
+    """Return a zip in which a hundred names refer to the same bytes."""
     archive(path, program, {**records, **{f"data/{number}": b"" for number in range(100, 200)}})
     content = bytearray(path.read_bytes())
     for place in [place for place in range(len(content)) if content[place : place + 4] == b"PK\x01\x02"]:
@@ -169,7 +169,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the pea
 
 
 @linux
-def test_bombs_are_refused_before_they_take_memory(tmp_path):
+def test_bombs_are_refused_before_memory_is_allocated(tmp_path):
     assert len(bombs(tmp_path)) == 10
     done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=100)
     found = [line.split("|") for line in done.stdout.splitlines()]
@@ -181,7 +181,7 @@ def test_bombs_are_refused_before_they_take_memory(tmp_path):
 
 
 @linux
-def test_this_test_could_see_memory_being_taken(tmp_path):
+def test_the_memory_measurement_sees_an_allocation(tmp_path):
     torch.save({"format": 1, **state_of(1, 2**26)}, tmp_path / "large.pth")  # 256 MB
     done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=100)
 

@@ -1,4 +1,4 @@
-"""Reading a config: what it may contain, what it extends, what the command line changes, and how it is refused."""
+"""Test reading a config: its syntax, `extends`, overrides, and the messages for wrong configs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """`write("a.json", text or bytes or values)` gives the path."""
+    """Return a function: `write("a.json", text or bytes or values)` writes a file and returns its path."""
 
     def to_file(name: str, content: str | bytes | dict[str, Any]) -> Path:
         path = tmp_path / name
@@ -30,14 +30,14 @@ def write(tmp_path: Path) -> Write:
 
 
 def refused(path: Path | str, *overrides: str) -> str:
-    """What is said instead of reading, without the folder."""
+    """Return the message with which a config is refused, without the folder."""
     with pytest.raises(ConfigError) as error:
         config.read(path, overrides)
     assert all(line.strip() for line in str(error.value).splitlines())
     return str(error.value).replace(f"{Path(path).parent}/", "")
 
 
-# What a file may contain --------------------------------------------------------------------------------------------
+# Content of a file --------------------------------------------------------------------------------------------------
 
 
 def test_both_kinds_of_comments_are_left_out(write: Write) -> None:
@@ -45,12 +45,12 @@ def test_both_kinds_of_comments_are_left_out(write: Write) -> None:
     assert config.read(path).values == {"a": 1, "b": [2]}
 
 
-def test_what_looks_like_a_comment_within_text_stays(write: Write) -> None:
+def test_comment_marks_inside_text_are_kept(write: Write) -> None:
     path = write("a.json", r'{"a": "http://x /* y */", "b": "\"// z"}')
     assert config.read(path).values == {"a": "http://x /* y */", "b": '"// z'}
 
 
-def test_comments_do_not_move_the_place_of_an_error(write: Write) -> None:
+def test_comments_do_not_change_the_line_and_column_of_an_error(write: Write) -> None:
     assert "line 2, column 8:" in refused(write("a.json", "{ // one\n /* */ oops}"))
 
 
@@ -90,7 +90,7 @@ def test_a_byte_order_mark_is_left_out(write: Write) -> None:
         (b'{"a": {"\\udfff": 1}}', 'a.json: a: has the key "\\udfff"; allowed: text without NUL'),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_its_place(write: Write, content: bytes, said: str) -> None:
+def test_an_unusable_config_is_refused_in_one_line(write: Write, content: bytes, said: str) -> None:
     text = refused(write("a.json", content))
     assert text.startswith(said) and "\n" not in text
 
@@ -100,7 +100,7 @@ def test_a_number_of_many_digits_is_refused_without_being_read(write: Write) -> 
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(10**18), 0])
-def test_whole_numbers_of_a_machine_are_kept(write: Write, number: int) -> None:
+def test_integers_of_64_bits_are_kept(write: Write, number: int) -> None:
     assert config.read(write("a.json", {"a": number})).values == {"a": number}
 
 
@@ -128,7 +128,7 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     assert "cannot be read: Is a directory" in refused(tmp_path)
 
 
-def test_the_address_of_a_schema_is_for_editors_and_left_out(write: Write) -> None:
+def test_the_schema_key_is_removed(write: Write) -> None:
     write("parent.json", {"$schema": "./schema.json", "a": 1})
     path = write("a.json", {"$schema": "./schema.json", "extends": "parent.json", "b": 2})
     assert config.read(path).values == {"a": 1, "b": 2}
@@ -147,7 +147,7 @@ def test_objects_merge_and_everything_else_is_replaced(write: Write) -> None:
     assert config.read(path).values == {"a": {"b": 1, "c": [4], "e": None}, "d": 3}
 
 
-def test_a_part_whose_type_changes_starts_anew(write: Write) -> None:
+def test_a_part_with_another_type_replaces_the_old_part(write: Write) -> None:
     write("parent.json", {"a": {"type": "X", "args": {"b": 1}}})
     path = write("a.json", {"extends": "parent.json", "a": {"type": "Y", "args": {"c": 2}}})
     assert config.read(path).values == {"a": {"type": "Y", "args": {"c": 2}}}
@@ -160,32 +160,32 @@ def test_a_part_of_the_same_type_is_merged(write: Write, part: dict[str, Any]) -
     assert config.read(path).values == {"a": {"type": "X", "args": {"b": 1, "c": 2}}}
 
 
-def test_naming_the_default_type_forgets_nothing(write: Write) -> None:
+def test_a_type_added_to_a_part_without_one_keeps_the_other_keys(write: Write) -> None:
     write("parent.json", {"a": {"b": 1}})
     path = write("a.json", {"extends": "parent.json", "a": {"type": "X"}})
     assert config.read(path).values == {"a": {"b": 1, "type": "X"}}
 
 
-def test_of_several_parents_the_later_wins_and_the_file_itself_last(write: Write) -> None:
+def test_a_later_parent_overrides_an_earlier_one_and_the_file_overrides_both(write: Write) -> None:
     write("one.json", {"a": 1, "b": 1, "c": 1})
     write("two.json", {"b": 2, "c": 2})
     assert config.read(write("a.json", {"extends": ["one.json", "two.json"], "c": 3})).values == {"a": 1, "b": 2, "c": 3}
 
 
-def test_a_parent_is_looked_for_beside_the_file_that_extends_it(write: Write) -> None:
+def test_a_parent_path_is_relative_to_the_file_that_extends_it(write: Write) -> None:
     write("base/grandparent.json", {"a": 1})
     write("base/parent.json", {"extends": "grandparent.json", "b": 2})
     assert config.read(write("deep/a.json", {"extends": "../base/parent.json"})).values == {"a": 1, "b": 2}
 
 
-def test_one_ancestor_reached_on_two_ways_is_no_circle(write: Write) -> None:
+def test_two_parents_may_extend_the_same_file(write: Write) -> None:
     write("top.json", {"a": 1})
     write("left.json", {"extends": "top.json", "b": 2})
     write("right.json", {"extends": "top.json", "c": 3})
     assert config.read(write("a.json", {"extends": ["left.json", "right.json"]})).values == {"a": 1, "b": 2, "c": 3}
 
 
-def test_a_circle_is_drawn(write: Write) -> None:
+def test_the_error_for_a_circle_lists_its_files(write: Write) -> None:
     write("b.json", {"extends": "c.json"})
     write("c.json", {"extends": "a.json"})
     text = refused(write("a.json", {"extends": "b.json"}))
@@ -196,7 +196,7 @@ def test_a_config_that_extends_itself_is_a_circle(write: Write) -> None:
     assert "goes in a circle: a.json -> a.json" in refused(write("a.json", {"extends": "./a.json"}))
 
 
-def test_a_missing_parent_is_named_where_it_is_asked_for(write: Write) -> None:
+def test_a_missing_parent_is_reported_in_the_file_that_extends_it(write: Write) -> None:
     write("faces.json", {})
     text = refused(write("a.json", {"extends": "faecs.json"}))
     assert text == 'a.json: extends: found "faecs.json" (did you mean "faces.json"?); there is no such file'
@@ -212,12 +212,12 @@ def test_extends_takes_names_only(write: Write, extends: Any) -> None:
     assert "allowed: a file name, or a list of them" in refused(write("a.json", {"extends": extends}))
 
 
-def test_a_problem_of_a_parent_is_told_of_the_parent(write: Write) -> None:
+def test_a_problem_in_a_parent_names_the_parent(write: Write) -> None:
     write("parent.json", '{"a": NaN}')
     assert refused(write("a.json", {"extends": "parent.json"})).startswith("parent.json: a: found NaN")
 
 
-def test_every_key_knows_the_file_it_came_from(write: Write) -> None:
+def test_the_origin_of_every_key_is_its_file(write: Write) -> None:
     write("parent.json", {"a": {"b": 1, "c": {"type": "X", "old": 1}}})
     raw = config.read(write("a.json", {"extends": "parent.json", "a": {"d": 2, "c": {"type": "Y"}}}), ["a.e.f=1"])
     names = {key: Path(raw.origin(key)).name for key in [("a", "b"), ("a", "c", "type"), ("a", "c", "new"), ("a", "d"), ("z",)]}
@@ -225,7 +225,7 @@ def test_every_key_knows_the_file_it_came_from(write: Write) -> None:
     assert raw.origin(("a", "e", "f")) == "--set"
 
 
-def test_an_item_of_a_list_came_from_where_the_list_did(write: Write) -> None:
+def test_the_origin_of_a_list_item_is_that_of_the_list(write: Write) -> None:
     write("parent.json", {"a": [{"b": 1}]})
     raw = config.read(write("a.json", {"extends": "parent.json"}))
     assert Path(raw.origin(("a", 0, "b"))).name == "parent.json"
@@ -242,12 +242,12 @@ def test_an_item_of_a_list_came_from_where_the_list_did(write: Write) -> None:
         ("a=//server/data", "//server/data"), ("a=1.2.3", "1.2.3"),
     ],
 )  # fmt: skip
-def test_a_value_is_json_where_it_is_json_and_text_otherwise(write: Write, text: str, value: Any) -> None:
+def test_an_override_is_json_if_it_parses_and_text_otherwise(write: Write, text: str, value: Any) -> None:
     assert config.read(write("a.json", {}), [text]).values == {"a": value}
 
 
 @pytest.mark.parametrize("key", ["m[1].args.k", "m.1.args.k"])
-def test_an_index_reaches_into_a_list(write: Write, key: str) -> None:
+def test_an_override_can_change_a_list_item(write: Write, key: str) -> None:
     path = write("a.json", {"m": [{}, {"args": {"k": 1}}]})
     assert config.read(path, [f"{key}=2"]).values == {"m": [{}, {"args": {"k": 2}}]}
 
@@ -257,7 +257,7 @@ def test_overrides_apply_in_their_order_after_the_shortcuts(write: Write) -> Non
     assert raw.values == {"optimizer": {"args": {"lr": 3}}, "data_loader": {"args": {"batch_size": 4}}}
 
 
-def test_an_override_knows_where_it_came_from(write: Write) -> None:
+def test_the_origin_of_an_override_is_its_option(write: Write) -> None:
     path = write("a.json", {"optimizer": {"args": {"lr": 1, "b": {"c": 1}}}, "m": [1]})
     raw = config.read(path, ['optimizer.args.b={"c": 2}', "m[0]=2"], lr=0.5)
     assert [raw.origin(key) for key in [("optimizer", "args", "lr"), ("optimizer", "args", "b", "c"), ("m", 0)]] == [
@@ -285,11 +285,11 @@ def test_an_override_knows_where_it_came_from(write: Write) -> None:
         ("a.b=x\udcff", r'--set: a.b: found "x\udcff"; allowed: text without NUL'),
     ],
 )
-def test_an_override_that_cannot_be_made_is_refused(write: Write, text: str, said: str) -> None:
+def test_an_override_of_an_impossible_key_is_refused(write: Write, text: str, said: str) -> None:
     assert refused(write("a.json", {"a": {"b": 1}, "m": [0]}), text).startswith(said)
 
 
-def test_values_at_hand_take_overrides_and_stay_as_they_are() -> None:
+def test_from_values_applies_overrides_to_a_copy() -> None:
     values = {"a": {"b": [1]}}
     raw = config.from_values(values, "run/best.pth", ["a.b[0]=2"])
     assert (raw.values, values, raw.origin(("a",))) == ({"a": {"b": [2]}}, {"a": {"b": [1]}}, "run/best.pth")
@@ -304,11 +304,11 @@ def test_a_problem_says_file_key_and_what_to_do() -> None:
     assert error.status == 2
 
 
-def test_the_same_problem_is_told_once_and_in_one_line() -> None:
+def test_equal_problems_are_reported_once_and_in_one_line() -> None:
     assert str(ConfigError([Problem("a.json", "b", "x\n  y")] * 2)) == "a.json: b: x y"
 
 
-def test_what_a_terminal_would_obey_is_escaped() -> None:
+def test_control_characters_are_escaped() -> None:
     assert str(ConfigError([Problem("a.json", "\x1b[2J", "\ud800é")])) == r"a.json: \x1b[2J: \ud800é"
 
 
@@ -335,7 +335,7 @@ def test_the_nearest_words_are_suggested(word: str, known: list[str], nearest: l
     ("nearest", "said"),
     [([], ""), (["abcd"], ' (did you mean "abcd"?)'), (["abce", "abcf"], ' (did you mean "abce" or "abcf"?)')],
 )
-def test_suggestions_are_a_question(nearest: list[str], said: str) -> None:
+def test_did_you_mean_is_a_question(nearest: list[str], said: str) -> None:
     assert config.did_you_mean("abcx" if len(nearest) > 1 else "abdc", nearest) == said
 
 
@@ -356,7 +356,7 @@ def test_edit_distance_counts_a_swap_as_one(a: str, b: str, edits: int) -> None:
 
 
 @pytest.mark.parametrize("key", [("a",), ("a", 0, "b"), ("metrics", 12), ("a", "b", "c")])
-def test_a_key_is_read_as_it_is_written(key: config.KeyPath) -> None:
+def test_key_path_reverses_key_text(key: config.KeyPath) -> None:
     assert config.key_path(config.key_text(key)) == key
 
 
@@ -369,5 +369,5 @@ def test_differences_name_every_key() -> None:
     assert found == [(("a",), 1, None), (("b", "d"), 2, 3)]
 
 
-def test_a_key_that_came_from_nowhere_belongs_to_the_file() -> None:
+def test_a_key_without_an_origin_belongs_to_the_file() -> None:
     assert RawConfig({}, "a.json", {("a",): "b.json"}).origin(("c",)) == "a.json"

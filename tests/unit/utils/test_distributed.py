@@ -1,4 +1,4 @@
-"""Joining the other processes of a job; what they do together is in the integration tests."""
+"""Test joining the other processes of a job; integration tests cover the work of several processes."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from utils import distributed, meeting
 from utils.errors import RunError
 
 
-def test_a_process_that_stays_alone_ends_in_one_line(monkeypatch):
+def test_a_process_without_the_others_ends_with_one_line(monkeypatch):
     monkeypatch.setattr(meeting, "PATIENCE", 1.0)
     for name, value in ranks(2)[0].items():
         monkeypatch.setenv(name, value)

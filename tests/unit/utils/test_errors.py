@@ -1,4 +1,4 @@
-"""What a script says where it cannot go on."""
+"""Test the error lines and the exit status of a script."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from utils.errors import RunError, UserError
 
 @pytest.fixture
 def ran(monkeypatch, capsys):
-    """`ran(main)` is the exit status and the error output of a script."""
+    """Return a function: `ran(main)` returns the exit status and the error output of a script."""
     monkeypatch.setattr(errors.signals, "exit_at_once", lambda: None)
     monkeypatch.setattr(errors.signals, "ignore", lambda: None)
 
@@ -28,11 +28,11 @@ def raises(error):
 
 
 @pytest.mark.parametrize(("error", "status"), [(UserError("a line"), 2), (RunError("a line"), 1)])
-def test_an_error_is_its_line_and_a_status(ran, error, status):
+def test_an_error_prints_its_line_and_sets_the_status(ran, error, status):
     assert ran(raises(error)) == (status, "a line\n")
 
 
-def test_a_package_that_is_missing_is_named_with_what_to_do(ran):
+def test_a_missing_package_is_named_with_what_to_do(ran):
     status, said = ran(raises(ModuleNotFoundError("No module named 'nothere.part'", name="nothere.part")))
     assert status == 2
     assert said.startswith("nothere is missing for ") and said.count("\n") == 1
@@ -40,6 +40,6 @@ def test_a_package_that_is_missing_is_named_with_what_to_do(ran):
 
 
 @pytest.mark.parametrize("name", ["trainer.nothere", "utils", "app", None])
-def test_a_module_of_ours_that_is_missing_is_a_mistake_in_the_code(name):
+def test_a_missing_module_of_this_project_is_raised(name):
     with pytest.raises(ModuleNotFoundError):
         errors.run(raises(ModuleNotFoundError("x", name=name)))

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Test atomic writes, locks and run folders."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from utils import files
 
 
 class Full:
-    """A file on a disk that takes `room` more bytes."""
+    """A file on a disk with `room` free bytes."""
 
     def __init__(self, file, room):
         self.file, self.room = file, room
@@ -34,7 +34,7 @@ class Full:
 
 @pytest.fixture
 def disk(monkeypatch):
-    """`disk(n)`: from now on every new file takes n bytes."""
+    """Return a function: after `disk(n)` every new file has room for n bytes."""
 
     def fill(room):
         real = os.fdopen
@@ -58,7 +58,7 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("room", [0, 1, 999])
-def test_a_full_disk_leaves_the_old_content_and_is_told_in_one_line(tmp_path, disk, room):
+def test_a_full_disk_leaves_the_old_content_and_is_reported_in_one_line(tmp_path, disk, room):
     path = tmp_path / "a.txt"
     files.write_bytes(path, b"old")
     disk(room)
@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_the_old_content_and_is_told_in_one_line(tmp_path, di
     assert path.read_bytes() == b"old"
 
 
-def test_a_file_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
+def test_content_is_on_the_disk_before_the_renaming(tmp_path, monkeypatch):
     steps = []
     real_sync, real_replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (steps.append("sync"), real_sync(handle)))
@@ -80,13 +80,13 @@ def test_a_file_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
     assert steps == ["sync", "rename", "sync"]
 
 
-def test_json_without_numbers_that_are_none(tmp_path):
+def test_write_json_refuses_nan_and_infinity(tmp_path):
     with pytest.raises(ValueError, match="Out of range float"):
         files.write_json(tmp_path / "a.json", {"loss": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_write_left_is_removed(tmp_path):
+def test_temporary_files_of_a_killed_write_are_removed(tmp_path):
     (tmp_path / f"{files.TEMPORARY}last.pth-x1").write_bytes(b"half")
     (tmp_path / "last.pth").write_bytes(b"whole")
     files.remove_temporaries(tmp_path)
@@ -94,7 +94,7 @@ def test_what_a_killed_write_left_is_removed(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["last.pth"]
 
 
-def test_a_file_gets_the_permissions_that_the_umask_leaves(tmp_path):
+def test_a_file_gets_the_permissions_of_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
         files.write_bytes(tmp_path / "a.txt", b"")
@@ -103,7 +103,7 @@ def test_a_file_gets_the_permissions_that_the_umask_leaves(tmp_path):
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_locked_file_is_locked_for_other_processes_alone(tmp_path):
+def test_a_locked_file_is_locked_for_other_processes_only(tmp_path):
     held = files.lock(tmp_path / "lock")
     child = os.fork()
     if child == 0:

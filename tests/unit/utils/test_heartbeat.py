@@ -1,4 +1,4 @@
-"""Processes that hear each other, and what is said of one that is not heard."""
+"""Test that a process ends if another process of its job falls silent."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def store(monkeypatch):
 
 @pytest.fixture
 def beats(store):
-    """Three processes' heartbeats, and what each said when it ended."""
+    """Yield the heartbeats of three processes, and the line of each that has ended."""
     said = [[], [], []]
     made = [Heartbeat(torch.distributed.PrefixStore("start", store), rank, 3, said[rank].append) for rank in range(3)]
     yield made, said
@@ -37,7 +37,7 @@ def waited(said, seconds):
     return said
 
 
-def test_processes_that_live_are_left_alone(beats):
+def test_live_processes_are_not_ended(beats):
     made, said = beats
     time.sleep(4)
 
@@ -45,7 +45,7 @@ def test_processes_that_live_are_left_alone(beats):
     assert all(thread.is_alive() for beat in made for thread in beat.threads)
 
 
-def test_one_that_falls_silent_is_named_by_all_others(beats):
+def test_a_silent_process_is_named_by_all_others(beats):
     made, said = beats
     made[1].stop(in_order=False)
 
@@ -55,7 +55,7 @@ def test_one_that_falls_silent_is_named_by_all_others(beats):
         assert "-r auto" in line and "\n" not in line
 
 
-def test_one_that_leaves_in_order_is_not_missed(beats):
+def test_a_process_that_leaves_in_order_ends_no_other(beats):
     made, said = beats
     made[1].stop(in_order=True)
     time.sleep(4)
@@ -63,7 +63,7 @@ def test_one_that_leaves_in_order_is_not_missed(beats):
     assert said == [[], [], []]
 
 
-def test_a_store_that_has_gone_silences_all(store):
+def test_without_a_store_all_others_count_as_silent(store):
     said = []
     beat = Heartbeat(store, 0, 2, said.append)
 
@@ -79,7 +79,7 @@ def test_a_store_that_has_gone_silences_all(store):
 
 
 def stopped(who):
-    """A process is stopped for so long that the other one gives it up; it goes on when that has ended."""
+    """Stop a process until the other one has ended because of it, then let it continue."""
     heartbeat.EVERY, heartbeat.PATIENCE = 0.2, 3.0
     distributed.initialise("cpu")
     distributed.any_rank(True)  # by then both have joined, and watch
@@ -91,13 +91,13 @@ def stopped(who):
 
 
 @pytest.mark.parametrize("who", [0, 1])  # 0 holds the store: then calls of it never return
-def test_a_process_that_is_stopped_ends_the_other_in_one_line(tmp_path, who):
+def test_a_stopped_process_ends_the_other_with_one_line(tmp_path, who):
     other = 1 - who
     with pytest.raises(AssertionError, match=f"process {other}: process {who} of this run has not been heard of for 3 s"):
         on_ranks(tmp_path, 2, stopped, who)
 
 
-def test_the_process_ends_with_the_line(monkeypatch, capsys):
+def test_end_prints_the_line_and_exits_with_status_1(monkeypatch, capsys):
     ended = []
     monkeypatch.setattr(heartbeat.os, "_exit", ended.append)
     heartbeat._end("process 0: …")

@@ -1,4 +1,4 @@
-"""Processes of one start of a job find each other, whatever an earlier start left in the store."""
+"""Test that the processes of a start agree on a name, whatever an earlier start left in the store."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +15,7 @@ def store():
 
 
 def start(store, processes, first=0):
-    """The name that each process of a job gets; the process with the number `first` comes first."""
+    """Return the name that each process of a job gets; process `first` starts before the others."""
     order = [first, *(rank for rank in range(processes) if rank != first)]
     with ThreadPoolExecutor(processes) as pool:
         names = [pool.submit(agree, store, rank, processes, 10.0) for rank in order]
@@ -28,7 +28,7 @@ def test_all_processes_of_a_start_get_one_name(store, processes):
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_a_start_that_finds_the_store_of_an_earlier_one_gets_a_name_of_its_own(store, first):
+def test_a_start_with_the_store_of_an_earlier_start_gets_a_new_name(store, first):
     names = [start(store, 2, first) for _ in range(3)]
 
     assert all(one == two for one, two in names)
@@ -36,14 +36,14 @@ def test_a_start_that_finds_the_store_of_an_earlier_one_gets_a_name_of_its_own(s
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_nobody_is_taken_for_a_process_of_an_earlier_start(store, rank):
+def test_a_process_of_an_earlier_start_does_not_count(store, rank):
     start(store, 2)
 
     with pytest.raises(RunError, match=f"process {rank}: process {1 - rank} of this run has not started within 0.2 s"):
         agree(store, rank, 2, 0.2)
 
 
-def test_a_start_succeeds_after_one_of_which_some_processes_died_before_they_met(store):
+def test_a_start_succeeds_after_a_start_whose_processes_died(store):
     for rank in (1, 2):
         with pytest.raises(RunError):
             agree(store, rank, 3, 0.1)

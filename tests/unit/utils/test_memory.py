@@ -1,4 +1,4 @@
-"""Memory of the CPU that stays for the next step."""
+"""Test that freed CPU memory is kept for the next step."""
 
 import os
 import subprocess
@@ -26,13 +26,13 @@ print(faults)
 
 
 def faults(side):
-    """Pages that a block needs anew where a larger one was freed just before."""
+    """Return the number of new pages that a block needs after a larger block was freed."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_", "LD_PRELOAD"))}
     run = subprocess.run([sys.executable, "-c", STEPS, side], cwd=ROOT, env=plain, capture_output=True, text=True, check=True)
     return int(run.stdout)
 
 
-def test_a_block_uses_the_memory_of_the_one_before():
+def test_a_new_block_uses_the_memory_of_a_freed_one():
     if not memory.keep_freed():
         pytest.skip("the C library is not glibc")
 
@@ -41,7 +41,7 @@ def test_a_block_uses_the_memory_of_the_one_before():
 
 
 @pytest.mark.parametrize("error", [OSError, AttributeError, TypeError])
-def test_another_c_library_is_left_alone(monkeypatch, error):
+def test_keep_freed_returns_false_without_glibc(monkeypatch, error):
     def without(name):
         raise error
 

@@ -1,4 +1,4 @@
-"""Signals that ask for a stop."""
+"""Test SIGTERM and SIGINT inside and outside of training."""
 
 import os
 import signal
@@ -26,14 +26,14 @@ def test_the_first_signal_counts():
     assert stop.received == signal.SIGTERM
 
 
-def test_handlers_are_put_back():
+def test_the_old_handlers_are_restored():
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     with pytest.raises(KeyError), StopRequest():
         raise KeyError
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-def test_a_process_that_was_not_asked_itself_says_run_me_again():
+def test_without_a_signal_the_exit_status_is_75():
     assert StopRequest().exit_status == 75
 
 

@@ -1,4 +1,4 @@
-"""From settings that do not hold to lines that say what to do."""
+"""Test the messages for config values that are not valid."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Two(Settings):
 
 
 class Whole(Settings):
-    """Everything a config can hold."""
+    """A config with keys of every kind."""
 
     needed: int
     leaf: Leaf = Leaf()
@@ -42,14 +42,14 @@ class Whole(Settings):
 
 
 def lines(values: dict[str, Any], **origins: str) -> list[str]:
-    """What is said of `values`, which lack nothing else."""
+    """Return the error message for `values`; all other keys are given."""
     raw = RawConfig({"needed": 1, **values}, "a.json", {(key,): file for key, file in origins.items()})
     with pytest.raises(ConfigError) as error:
         validate(Whole, raw, {"old_key": "use leaf.count"})
     return str(error.value).splitlines()
 
 
-def test_a_config_that_holds_becomes_its_model() -> None:
+def test_a_valid_config_becomes_an_instance_of_its_model() -> None:
     whole = validate(Whole, RawConfig({"needed": 1, "parts": [{"type": "One"}]}, "a.json"), {})
     assert whole == Whole(needed=1, parts=[One(type="One")])
 
@@ -91,11 +91,11 @@ def test_a_config_that_holds_becomes_its_model() -> None:
         ({"needed": "x" * 99}, f'needed: found "{"x" * 56}…; allowed: integer'),
     ],
 )  # fmt: skip
-def test_a_problem_is_one_line_with_key_finding_and_remedy(values: dict[str, Any], said: str) -> None:
+def test_a_problem_is_one_line_with_key_found_value_and_allowed_values(values: dict[str, Any], said: str) -> None:
     assert lines(values) == [f"a.json: {said}"]
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     assert len(lines({"leaf": {"count": 0, "mode": "x", "oops": 1}, "named": {"a": {"count": 0}}})) == 4
 
 
@@ -104,11 +104,11 @@ def test_a_missing_key_is_named() -> None:
         validate(Whole, RawConfig({}, "a.json"), {})
 
 
-def test_a_key_that_is_there_already_is_not_suggested() -> None:
+def test_a_key_that_is_given_already_is_not_suggested() -> None:
     assert lines({"leaf": {"mode": "fast", "node": 1}}) == ['a.json: leaf.node: unknown key (did you mean "name"?)']
 
 
-def test_a_problem_belongs_to_the_file_that_its_key_came_from() -> None:
+def test_a_problem_names_the_file_of_its_key() -> None:
     assert lines({"leaf": {"count": 0}}, leaf="parent.json") == [
         "parent.json: leaf.count: found 0; allowed: greater than or equal to 1"
     ]

@@ -1,4 +1,4 @@
-"""The loop: which epochs are validated, how losses are averaged, when it stops and what it saves."""
+"""Test the training loop: which epochs are validated, how losses are averaged, when it stops and what it saves."""
 
 import math
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def trainer(tiny_config, monkeypatch):
-    """A trainer whose validation is instant, and whose monitored loss gets worse from epoch to epoch."""
+    """Return a trainer with instant validation, whose monitored loss gets worse from epoch to epoch."""
     made = build_trainer(tiny_config({"trainer.epochs": 3, "trainer.validate_every": 2, "trainer.monitor": "min val/loss"}))
     monkeypatch.setattr(made, "evaluate", lambda: {"val/loss": float(made.progress.epoch)})
     return made
@@ -62,7 +62,7 @@ def test_an_epoch_without_a_validation_keeps_the_patience(tiny_config, monkeypat
     assert made.done
 
 
-def test_a_monitored_score_that_no_validation_gives_ends_the_run(trainer):
+def test_a_monitored_score_that_is_not_computed_ends_the_run(trainer):
     with pytest.raises(Exception, match=r"trainer\.monitor"):
         trainer.conclude({"val/other": 1.0})
 

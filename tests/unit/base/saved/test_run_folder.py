@@ -38,7 +38,7 @@ def test_200_runs_that_start_in_the_same_instant_get_200_folders(tmp_path):
     assert len(list((tmp_path / "log" / "x").iterdir())) == 200
 
 
-def test_200_folders_for_two_processes_in_the_same_instant(tmp_path):
+def test_two_processes_make_200_folders_in_the_same_instant(tmp_path):
     import time
 
     start = str(time.time() + 1)
@@ -49,7 +49,7 @@ def test_200_folders_for_two_processes_in_the_same_instant(tmp_path):
     assert len(set(names)) == len(names) == 200
 
 
-def test_models_and_logs_have_the_same_place_below_their_own_folders(tmp_path):
+def test_models_and_logs_have_the_same_path_below_their_folders(tmp_path):
     run = RunFolder.create(tmp_path, "masks")
 
     assert run.models.parent == tmp_path / "models" / "masks"
@@ -68,7 +68,7 @@ def test_naming_a_run_creates_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_kill_left_is_removed_when_the_run_is_claimed(tmp_path):
+def test_claiming_a_run_removes_temporary_files(tmp_path):
     run = RunFolder.create(tmp_path, "x")
     (run.models / ".tmp-last.pth-1").write_bytes(b"half")
     (run.log / ".tmp-log.jsonl-1").write_bytes(b"half")
@@ -78,7 +78,7 @@ def test_what_a_kill_left_is_removed_when_the_run_is_claimed(tmp_path):
     assert list(run.log.iterdir()) == []
 
 
-def test_a_run_that_another_process_has_cannot_be_claimed(tmp_path):
+def test_a_run_of_another_process_cannot_be_claimed(tmp_path):
     run = RunFolder.create(tmp_path, "x")
     child = os.fork()
     if child == 0:
@@ -119,7 +119,7 @@ def test_a_damaged_status_is_that_of_a_new_run(tmp_path, content):
     assert run.status == "new"
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported_in_one_line(tmp_path):
     (tmp_path / "models").write_text("")
 
     with pytest.raises(UserError, match=r"cannot make a run folder \(Not a directory\); set trainer.save_dir"):

@@ -1,4 +1,4 @@
-"""Which configs are refused as a whole."""
+"""Test which configs are refused because their parts do not fit together."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from utils.config import ConfigError, RawConfig
 
 @pytest.fixture
 def masks() -> dict[str, Any]:
-    """A config that holds, to change."""
+    """Return the values of a valid config, to be changed."""
     return copy.deepcopy(config.read(ROOT / "configs" / "masks.json").values)
 
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """`registered(LOSSES, Class, "task")` registers a class until the end of the test."""
+    """Return a function: `registered(LOSSES, Class, "task")` registers a class until the end of the test."""
     config_model()
 
     def forget() -> None:
@@ -50,7 +50,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def problems(values: dict[str, Any]) -> list[str]:
-    """What `check` says of a whole config."""
+    """Return the lines with which `check` refuses a config."""
     with pytest.raises(ConfigError) as error:
         build.check(RawConfig(values, "a.json"))
     return str(error.value).splitlines()
@@ -74,7 +74,7 @@ def test_a_transform_that_is_not_allowed_is_refused(masks: dict[str, Any], name:
     assert problems(masks)[0].startswith(f'a.json: data_loader.args.train_transforms[0].type: unknown type "{name}"')
 
 
-def test_an_old_key_is_answered_with_the_new_one(masks: dict[str, Any]) -> None:
+def test_the_error_for_an_old_key_names_the_new_key(masks: dict[str, Any]) -> None:
     masks["n_gpu"] = 2
     masks["trainer"]["save_freq"] = 1
     assert problems(masks) == [
@@ -84,11 +84,11 @@ def test_an_old_key_is_answered_with_the_new_one(masks: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("key", REPLACED)
-def test_no_old_key_is_a_key_of_today(key: str) -> None:
+def test_no_old_key_is_a_current_key(key: str) -> None:
     assert key not in config_model().model_fields
 
 
-def test_an_unknown_monitor_is_answered_with_all_names(masks: dict[str, Any]) -> None:
+def test_the_error_for_an_unknown_monitor_lists_all_scores(masks: dict[str, Any]) -> None:
     masks["trainer"]["monitor"] = "max val/f2"
     (line,) = problems(masks)
     assert line.startswith(
@@ -104,7 +104,7 @@ def test_a_monitor_is_min_or_max_and_a_name_or_off(masks: dict[str, Any], monito
 
 
 class OtherLoss(BaseLoss):
-    """Of another task."""
+    """A part of another task."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class OtherLoss(BaseLoss):
 
 
 class TwinScore(BaseMetric):
-    """Computes a score that another metric computes too."""
+    """A metric with a score that another metric computes too."""
 
     @property
     def names(self) -> list[str]:
@@ -131,7 +131,7 @@ def test_parts_of_different_tasks_are_refused_with_both_tasks(masks: dict[str, A
 
 
 @pytest.mark.parametrize("tasks", [("attributes",), ("somersaults", "attributes"), ()])
-def test_parts_of_the_same_task_or_of_any_task_go_together(
+def test_parts_of_one_task_and_of_all_tasks_are_accepted_together(
     masks: dict[str, Any], registered: Any, tasks: tuple[str, ...]
 ) -> None:
     registered(LOSSES, OtherLoss, *tasks)
@@ -139,7 +139,7 @@ def test_parts_of_the_same_task_or_of_any_task_go_together(
     assert build.check(RawConfig(masks, "a.json")).config.loss.type == "OtherLoss"
 
 
-def test_a_loader_of_another_task_turns_every_other_part_away(masks: dict[str, Any], registered: Any) -> None:
+def test_a_loader_of_another_task_makes_every_other_part_a_problem(masks: dict[str, Any], registered: Any) -> None:
     registered(LOADERS, type("OtherLoader", (LOADERS.classes["AttributeLoader"],), {}), "somersaults")
     masks["data_loader"]["type"] = "OtherLoader"
     keys = [line.split(": ")[1] for line in problems(masks)]
@@ -153,7 +153,7 @@ def test_two_metrics_with_a_score_of_the_same_name_are_refused(masks: dict[str, 
     assert problems(masks) == ["a.json: metrics[2].type: computes f1, which metrics[0] computes already"]
 
 
-def test_a_problem_that_a_class_finds_belongs_to_its_own_file(masks: dict[str, Any]) -> None:
+def test_a_problem_that_a_class_reports_names_the_file_of_its_key(masks: dict[str, Any]) -> None:
     key = ("loss", "args", "terms", "mask", "args", "class_weights")
     masks["loss"]["args"]["terms"]["mask"]["args"]["class_weights"] = [1, 2]
     with pytest.raises(ConfigError) as error:
@@ -171,7 +171,7 @@ def test_a_problem_that_a_class_finds_belongs_to_its_own_file(masks: dict[str, A
         ({"callbacks": [{"type": "WandbLogger"}] * 2}, "callbacks[1].type: WandbLogger is switched on already"),
     ],
 )  # fmt: skip
-def test_settings_that_cannot_be_meant_together_are_refused(masks: dict[str, Any], changes: dict[str, Any], said: str) -> None:
+def test_contradicting_settings_are_refused(masks: dict[str, Any], changes: dict[str, Any], said: str) -> None:
     raw = config.from_values(masks, "a.json", [f"{key}={json.dumps(value)}" for key, value in changes.items()])
     with pytest.raises(ConfigError) as error:
         build.check(raw)
@@ -184,6 +184,6 @@ def test_checking_reads_no_data(masks: dict[str, Any], tmp_path: Path) -> None:
     assert build.check(RawConfig(masks, "a.json")).hash == build.check(RawConfig(copy.deepcopy(masks), "b.json")).hash
 
 
-def test_a_spec_says_nothing_of_counts_before_the_data_are_read(masks: dict[str, Any]) -> None:
+def test_a_declared_spec_has_no_counts(masks: dict[str, Any]) -> None:
     spec = build.declared_spec(build.check(RawConfig(masks, "a.json")).config)
     assert isinstance(spec, DataSpec) and list(spec.classes) == ["mask", "gender", "age"] and not spec.counts

@@ -1,4 +1,4 @@
-"""The files speak of the project, and not of the machine or the mirrors of those who wrote them."""
+"""Check that no file names a folder of one machine or a package registry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.guards.sources import ROOT
 
-# Taken apart, so that this file does not find itself.
+# The names are split, so that the test does not match this file.
 FOLDERS = ["work", "root", "home", "Users", "mnt", "workspace"]
 REGISTRIES = [
     "py" + "pi.org",
@@ -24,7 +24,7 @@ MACHINE_PATH = re.compile(rf"""(?<![\w.}}\])*-])/(?:{"|".join(FOLDERS)})/\w""")
 
 
 def tracked() -> list[Path]:
-    """Files that git has, or would take."""
+    """Return the files that git tracks, or would add."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     try:
         names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -34,15 +34,15 @@ def tracked() -> list[Path]:
 
 
 def lines() -> list[tuple[str, str]]:
-    """(file:line, text) of every text file."""
-    found = []
+    """Return (file:line, text) for every line of every text file."""
+    numbered = []
     for path in tracked():
         try:
             texts = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError:
             continue
-        found += [(f"{path.relative_to(ROOT)}:{number}", text) for number, text in enumerate(texts, 1)]
-    return found
+        numbered += [(f"{path.relative_to(ROOT)}:{number}", text) for number, text in enumerate(texts, 1)]
+    return numbered
 
 
 def test_no_file_names_a_folder_of_one_machine() -> None:
@@ -54,6 +54,6 @@ def test_no_file_names_a_package_registry() -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_such_a_path_would_be_found(folder: str) -> None:
+def test_the_pattern_finds_a_folder_of_one_machine(folder: str) -> None:
     assert MACHINE_PATH.search(f'path = "/{folder}/x"')
     assert not MACHINE_PATH.search(f"train/{folder}/x")
