@@ -1,4 +1,4 @@
-"""From files to batches, for training, validation and test."""
+"""The base classes of data loaders (from files to batches for training, validation and test) and of samplers."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from base.table import SampleTable
 
 
 class BaseSampler(ABC):
-    """The order of an epoch: a function of (seed, epoch) and the labels, so that any batch of it can be found again."""
+    """The order of an epoch: a function of (seed, epoch) and the labels, so that every batch can be made again."""
 
     @abstractmethod
     def batches(self, table: SampleTable, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-        """The rows of every global batch of an epoch, equally many batches in every epoch."""
+        """Return the rows (n,) int64 of every global batch of an epoch; every epoch has the same number of batches."""
 
 
 class OrderSampler(BaseSampler):
-    """A sampler that is an order of rows, cut into batches."""
+    """A sampler that defines an order of rows, which is cut into batches."""
 
     @abstractmethod
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
-        """Rows of the table in the order of the epoch, (N,) int64, equally many in every epoch; repeats are allowed."""
+        """Return rows of the table in the order of the epoch, (N,) int64; N is the same in every epoch, repeats are allowed."""
 
     def batches(self, table: SampleTable, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-        """The rows of every global batch of an epoch.
+        """Return the rows (n,) int64 of every global batch of an epoch.
 
-        The order is cut into the fewest batches of at most `batch_size`, whose sizes differ by at most one: no sample
-        is dropped, and there is no short last batch for batch-norm to stumble over.
+        The order is cut into the fewest batches of at most `batch_size` rows, whose sizes differ by at most one: no sample is
+        dropped, and no last batch is too short for batch-norm.
         """
         order = self.order(table, seed, epoch)
         return np.array_split(order, max(1, -(-len(order) // batch_size)))
 
 
 class Folds(NamedTuple):
-    """How a config divides its samples into folds."""
+    """The division of a config's samples into folds."""
 
     number: int
-    fold: int  # the one held out, from 0
-    key: str  # that says so, below the loader's `args`
+    fold: int  # the fold that is held out, from 0
+    key: str  # the key of the held-out fold, below the loader's `args`
 
 
 class BaseDataLoader(Checked, ABC):
-    """Everything between the files and the batches.
+    """The loader of a data set: reads samples and makes batches.
 
     The data are read at the first use of a split, not by the constructor.
     """
 
-    valid_targets: ClassVar[bool] = True  # whether validation samples have what the loss compares with
+    valid_targets: ClassVar[bool] = True  # whether validation samples have targets for the loss
     data_dir: Path
     pictures: BasePictures  # the preprocessing of validation, test.py and the app
     splits: tuple[str, ...] = ("train", "valid")  # the splits that the config has
@@ -62,17 +62,17 @@ class BaseDataLoader(Checked, ABC):
 
     @classmethod
     def declared(cls, args: Any) -> DataSpec:
-        """Return what the config alone says of the data: classes, without counts. Reads no file."""
+        """Return the facts about the data that the config contains: classes, without counts. Reads no file."""
         return DataSpec()
 
     @classmethod
     def folds(cls, args: Any) -> Folds | None:
-        """Return the folds of these arguments, None if they name no number of folds. Reads no file."""
+        """Return the folds of the arguments, None if the arguments name no number of folds. Reads no file."""
         return None
 
     @classmethod
     def shares(cls, args: Any) -> str | None:
-        """Return the key below `args` that makes samples count in part, None if each counts whole. Reads no file."""
+        """Return the key below `args` that gives samples a weight below 1; None if every weight is 1. Reads no file."""
         return None
 
     # Samples ------------------------------------------------------------------------------------------------------
@@ -80,34 +80,34 @@ class BaseDataLoader(Checked, ABC):
     @property
     @abstractmethod
     def spec(self) -> DataSpec:
-        """What model, loss and metrics must know of the data. Reads the training samples."""
+        """The facts about the data for model, loss and metrics. Reads the training samples."""
 
     @property
     @abstractmethod
     def split_hash(self) -> str:
-        """SHA-256 over the sample ids and the side of the split each is on."""
+        """The SHA-256 over the sample ids and the part of the split (train or valid) of each."""
 
     @abstractmethod
     def table(self, split: str) -> SampleTable:
         """Return the samples of `train`, `valid` or `test`, in order of id. Raises UserError for any other split."""
 
     def labelled(self, split: str) -> bool:
-        """Return whether the samples of a split have what metrics compare with."""
+        """Return whether the samples of a split have the labels that metrics need."""
         return split != "test"
 
     def fingerprint(self) -> dict[str, str]:
-        """Return SHA-256 hashes, by config key, of all that files say of the samples: a run continues with the same only."""
+        """Return config key -> SHA-256 of the files with facts about the samples. A run continues only if they are the same."""
         return {}
 
     @abstractmethod
     def picture(self, split: str, row: int) -> np.ndarray:
-        """Return a sample's picture in the pixels of predictions, (h, w, 3) uint8 RGB: as evaluation sees it, or the original."""
+        """Return a sample's picture in the pixels of predictions, (h, w, 3) uint8 RGB: that of evaluation, or the original."""
 
     # Batches ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def order(self, epoch: int) -> list[np.ndarray]:
-        """Return the rows of every global training batch of an epoch: a function of (seed, epoch)."""
+        """Return the rows (n,) int64 of every global training batch of an epoch: a function of (seed, epoch)."""
 
     @abstractmethod
     def train(self, epoch: int, start_batch: int = 0) -> Iterable[Batch]:
@@ -115,14 +115,14 @@ class BaseDataLoader(Checked, ABC):
 
     @abstractmethod
     def evaluation_order(self, split: str) -> list[np.ndarray]:
-        """Return the rows of every batch of a split, each sample once, the same for any number of processes.
+        """Return the rows (n,) int64 of every batch of a split, each sample once, the same for any number of processes.
 
-        In order of id, unless a loader puts samples together that share a shape: predictions are sorted afterwards.
+        The rows are in order of id, unless a loader puts samples of equal shape together: predictions are sorted afterwards.
         """
 
     @abstractmethod
     def evaluation(self, split: str) -> Iterable[tuple[int, Batch]]:
-        """Return the numbered whole batches of `evaluation_order`, not augmented; of several processes each gets every n-th."""
+        """Return the numbered whole batches of `evaluation_order`, not augmented; of n processes each gets every n-th batch."""
 
     def close(self) -> None:
         """Stop worker processes, if there are any. Later batches start them again."""
@@ -130,11 +130,11 @@ class BaseDataLoader(Checked, ABC):
     # For the record -----------------------------------------------------------------------------------------------
 
     def report(self) -> list[str]:
-        """Return lines for the start of a run: numbers of samples, what was skipped, what is missing."""
+        """Return lines for the start of a run: numbers of samples, skipped files, missing labels."""
         return []
 
     def source(self) -> dict[str, Any]:
-        """Return plain values saved with the run: pipelines, files skipped."""
+        """Return plain values to save with the run: pipelines, skipped files."""
         return {}
 
 

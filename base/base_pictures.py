@@ -1,4 +1,4 @@
-"""From any picture to what the model takes: one preprocessing for validation, test.py, submissions and the app."""
+"""The base class of preprocessing, from a picture to the model's input: one for validation, test.py, submissions and the app."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 
 class Prepared(NamedTuple):
-    """A picture as the model takes it."""
+    """A picture that is ready for the model."""
 
     image: Tensor  # (3, h, w) uint8 RGB
-    affine: Tensor  # (2, 3) float32, from the pixels of `image` to those of the picture that was given
-    note: str = ""  # for the person who gave the picture: what it was cut to, if pictures are cut
+    affine: Tensor  # (2, 3) float32, from the pixels of `image` to those of the original picture
+    note: str = ""  # a line for the user about the crop, if pictures are cropped
 
 
 class BasePictures(ABC):
-    """Prepares pictures that need not be of the data, exactly as evaluation prepares the pictures of the data."""
+    """The preparation of any pictures, also of pictures outside the data set, exactly as in evaluation."""
 
     @abstractmethod
     def decode(self, content: bytes) -> np.ndarray:
-        """Return the picture in a file's bytes for `preprocess`, (H, W, 3) uint8 RGB. Raises ValueError with the reason."""
+        """Return the picture in a file's bytes for `preprocess`, (H, W, 3) uint8 RGB. Raises ValueError if there is none."""
 
     @abstractmethod
     def preprocess(self, image: np.ndarray) -> Prepared:
-        """Return a picture (H, W, 3) uint8 RGB of any size as the model takes it."""
+        """Prepare a picture (H, W, 3) uint8 RGB of any size for the model."""
 
     def preprocessing(self) -> dict[str, Any]:
-        """Return what `preprocess` does in plain values, for a program that has to do the same. Reads no file."""
+        """Return the steps of `preprocess` as plain values, for programs that must do the same. Reads no file."""
         return {}

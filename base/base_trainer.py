@@ -1,4 +1,4 @@
-"""The loop: epochs, resuming, stopping, saving. It knows neither the task nor how a step is made."""
+"""The base class of trainers: the loop with resuming, stopping and saving; subclasses define the training step."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 
 
 class Stateful(Protocol):
-    """Anything whose state belongs in a checkpoint."""
+    """An object whose state belongs in a checkpoint."""
 
     def state_dict(self) -> Any:
-        """Tensors and plain values."""
+        """Return the state as tensors and plain values."""
 
     def load_state_dict(self, state: Any) -> Any:
-        """What `state_dict` gave."""
+        """Restore the state that `state_dict` returned."""
 
 
 @dataclass
 class Progress:
-    """Where a run stands: the batch of the epoch that comes next, and the steps made so far, all counted from 0.
+    """The position of a run: the next batch of the current epoch, both counted from 0, and the number of steps made.
 
-    With the config this is all that is needed to go on: order, augmentation and dropout are functions of it.
+    A run can continue from the config and this position: order, augmentation and dropout are functions of them.
     """
 
     epoch: int = 0
@@ -54,15 +54,15 @@ class Progress:
 
 
 class StopTraining(Exception):
-    """Somebody asked for a stop, and everything is saved."""
+    """The signal to leave the loop: a stop was requested, and everything is saved."""
 
 
 @dataclass(frozen=True)
 class Loop(Given):
-    """What every trainer works with, whatever it trains.
+    """The objects that every trainer needs.
 
-    loader: the data. folder: where checkpoints go. callbacks: called at the hooks of the loop. seed: of the run. metadata:
-    plain values stored in every checkpoint (config, hashes, data spec).
+    loader: the data. folder: the folder for checkpoints. callbacks: called at the hooks of the loop. seed: the run's seed.
+    metadata: plain values that every checkpoint holds (config, hashes, data spec).
     """
 
     loader: BaseDataLoader
@@ -74,7 +74,7 @@ class Loop(Given):
 
 
 class BaseTrainer(ABC):
-    """Runs epochs until they are done, the score no longer improves, or somebody asks for a stop.
+    """A trainer runs epochs until all are done, the score no longer improves, or a stop is requested.
 
         fit
         └─ for each epoch
@@ -82,7 +82,7 @@ class BaseTrainer(ABC):
            ├─ score         seed, evaluate: scores by name
            └─ conclude      monitor, end_epoch, callbacks, save
 
-    Subclasses define `train_step`, and differ by procedure only, never by data.
+    Subclasses define `train_step`. They differ by procedure only, never by data.
     """
 
     def __init__(self, settings: TrainerSettings, loop: Loop) -> None:
@@ -95,8 +95,8 @@ class BaseTrainer(ABC):
         self.progress = Progress()
         self.meter = Meter()
         self.monitor = Monitor(settings.monitor, settings.early_stop)
-        self.scores: dict[str, float | None] = {}  # of the last epoch
-        self.scored_at = -1  # the step whose weights they belong to
+        self.scores: dict[str, float | None] = {}  # scores of the last epoch
+        self.scored_at = -1  # the step whose weights the scores belong to
         self.batches = self.loader.order(0)
         self.stop = StopRequest()
         self.callbacks = [c for c in loop.callbacks if distributed.is_main() or not c.main_only]
@@ -108,65 +108,65 @@ class BaseTrainer(ABC):
 
     @abstractmethod
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Make one step with a batch that is on the device.
+        """Make one step with a batch that is on the device (image (B, 3, H, W) uint8); do not wait for the device.
 
-        Returns detached scalars () by name, means over the global batch; does not wait for the device.
+        Returns name -> detached scalar () float, a mean over the global batch.
         """
 
     def evaluate(self) -> dict[str, float]:
-        """Scores on the validation samples, by name; every process gets the same. None by default."""
+        """Return name -> score on the validation samples, the same on every process; none by default."""
         return {}
 
     def end_epoch(self, scores: Mapping[str, float]) -> None:
-        """Called after each epoch with its scores, for what moves once an epoch."""
+        """Act after each epoch, with its scores by name, for example step a schedule. Does nothing by default."""
 
     def verify(self) -> None:
-        """Raise RunError where a value that the device still held turns out not to be finite. May wait for it."""
+        """Raise RunError if a value that was only on the device is not finite. May wait for the device."""
 
     def stateful(self) -> dict[str, Stateful]:
-        """What a checkpoint holds beside the loop's own state, by name."""
+        """Return name -> object whose state a checkpoint holds beside the loop's own state; none by default."""
         return {}
 
     def rehearse(self) -> None:
-        """Raise UserError for what would fail at the first validation only. Nothing by default."""
+        """Raise UserError for problems that would otherwise appear only at the first validation; does nothing by default."""
 
     def growth(self) -> int:
-        """Bytes by which later checkpoints will be larger than one of now: what the optimiser has yet to allocate."""
+        """Return the bytes that later checkpoints have more than a present one, since the optimiser allocates its state later."""
         return 0
 
     def fitted(self) -> dict[str, Any]:
-        """What was fitted on the validation samples, as plain values by metric."""
+        """Return metric -> the values that it fitted on the validation samples, as plain values."""
         return {}
 
     def learning_rates(self) -> dict[str, float]:
-        """By parameter group, for the logs."""
+        """Return parameter group -> learning rate, for the logs."""
         return {}
 
     def figures(self) -> dict[str, Figure]:
-        """Plots of the last validation, for the logs of the main process."""
+        """Return name -> figure of the last validation, for the logs of the main process."""
         return {}
 
     def points(self) -> dict[str, Points]:
-        """Vectors of the last validation to look at in a projection, for the logs of the main process."""
+        """Return name -> vectors (n, D) of the last validation for a projection, for the logs of the main process."""
         return {}
 
     # The loop -----------------------------------------------------------------------------------------------------
 
     def fit(self) -> int:
-        """Train to the end; returns the exit status: 0, or 75 / 130 after a signal, when the same command continues."""
+        """Train to the end; return the exit status: 0, or 75 or 130 after a signal (the same command then continues)."""
         with self.stop:
             try:
                 reason = self._fit()
             except BaseException as error:
                 cause = distributed.explained(error)
-                with suppress(WriteError):  # a full disk is no reason to hide why the run ended
+                with suppress(WriteError):  # a full disk must not hide the reason for the end
                     self._end(f"{type(cause).__name__}: {cause}")
                 raise
             self._end(reason)
         return 0 if self.done else self.stop.exit_status
 
     def _fit(self) -> str:
-        """The loop; why it ended."""
+        """Run the loop; return the reason for its end."""
         try:
             self._begin()
             while not self.done:
@@ -178,11 +178,11 @@ class BaseTrainer(ABC):
 
     @property
     def done(self) -> bool:
-        """Whether no epoch is left to train."""
+        """True if no epoch is left to train."""
         return self.progress.epoch >= self.settings.epochs or self.monitor.exhausted
 
     def train_epoch(self) -> None:
-        """The batches of the current epoch that are still to come."""
+        """Train on the remaining batches of the current epoch."""
         progress = self.progress
         self.batches = self.loader.order(progress.epoch)
         for callback in self.callbacks:
@@ -204,15 +204,18 @@ class BaseTrainer(ABC):
         self.verify()
 
     def score(self) -> dict[str, float]:
-        """Scores of the epoch, by name; none where it is not validated."""
+        """Return name -> score of the epoch; none if the epoch is not validated."""
         epoch = self.progress.epoch + 1
         if epoch % self.settings.validate_every and epoch != self.settings.epochs:
             return {}
-        seed.seed_everything(self.run_seed, "validation", epoch)  # so that a run resumed here scores as if it never stopped
+        seed.seed_everything(self.run_seed, "validation", epoch)  # so that a run that is resumed here gets the same scores
         return self.evaluate()
 
     def conclude(self, scores: Mapping[str, float]) -> None:
-        """Everything that follows the last step of an epoch and its validation."""
+        """Log, compare and save at the end of an epoch, after its validation.
+
+        Raises RunError if the monitored score was not computed.
+        """
         log = {**{f"train/{name}": mean for name, mean in self.meter.means().items()}, **scores}
         if scores and self.monitor.mode != "off" and self.monitor.name not in log:
             raise RunError(f"trainer.monitor: {unknown_score(self.monitor.name, log)}; no sample may have what it compares with")
@@ -226,17 +229,17 @@ class BaseTrainer(ABC):
         self.progress.batch = 0
         self.meter.reset()
         kept = [epoch_name(self.progress.epoch)] if self.progress.epoch % self.settings.save_period == 0 else []
-        # `last` comes last: a run that is killed in between goes on from the old one, and writes the others again.
+        # `last` is written last: a run that is killed in between continues from the old one and writes the others again.
         self.save([*([BEST] if improved else []), *kept, LAST])
 
     def poll(self) -> None:
-        """Where some process was asked to stop: save, and leave the loop. Every process must call it."""
+        """Save and leave the loop if any process was asked to stop. Every process must call it."""
         if distributed.any_rank(self.stop.received is not None):
             self.save([LAST])
             raise StopTraining
 
     def _begin(self) -> None:
-        """What a later save would fail at fails now."""
+        """Save and check at the start, so that problems of a later save appear now."""
         self.folder.set_status("running")
         if self.progress.step == 0 or not distributed.on_main((self.folder.models / LAST).exists):
             self.save([LAST])
@@ -246,7 +249,7 @@ class BaseTrainer(ABC):
             callback.on_fit_start(self)
 
     def _end(self, reason: str) -> None:
-        """Every part gets to end, whatever became of another."""
+        """End every part, even if ending another part fails."""
         with ExitStack() as endings:
             for callback in reversed(self.callbacks):
                 endings.callback(callback.on_fit_end, self, reason)
@@ -256,7 +259,7 @@ class BaseTrainer(ABC):
     # Checkpoints --------------------------------------------------------------------------------------------------
 
     def save(self, names: Sequence[str]) -> None:
-        """Write the state of this moment under the given names. Every process must call it."""
+        """Write the current state under the given names. Every process must call it. Raises WriteError if writing fails."""
         self.verify()
         state = self.state_dict()
         if distributed.is_main():
@@ -264,7 +267,7 @@ class BaseTrainer(ABC):
             self.folder.checkpoints.prune(self.settings.keep)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values from which `load_state_dict` continues exactly here."""
+        """Return tensors and plain values from which `load_state_dict` continues exactly here."""
         return {
             **self.metadata,
             "progress": asdict(self.progress),
@@ -277,7 +280,7 @@ class BaseTrainer(ABC):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state` was saved."""
+        """Restore a state of `state_dict`, so that training continues where it was saved."""
         self.progress = Progress(**state["progress"])
         self.meter.load_state_dict(state["meter"], self.device)
         self.monitor.load_state_dict(state["monitor"])

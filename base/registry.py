@@ -1,4 +1,4 @@
-"""Registered classes: the only things a config can name, each with the arguments its constructor declares."""
+"""Register classes: a config can name only registered classes, with the arguments that their constructors declare."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from utils.validate import Settings
 
 T = TypeVar("T")
 SETTINGS = "settings"  # the parameter by which a constructor takes all that a config says in one object
-TypeNames = frozenset[str] | None  # the registered classes that a config names; None for all that there are
+TypeNames = frozenset[str] | None  # the registered classes that a config names; None for all registered classes
 
 _by_base: dict[type, Registry[Any]] = {}
 
@@ -27,7 +27,7 @@ class AnyPart(Settings):
 
     cls: ClassVar[Callable[..., Any]]
     registry: ClassVar[Registry[Any] | None] = None
-    place: ClassVar[tuple[str, ...]]  # of the arguments, below the place of the part
+    place: ClassVar[tuple[str, ...]]  # the key of the arguments, below the key of the part
     type: str
 
     @property
@@ -48,7 +48,7 @@ class AnyPart(Settings):
 
 
 class Part(AnyPart):
-    """`{"type": name of a registered class, "args": {…}}`, checked against that class's constructor."""
+    """The part `{"type": name of a registered class, "args": {…}}`, checked against the constructor of the class."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
     place: ClassVar[tuple[str, ...]] = ("args",)
@@ -56,12 +56,12 @@ class Part(AnyPart):
 
     @property
     def arguments(self) -> Any:
-        """What stands at `args`."""
+        """The value of `args`."""
         return self.args
 
 
 class FlatPart(AnyPart):
-    """`{"type": name of a registered class, …}`, whose arguments stand beside the name; the part itself is the settings."""
+    """The part `{"type": name of a registered class, …}` with the arguments beside the name; the part itself is the settings."""
 
     place: ClassVar[tuple[str, ...]] = ()
 
@@ -72,21 +72,24 @@ class FlatPart(AnyPart):
 
 
 class Checked:
-    """A registered class that can say what is wrong between arguments which are right one by one."""
+    """A registered class that can report problems between arguments that are valid one by one."""
 
     @classmethod
     def check(cls, args: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
-        """(key below `args`, message) pairs; spec is what the config alone says of the data. Touches no file."""
+        """Return a (key below `args`, message) pair for each problem. Reads no file.
+
+        spec: the facts about the data that the config contains.
+        """
         return ()
 
 
 class Registry(Generic[T]):
-    """The classes that may stand at one place of a config.
+    """The classes that a config may name at one place.
 
-    Registering checks what would otherwise fail an epoch later: a name taken twice, a class that does not derive from
-    the base or leaves a method abstract, a constructor with `*args`, `**kwargs` or an argument without a type.
+    Registering refuses a name that is taken, a class that does not derive from the base or leaves a method abstract, and a
+    constructor with `*args`, `**kwargs` or an argument without a type. Otherwise these would fail later, during a run.
 
-    flat: whether a config gives the arguments beside `type`, instead of below `args`; each class then takes one `settings`.
+    flat: whether a config gives the arguments beside `type` instead of below `args`; each class then takes one `settings`.
     """
 
     def __init__(self, noun: str, base: type[T], flat: bool = False) -> None:
@@ -97,7 +100,10 @@ class Registry(Generic[T]):
         _by_base[base] = self
 
     def register(self, *tasks: str) -> Callable[[type[T]], type[T]]:
-        """Class decorator; `tasks` are those that the class serves, none meaning all."""
+        """Return a class decorator that registers the class. tasks: the tasks of the class; none means all tasks.
+
+        The decorator raises TypeError for a class that cannot be registered.
+        """
 
         def add(cls: type[T]) -> type[T]:
             name = cls.__name__
@@ -119,21 +125,21 @@ class Registry(Generic[T]):
         return add
 
     def tasks(self, name: str) -> frozenset[str]:
-        """The tasks that a class serves; empty for all."""
+        """Return the tasks of a class; an empty set means all tasks."""
         return self._tasks.get(name, frozenset())
 
     @property
     def names(self) -> list[str]:
-        """What `type` may be."""
+        """The names of the classes: the allowed values of `type`."""
         return sorted(self.classes)
 
     @property
     def parts(self) -> dict[str, type[AnyPart]]:
-        """Return a model per registered class, which validates the part of a config that names it."""
+        """The models by class name; a model validates a part of a config that names its class."""
         return {name: self.part(name) for name in self.names}
 
     def part(self, name: str, among: TypeNames = None) -> type[AnyPart]:
-        """The model of one class; the parts within it are of classes `among` these."""
+        """Return the model of a class. among: the class names that parts inside it may have."""
         if (name, among) not in self._parts:
             self._parts[name, among] = self.make_part(name, among)
             self._parts[name, among].registry = self
@@ -146,7 +152,7 @@ class Registry(Generic[T]):
         return (flat_part_model if self.flat else part_model)(name, cls, arguments)
 
     def forget(self) -> None:
-        """Make all models anew, from what is registered then."""
+        """Forget all models, so that they are made again from the classes that are registered by then."""
         self._parts.clear()
 
     def annotation(self, among: TypeNames = None, kind: type | None = None) -> Any:
@@ -161,19 +167,19 @@ class Registry(Generic[T]):
 
 
 def named(values: Any) -> frozenset[str]:
-    """Every `type` that a config's values hold, at whatever depth."""
+    """Return every value of a key `type` in a config's values, at every depth."""
     below = values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
     own = values.get("type") if isinstance(values, dict) else None
     return frozenset().union([own] if isinstance(own, str) else (), *map(named, below))
 
 
 def registries() -> list[Registry[Any]]:
-    """All there are, by noun."""
+    """Return all registries, in order of their nouns."""
     return sorted(_by_base.values(), key=lambda registry: registry.noun)
 
 
 def union_of(parts: Iterable[type[BaseModel]]) -> Any:
-    """One annotation for any of several models, told apart by `type`."""
+    """Return an annotation that allows any of several models; `type` decides between them."""
     models = tuple(parts)
     return models[0] if len(models) == 1 else Annotated[Union[models], Field(discriminator="type")]  # noqa: UP007
 
@@ -199,16 +205,16 @@ def flat_part_model(name: str, cls: type, settings: type[BaseModel]) -> type[Fla
 
 
 def _summary(cls: Callable[..., Any]) -> str:
-    """The first paragraph of a docstring, on one line."""
+    """Return the first paragraph of a docstring, on one line."""
     return (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
 
 
 def arguments_of(cls: type, among: TypeNames = None) -> type[BaseModel]:
-    """A strict model of the constructor's configurable parameters, with descriptions from the docstring's `Args:`.
+    """Return a strict model of the constructor's configurable parameters, with descriptions from the docstring's `Args:`.
 
-    A constructor whose only configurable parameter is `settings: S`, of a Settings class S, has the fields of S as arguments.
+    If the only configurable parameter is `settings: S`, of a Settings class S, the arguments are the fields of S.
 
-    among: the classes that parts within these arguments may be of.
+    among: the class names that parts inside the arguments may have.
     """
     if issubclass(cls, BaseModel):
         return cls
@@ -228,7 +234,7 @@ def arguments_of(cls: type, among: TypeNames = None) -> type[BaseModel]:
 
 
 def configurable(annotation: Any, among: TypeNames = None) -> Any:
-    """The annotation with every registered base class in it replaced by the parts that may stand there."""
+    """Return the annotation with every registered base class in it replaced by the parts that are allowed there."""
     if (registry := _registry_of(annotation)) is not None:
         return registry.annotation(among, annotation)
     origin, args = get_origin(annotation), get_args(annotation)
@@ -242,13 +248,16 @@ def configurable(annotation: Any, among: TypeNames = None) -> Any:
 
 
 def _registry_of(annotation: Any) -> Registry[Any] | None:
-    """The registry whose classes may stand for an annotation: that of its base class."""
+    """Return the registry of the annotation's base class; None if no base class has a registry."""
     bases = annotation.__mro__ if isinstance(annotation, type) else ()
     return next((_by_base[base] for base in bases if base in _by_base), None)
 
 
 def argument_docs(cls: object) -> dict[str, str]:
-    """`name: text` or `name (type): text` entries below `Args:` in the docstring; further lines are indented more."""
+    """Return argument name -> text, from the docstring's entries `name: text` or `name (type): text` below `Args:`.
+
+    The further lines of an entry are indented more than its first.
+    """
     doc = inspect.getdoc(cls) or ""
     block = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", doc, re.MULTILINE)
     entries = re.findall(r"^ {4}(\w+)(?: \([^\n]*?\))?: (.*(?:\n {6,}.*)*)", block[1], re.MULTILINE) if block else []
@@ -256,7 +265,7 @@ def argument_docs(cls: object) -> dict[str, str]:
 
 
 def import_all(*packages: str) -> None:
-    """Import every module of these packages, so that their classes are registered."""
+    """Import every module of the packages whose name does not begin with `_`, so that their classes are registered."""
     for package in map(importlib.import_module, packages):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.rpartition(".")[2].startswith("_"):

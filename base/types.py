@@ -1,4 +1,4 @@
-"""The annotated types that several arguments share: each has one meaning, and its bounds are written here alone."""
+"""Define the annotated types that several arguments share; each has one meaning, and its bounds are written only here."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Annotated
 from pydantic import Field
 
 # Whole numbers
-Count = Annotated[int, Field(ge=1)]  # of things of which at least one is needed
-CountOrZero = Annotated[int, Field(ge=0)]  # of things that may be missing; also an index, counted from 0
+Count = Annotated[int, Field(ge=1)]  # a number of things, at least one
+CountOrZero = Annotated[int, Field(ge=0)]  # a number of things, possibly none; also an index, counted from 0
 Pixels = Annotated[int, Field(ge=8, le=4096)]  # height or width of a picture of one face
 ScenePixels = Annotated[int, Field(ge=16, le=4096)]  # height or width of a picture with several things in it
-Multiple = Annotated[int, Field(ge=1, le=256)]  # pixels by whose multiples a picture is measured
+Multiple = Annotated[int, Field(ge=1, le=256)]  # pixels; heights and widths are multiples of it
 GridSide = Annotated[int, Field(ge=1, le=10)]  # rows or columns of the pictures in a figure
 
 # Numbers
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]  # of a whole: none of it, all of it, or anything between
-SomeShare = Annotated[float, Field(gt=0, le=1)]  # of a whole, and not none of it
-NotAllShare = Annotated[float, Field(ge=0, lt=1)]  # of a whole, and not all of it
-ProperShare = Annotated[float, Field(gt=0, lt=1)]  # of a whole, neither none nor all of it
+Share = Annotated[float, Field(ge=0, le=1)]  # part of a whole, from none to all
+SomeShare = Annotated[float, Field(gt=0, le=1)]  # part of a whole, more than none
+NotAllShare = Annotated[float, Field(ge=0, lt=1)]  # part of a whole, less than all
+ProperShare = Annotated[float, Field(gt=0, lt=1)]  # part of a whole, more than none and less than all
 
 # Texts
 Names = Annotated[list[str], Field(min_length=1)]  # at least one name

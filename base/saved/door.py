@@ -1,12 +1,12 @@
-"""The one door to what is kept on disk: from a path, a name or a word to the run, group, ensemble or file that it means.
+"""Find what is saved on disk: from a path, a name or a word to the run, group, ensemble or file.
 
     find("saved/models/masks/20260301-101500-aaaa")   a path: a run, its checkpoint, a group, an ensemble, an exported file
     find("masks")                                     a name: the newest finished run or group of that name, else the newest
     find("masks/20260301-101500-aaaa")                a label, as the app and `runs` show it; or the run's id alone
     find("last")                                      the newest finished run, else the newest
 
-A path counts before a name, and `last` before both. For training (`to_train`) the newest unfinished run or group takes the
-place of the newest finished one.
+`last` is tried first, then a path, then a name. For training (`to_train`) the newest unfinished run or group is taken instead
+of the newest finished one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from utils.errors import UserError
 
 SAVED = Path("saved")
 NEWEST, AUTO = "last", "auto"  # words
-MAX_MEMBERS = 1000  # of an ensemble, with those of ensembles in it
-MAX_DEPTH = 8  # ensembles within each other
+MAX_MEMBERS = 1000  # members of an ensemble, including members of nested ensembles
+MAX_DEPTH = 8  # levels of nested ensembles
 SHOWN = 5  # names in a message
 
 
@@ -92,7 +92,7 @@ class StageGroup:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The folder of an ensemble. members: in the order of the record's shares."""
+    """The folder of an ensemble. members: the saved members, in the order of the record's shares."""
 
     path: Path
     record: EnsembleRecord
@@ -102,7 +102,7 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class EvaluationFolder:
-    """A folder with predictions and the samples that they are of."""
+    """A folder with predictions and the table of their samples."""
 
     path: Path
     noun: ClassVar[str] = "a folder of predictions"
@@ -112,10 +112,10 @@ Saved = CheckpointFile | ExportedFile | Run | FoldGroup | StageGroup | Ensemble 
 
 
 def find(what: str | Path, save_dir: Path = SAVED, *, name: str | None = None, to_train: bool = False) -> Saved:
-    """Return what a path, a name, a label or the word `last` means (see above).
+    """Return the saved thing that a path, a name, a label or the word `last` means (see above).
 
-    name: of the runs among which `last` looks; all by default. Raises UserError, in one line, if nothing or more than one
-    thing is meant, or if the record of a group or an ensemble is damaged.
+    name: the name of the runs among which `last` chooses; all runs by default. Raises UserError, in one line, if the text
+    means nothing or more than one thing, or if the record of a group or an ensemble is damaged.
     """
     text = str(what)
     try:
@@ -128,18 +128,18 @@ def find(what: str | Path, save_dir: Path = SAVED, *, name: str | None = None, t
         return at(Path(text)) or _named(str(Path(text)), save_dir, to_train)
     except UserError:
         raise
-    except (OSError, ValueError, RuntimeError) as error:  # a name that is too long or that no file can have, links in a circle
+    except (OSError, ValueError, RuntimeError) as error:  # a name that is too long or impossible for a file, a circle of links
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"{_shown(text)}: cannot be looked up ({reason}); give a path, a name, or {NEWEST}") from None
 
 
 def at(path: Path) -> Saved | None:
-    """Return what is kept at a path, None if that is nothing which Laurel writes. Raises UserError for a damaged record."""
+    """Return the saved thing at a path, None if Laurel wrote nothing there. Raises UserError for a damaged record."""
     return _at(path, (), iter(range(MAX_MEMBERS)))
 
 
 def model_file(saved: Saved) -> Path:
-    """Return the one file that stands for what was meant: a run's best checkpoint, that of the last stage, or the file itself.
+    """Return the model file of a saved thing: a run's best checkpoint, the best one of the last stage, or the file itself.
 
     Raises UserError for folds, ensembles and predictions.
     """
@@ -155,7 +155,7 @@ def model_file(saved: Saved) -> Path:
 
 
 def label(folder: Path) -> str:
-    """Return how a run, group or ensemble is called where all are listed: `name/id`."""
+    """Return the label of a run, group or ensemble in lists: `name/id`."""
     return f"{folder.parent.name}/{folder.name}"
 
 
@@ -164,8 +164,8 @@ def label(folder: Path) -> str:
 
 def runs(save_dir: Path, name: str | None = None) -> list[Path]:
     """Return the models folders of all runs (of one name) that have a checkpoint, the newest last."""
-    found = {path.parent for path in (save_dir / "models").glob(f"{name or '*'}/*/*.pth")}
-    return sorted(found, key=lambda folder: folder.name)
+    folders = {path.parent for path in (save_dir / "models").glob(f"{name or '*'}/*/*.pth")}
+    return sorted(folders, key=lambda folder: folder.name)
 
 
 def groups(save_dir: Path, name: str) -> list[Path]:
@@ -175,15 +175,15 @@ def groups(save_dir: Path, name: str) -> list[Path]:
 
 def everything(save_dir: Path) -> list[Path]:
     """Return the folders of all runs that have a config or a checkpoint, all groups and all ensembles, the newest first."""
-    found = {path.parent for file in (CONFIG, "*.pth", GROUP, ENSEMBLE) for path in (save_dir / "models").glob(f"*/*/{file}")}
-    found |= {path.parent for path in save_dir.glob(f"*/{ENSEMBLE}")}
-    return sorted(found, key=lambda folder: (folder.name, folder.parent.name), reverse=True)
+    folders = {path.parent for file in (CONFIG, "*.pth", GROUP, ENSEMBLE) for path in (save_dir / "models").glob(f"*/*/{file}")}
+    folders |= {path.parent for path in save_dir.glob(f"*/{ENSEMBLE}")}
+    return sorted(folders, key=lambda folder: (folder.name, folder.parent.name), reverse=True)
 
 
 def newest_fitting(folders: Sequence[Path], require: Callable[[Path], object]) -> tuple[Path | None, list[str]]:
-    """Return the newest unfinished run or group that may be gone on with, and a line for each newer one that may not.
+    """Return the newest unfinished run or group that can be continued, and a line for each newer one that cannot.
 
-    folders: the newest last, as `runs` and `groups` give them. require: raises UserError for a folder that does not fit.
+    folders: the newest last, as `runs` and `groups` return them. require: raises UserError for a folder that does not fit.
     """
     notes: list[str] = []
     for folder in reversed(folders):
@@ -204,7 +204,10 @@ def _unfinished(folder: Path) -> bool:
 
 
 def _at(path: Path, within: tuple[Path, ...], left: Iterator[int]) -> Saved | None:
-    """within: the folders of the ensembles that the path is a member of. left: yields once for each member there may be."""
+    """Return the saved thing at a path, None if there is none.
+
+    within: the folders of the ensembles that contain the path. left: an iterator with an item for each further member allowed.
+    """
     if path.is_file():
         if path.name not in (GROUP, ENSEMBLE, PREDICTIONS):
             exported = path.suffix in (ONNX, PROGRAM) or path.with_name(path.name + CARD).is_file()
@@ -241,7 +244,7 @@ def _ensemble(folder: Path, within: tuple[Path, ...], left: Iterator[int]) -> En
 
 
 def _named(text: str, save_dir: Path, to_train: bool) -> Saved:
-    """What a text means that is no path of anything: a label, an id, or a name. Raises UserError for nothing, or for several."""
+    """Return the saved thing that a label, an id or a name means. Raises UserError if it means nothing or several things."""
     models, folders = save_dir / "models", everything(save_dir)[::-1]
     places = [models / text, save_dir / text, *(folder for folder in folders if folder.name == text)]
     if text.startswith(f"{save_dir.name}/"):  # the label of an ensemble
@@ -255,9 +258,9 @@ def _named(text: str, save_dir: Path, to_train: bool) -> Saved:
 
 
 def _preferred(folders: Sequence[Path], to_train: bool) -> Path:
-    """The newest finished one, or unfinished one for training; else the newest. folders: the newest last.
+    """Return the newest finished folder, or for training the newest unfinished one; else the newest. folders: the newest last.
 
-    Runs without a checkpoint count where there are no others.
+    Runs without a checkpoint count only if there are no others.
     """
     begun = [folder for folder in folders if _is_joined(folder) or any(folder.glob("*.pth"))] or folders
     fitting = [folder for folder in begun if (RunFolder.at(folder).finished or (folder / ENSEMBLE).is_file()) != to_train]
@@ -287,5 +290,5 @@ def _nothing(text: str, save_dir: Path, folders: Sequence[Path]) -> NoReturn:
 
 
 def _shown(text: str) -> str:
-    """A text on one line of a message."""
+    """Return the text for one line of a message."""
     return text if text.isprintable() and len(text) <= 300 else f"{ascii(text[:80])[1:-1]}…"

@@ -1,4 +1,4 @@
-"""The record of an ensemble: its members, the weight that was fitted for each, and what was fitted for all together."""
+"""Read and write the record of an ensemble: its members, their fitted weights, and the values fitted for the whole."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from base.saved.record import damaged, read_record
 from utils import files
 
 ADVICE = "fit it again with python -m trainer.evaluation.ensemble"
-LARGEST = 1e300  # of a weight or a score; NaN and infinity are not below it
+LARGEST = 1e300  # the largest weight or score; excludes NaN and infinity
 
 
 @dataclass(frozen=True)
 class Share:
     """A member's part in an ensemble.
 
-    path: of the run, group, ensemble or checkpoint. weight: at least 0; those of all members add up to 1. alone: the score
-    of the member by itself. checkpoints: SHA-256 of the weights of every checkpoint in it, for which the weight was fitted.
+    path: the run, group, ensemble or checkpoint. weight: at least 0; the weights of all members add up to 1. alone: the score
+    of the member by itself. checkpoints: SHA-256 of the weights of the member's checkpoints for which the weight was fitted.
     """
 
     path: Path
@@ -32,10 +32,10 @@ class Share:
 
 @dataclass(frozen=True)
 class EnsembleRecord:
-    """`<folder>/ensemble.json`.
+    """The content of `<folder>/ensemble.json`.
 
-    monitor: what the weights were fitted for, as `max f1`. score: its value. method: how. fitted: by metric, what was
-    fitted on what all together predict.
+    monitor: the score for which the weights were fitted, such as `max f1`. score: its value. method: the method of fitting.
+    fitted: metric -> the values that it fitted on the joined predictions.
     """
 
     shares: list[Share]
@@ -45,7 +45,7 @@ class EnsembleRecord:
     fitted: dict[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write the record into a folder, with the members' paths relative to it. Raises WriteError."""
+        """Write the record into a folder, with the members' paths relative to it. Raises WriteError if it cannot be written."""
         members = [
             {"path": os.path.relpath(share.path.absolute(), folder.absolute()), "weight": share.weight, "alone": share.alone,
              "checkpoints": share.checkpoints}
@@ -90,7 +90,7 @@ def _is_member(entry: Any) -> bool:
 
 
 def _is(value: Any, kind: type) -> bool:
-    """Whether a value is of a kind; `float` stands for every number of at most LARGEST."""
+    """Return whether a value is of a kind; `float` means any number between -LARGEST and LARGEST."""
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
     return isinstance(value, kind)

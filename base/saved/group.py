@@ -1,4 +1,4 @@
-"""The record of runs that belong together: the stages or the folds of a config, their configs, and the run of each."""
+"""Read and write the record of a group of runs: the stages or the folds of a config, their configs, and the run of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ADVICE = "start a new group without -r"
 
 
 class Group:
-    """`saved/models/<name>/<id>/group.json`: the members, their configs, and the run of each that has begun.
+    """The record `saved/models/<name>/<id>/group.json`: the members, their configs, and the runs of members that have begun.
 
     Raises UserError if the file is missing or damaged.
     """
@@ -36,9 +36,9 @@ class Group:
 
     @classmethod
     def create(cls, save_dir: Path, name: str, kind: str, members: Mapping[str, Mapping[str, Any]]) -> Group:
-        """Write a new record, of members whose runs have not begun; return it. Call it in the main process alone.
+        """Write a new record of members whose runs have not begun; return it. Call it in the main process only.
 
-        members: by name, the whole config and what the run begins with (`config`, `start`).
+        members: name -> the whole config (`config`) and the start of the run (`start`).
         """
         parent = save_dir / "models" / name
         folder = parent / files.make_run_id(parent)
@@ -59,12 +59,12 @@ class Group:
         return models
 
     def finals(self) -> dict[str, str]:
-        """Return the last of the members that follow each other, as A/ONE and A/TWO do, by what comes before the stroke."""
+        """Return the last member of each sequence, such as A/ONE, A/TWO, by the part of the name before the slash."""
         return {name.partition("/")[0]: name for name in self.members}
 
     def record(self, name: str, models: Path) -> None:
-        """Note that a member's run has begun; the main process writes it."""
-        from utils import distributed  # torch, which the app does without until it needs a model
+        """Record that a member's run has begun; only the main process writes."""
+        from utils import distributed  # imports torch, which the app loads only when it needs a model
 
         self.members[name]["run"] = os.path.relpath(models.absolute(), self.folder)
         if distributed.is_main():
@@ -77,11 +77,11 @@ class Group:
 
     @property
     def done(self) -> bool:
-        """Whether all members have come to their ends, and what follows from all of them is written."""
+        """True if all members have come to their ends, and the results of the whole group are written."""
         return RunFolder.at(self.folder).finished and all(map(self.finished, self.members))
 
     def claim(self) -> IO[bytes]:
-        """Make the group this process's own until the returned file is closed. Raises UserError if another process has it."""
+        """Lock the group until the returned file is closed. Raises UserError if another process has locked it."""
         held = files.lock(self.folder / LOCK)
         if held is None:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Reading the small JSON files that say what belongs together."""
+"""Read the small JSON files (records) that describe groups and ensembles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_BYTES = 2**26  # a group of 1,000 members with their whole configs takes a t
 
 
 def read_record(path: Path, advice: str) -> dict[str, Any]:
-    """Return the JSON object in a file. advice: what to do about another file, for the user.
+    """Return the JSON object in a file. advice: tells the user what to do if the file is bad.
 
     Raises UserError if the file cannot be read, is larger than MAX_BYTES, or holds anything but one JSON object.
     """
@@ -32,5 +32,5 @@ def read_record(path: Path, advice: str) -> dict[str, Any]:
 
 
 def damaged(path: Path, reason: str, advice: str) -> UserError:
-    """Return the error for a record that is not what Laurel writes."""
+    """Return the error for a record that Laurel did not write in this form."""
     return UserError(f"{path}: is damaged ({' '.join(reason.split())[:120]}); {advice}")

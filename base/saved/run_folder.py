@@ -1,4 +1,4 @@
-"""Where a run keeps its files: `saved/models/<name>/<run_id>` and `saved/log/<name>/<run_id>`."""
+"""Manage the folders of a run: `saved/models/<name>/<run_id>` and `saved/log/<name>/<run_id>`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DONE = FINISHED[0]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's two folders."""
+    """The two folders of a run."""
 
     models: Path
     log: Path
@@ -29,15 +29,18 @@ class RunFolder:
 
     @classmethod
     def create(cls, save_dir: Path, name: str) -> RunFolder:
-        """Make a new run and claim it. Every process must call it; the main one makes the folders. Raises UserError."""
-        from utils import distributed  # torch, which the app does without until it needs a model
+        """Make a new run and claim it. Every process must call it; the main process makes the folders.
+
+        Raises UserError if the folders cannot be made.
+        """
+        from utils import distributed  # imports torch, which the app loads only when it needs a model
 
         parent = save_dir / "models" / name
         return cls.at(parent / distributed.on_main(lambda: files.make_run_id(parent))).claim()
 
     @classmethod
     def at(cls, models: Path) -> RunFolder:
-        """The run whose checkpoints are in `models`; a folder that is not in a `models` folder keeps its logs itself."""
+        """Return the run whose checkpoints are in `models`. Logs are in `log` inside it unless it is below `saved/models`."""
         models = models.absolute()
         parents = models.parents
         if len(parents) > 2 and parents[1].name == "models":
@@ -51,13 +54,13 @@ class RunFolder:
 
     @property
     def exported(self) -> Path:
-        """Where models go that are exported from it, unless another place is named."""
+        """The default folder for models that are exported from the run."""
         return self.log / EXPORT
 
     def claim(self) -> RunFolder:
-        """Make the run this process's own, and remove what a kill left. Every process must call it.
+        """Lock the run for this process, and remove temporary files of a killed process. Every process must call it.
 
-        Raises UserError where another process has the run, or the folders cannot be written.
+        Raises UserError if another process has locked the run, or the folders cannot be written.
         """
         from utils import distributed
 
@@ -77,7 +80,7 @@ class RunFolder:
             files.remove_temporaries(folder)
 
     def discard(self) -> None:
-        """Remove the folders where they hold nothing, since the run did not begin. Every process may call it."""
+        """Remove the folders if they are empty, because the run did not begin. Every process may call it."""
         from utils import distributed
 
         if distributed.is_main() and {path.name for path in self.models.iterdir()} <= {LOCK} and not any(self.log.iterdir()):
@@ -87,7 +90,7 @@ class RunFolder:
 
     @property
     def busy(self) -> bool:
-        """Whether another process is training this run."""
+        """True if another process is training this run."""
         if not (self.models / LOCK).exists():
             return False
         try:
@@ -107,7 +110,7 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """`new`, `running` (or killed), `finished`, or why the run stopped."""
+        """The status: `new`, `running` (or killed), `finished`, or the reason for which the run stopped."""
         try:
             return str(json.loads((self.models / STATUS).read_text(encoding="utf-8"))["status"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -115,11 +118,11 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has come to its end."""
+        """True if the run has come to its end."""
         return self.status in FINISHED
 
     def set_status(self, status: str) -> None:
-        """Record how the run stands; the main process alone. Raises WriteError."""
+        """Write the status; only the main process writes. Raises WriteError if the file cannot be written."""
         from utils import distributed
 
         if distributed.is_main():
