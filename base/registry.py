@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import re
 from collections.abc import Callable, Iterable
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -210,7 +209,7 @@ def _summary(cls: Callable[..., Any]) -> str:
 
 
 def arguments_of(cls: type, among: TypeNames = None) -> type[BaseModel]:
-    """Return a strict model of the constructor's configurable parameters, with descriptions from the docstring's `Args:`.
+    """Return a strict model of the constructor's configurable parameters.
 
     If the only configurable parameter is `settings: S`, of a Settings class S, the arguments are the fields of S.
 
@@ -225,11 +224,9 @@ def arguments_of(cls: type, among: TypeNames = None) -> type[BaseModel]:
             default = Field(default=field.default, description=field.description)
             fields[name] = (configurable(annotation, among), default)
         return create_model(f"{cls.__name__}Args", __base__=settings, **fields)
-    docs = argument_docs(cls)
     for name, (annotation, default) in _configurable(cls).items():
-        described: Any = {"description": docs[name]} if name in docs else {}
         default = ... if default is inspect.Parameter.empty else default
-        fields[name] = (configurable(annotation, among), Field(default=default, **described))
+        fields[name] = (configurable(annotation, among), Field(default=default))
     return create_model(f"{cls.__name__}Args", __base__=Settings, **fields)
 
 
@@ -251,17 +248,6 @@ def _registry_of(annotation: Any) -> Registry[Any] | None:
     """Return the registry of the annotation's base class; None if no base class has a registry."""
     bases = annotation.__mro__ if isinstance(annotation, type) else ()
     return next((_by_base[base] for base in bases if base in _by_base), None)
-
-
-def argument_docs(cls: object) -> dict[str, str]:
-    """Return argument name -> text, from the docstring's entries `name: text` or `name (type): text` below `Args:`.
-
-    The further lines of an entry are indented more than its first.
-    """
-    doc = inspect.getdoc(cls) or ""
-    block = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", doc, re.MULTILINE)
-    entries = re.findall(r"^ {4}(\w+)(?: \([^\n]*?\))?: (.*(?:\n {6,}.*)*)", block[1], re.MULTILINE) if block else []
-    return {name: " ".join(text.split()) for name, text in entries}
 
 
 def import_all(*packages: str) -> None:

@@ -12,7 +12,6 @@ CountOrZero = Annotated[int, Field(ge=0)]  # a number of things, possibly none; 
 Pixels = Annotated[int, Field(ge=8, le=4096)]  # height or width of a picture of one face
 ScenePixels = Annotated[int, Field(ge=16, le=4096)]  # height or width of a picture with several things in it
 Multiple = Annotated[int, Field(ge=1, le=256)]  # pixels; heights and widths are multiples of it
-GridSide = Annotated[int, Field(ge=1, le=10)]  # rows or columns of the pictures in a figure
 
 # Numbers
 Positive = Annotated[float, Field(gt=0)]
@@ -25,5 +24,15 @@ ProperShare = Annotated[float, Field(gt=0, lt=1)]  # part of a whole, more than 
 # Texts
 Names = Annotated[list[str], Field(min_length=1)]  # at least one name
 SeveralNames = Annotated[list[str], Field(min_length=2)]  # at least two names
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][^/\\\x00]*$")]  # without folders
-Delimiter = Annotated[str, Field(min_length=1, max_length=1)]  # the character between two columns of a text file
+
+# Arguments that several classes have, with what they mean
+FileName = Annotated[  # without folders
+    str, Field(pattern=r"^[A-Za-z0-9][^/\\\x00]*$", description="name of the file that is written")
+]
+Root = Annotated[str, Field(description="folder of the images below the data folder")]
+PathSuffix = Annotated[str, Field(description="text to add to every path, e.g. `.jpg` if the file has names without an ending")]
+CsvFile = Annotated[str, Field(description="the CSV file below the data folder, UTF-8, with a header")]
+JsonPath = Annotated[str, Field(description="the JSON file below the data folder")]
+Delimiter = Annotated[str, Field(min_length=1, max_length=1, description="the character between columns")]
+Rows = Annotated[int, Field(ge=1, le=10, description="rows of pictures in the figure")]
+Columns = Annotated[int, Field(ge=1, le=10, description="columns of pictures in the figure")]

@@ -26,14 +26,19 @@ class FlipView(BaseView):
 
 @VIEWS.register()
 class ScaleView(BaseView):
-    """The pictures enlarged or reduced (bilinear), for networks that take any size.
+    """The pictures enlarged or reduced (bilinear), for networks that take any size."""
 
-    Args:
-        scale: factor of both sides.
-        multiple_of: sides are rounded to a multiple of so many pixels, as networks with strides may want.
-    """
-
-    def __init__(self, scale: Annotated[float, Field(gt=0, le=8)], multiple_of: Multiple = 1) -> None:
+    def __init__(
+        self,
+        scale: Annotated[float, Field(gt=0, le=8, description="factor of height and width")],
+        multiple_of: Annotated[
+            Multiple,
+            Field(
+                description="height and width are rounded to a multiple of this number of pixels, as networks with "
+                "strides may need"
+            ),
+        ] = 1,
+    ) -> None:
         self.scale, self.multiple_of = scale, multiple_of
 
     def apply(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,14 +54,13 @@ class ScaleView(BaseView):
 
 @VIEWS.register()
 class ShiftView(BaseView):
-    """The pictures shifted; their edge pixels fill the empty area.
+    """The pictures shifted; their edge pixels fill the empty area."""
 
-    Args:
-        right: pixels to the right, negative ones to the left.
-        down: pixels down, negative ones up.
-    """
-
-    def __init__(self, right: Offset = 0, down: Offset = 0) -> None:
+    def __init__(
+        self,
+        right: Annotated[Offset, Field(description="pixels to the right; negative numbers shift to the left")] = 0,
+        down: Annotated[Offset, Field(description="pixels down; negative numbers shift up")] = 0,
+    ) -> None:
         self.right, self.down = right, down
 
     def apply(self, image: Tensor) -> tuple[Tensor, Tensor]:

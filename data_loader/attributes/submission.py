@@ -7,7 +7,9 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from base.base_reader import SUBMISSIONS, BaseSubmission, Verdict
 from base.contracts import DataSpec
@@ -28,22 +30,18 @@ class CombinedClassSubmission(BaseSubmission):
 
     The number counts through all combinations of the labels, the last label fastest: for labels of 3, 2 and 3 classes
     it is 6 * first + 3 * second + third.
-
-    Args:
-        sample: the competition's sample file below the data folder; its rows say which images, in which order.
-        id_column: its column with the image's id.
-        answer_column: its column to fill in.
-        labels: labels that are combined; default: all, in their order.
-        file: name of the file that is written.
     """
 
     def __init__(
         self,
         spec: DataSpec,
-        sample: str,
-        id_column: str,
-        answer_column: str,
-        labels: Names | None = None,
+        sample: Annotated[
+            str,
+            Field(description="the competition's sample file below the data folder; its rows name the images and their order"),
+        ],
+        id_column: Annotated[str, Field(description="the column of the sample file with the image's id")],
+        answer_column: Annotated[str, Field(description="the column of the sample file to fill in")],
+        labels: Annotated[Names | None, Field(description="the labels that are combined; null for all, in their order")] = None,
         file: FileName = "submission.csv",
     ) -> None:
         self.spec, self.sample, self.id_column, self.answer_column, self.file = spec, sample, id_column, answer_column, file

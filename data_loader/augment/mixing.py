@@ -45,14 +45,19 @@ MIXES: Registry[BaseMix] = Registry("mix", BaseMix)
 
 @MIXES.register()
 class MixUp(BaseMix):
-    """The weighted mean of two pictures (Zhang et al. 2018), rounded to whole numbers; the weight is Beta(alpha, alpha).
+    """The weighted mean of two pictures (Zhang et al. 2018), rounded to whole numbers; the weight is Beta(alpha, alpha)."""
 
-    Args:
-        p: share of the training samples that are mixed so
-        alpha: near 0 almost all is of one picture, at 1 every weight is as likely; the paper has 0.1 to 0.4 for photographs
-    """
-
-    def __init__(self, p: Share = 1.0, alpha: Alpha = 0.2) -> None:
+    def __init__(
+        self,
+        p: Annotated[Share, Field(description="share of the training samples that are mixed in this way")] = 1.0,
+        alpha: Annotated[
+            Alpha,
+            Field(
+                description="near 0 almost all of a mixed picture is of one picture, at 1 every weight is equally "
+                "likely; the paper has 0.1 to 0.4 for photographs"
+            ),
+        ] = 0.2,
+    ) -> None:
         super().__init__(p)
         self.alpha = alpha
 
@@ -68,13 +73,19 @@ class CutMix(BaseMix):
 
     The rectangle's sides are sqrt(1 - weight) of the picture's sides, with a weight from Beta(alpha, alpha), and its centre is
     anywhere. The share is the area that is not replaced, after the rectangle is cut off at the edges.
-
-    Args:
-        p: share of the training samples that are mixed so
-        alpha: near 0 almost all is of one picture, at 1, as in the paper, every weight is as likely
     """
 
-    def __init__(self, p: Share = 1.0, alpha: Alpha = 1.0) -> None:
+    def __init__(
+        self,
+        p: Annotated[Share, Field(description="share of the training samples that are mixed in this way")] = 1.0,
+        alpha: Annotated[
+            Alpha,
+            Field(
+                description="near 0 almost all of a mixed picture is of one picture, at 1, as in the paper, every "
+                "weight is equally likely"
+            ),
+        ] = 1.0,
+    ) -> None:
         super().__init__(p)
         self.alpha = alpha
 

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import os
 import random
+import re
 import sys
 import types
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,10 +46,15 @@ DETERMINISTIC = frozenset(  # deterministic with p=1, if no argument is random
 # Boxes do not stay on their objects: in one of fifty cases a box shares less than half its area with its object.
 LOSES_BOXES = frozenset(("PiecewiseAffine", "ThinPlateSpline"))
 
+Probability = Annotated[Share, Field(description="probability of applying it to a picture")]
 COMPOSITIONS: dict[str, dict[str, Any]] = {  # with their arguments besides `transforms`
-    "OneOf": {"p": (Share, 0.5)},
-    "SomeOf": {"n": (int, Field(ge=1)), "replace": (bool, False), "p": (Share, 1.0)},
-    "Sequential": {"p": (Share, 0.5)},
+    "OneOf": {"p": (Probability, 0.5)},
+    "SomeOf": {
+        "n": (int, Field(ge=1, description="number of the steps that are applied to a picture")),
+        "replace": (bool, Field(default=False, description="the same step may be applied more than once")),
+        "p": (Probability, 1.0),
+    },
+    "Sequential": {"p": (Probability, 0.5)},
 }
 
 
@@ -90,7 +96,8 @@ class TransformRegistry(Registry[BaseTransform]):
             return part_model(name, cls, _arguments(cls))
         leaves = [self.part(leaf, among) for leaf in ALLOWED if among is None or leaf in among]
         one = union_of(leaves or [self.part("NoOp", among)])
-        several = (Annotated[list[one], Field(min_length=1), AfterValidator(_some_possible)], ...)  # type: ignore[valid-type]
+        kind: Any = Annotated[list[one], Field(min_length=1), AfterValidator(_some_possible)]  # type: ignore[valid-type]
+        several = (kind, Field(description="the steps that the composition is made of"))
         fields: dict[str, Any] = {"transforms": several, **COMPOSITIONS[name]}
         return part_model(name, cls, create_model(f"{name}Args", __base__=Settings, **fields))
 
@@ -112,13 +119,24 @@ def _arguments(cls: Any) -> type[BaseModel]:
     """Return the schema with which albumentations checks arguments, with the constructor's defaults; unknown keys are refused."""
     schema: type[BaseModel] = cls.InitSchema
     defaults = {name: p.default for name, p in inspect.signature(cls.__init__).parameters.items()}
+    docs = _documented(cls)
     fields: dict[str, Any] = {}
     for name, field in schema.model_fields.items():
         default = defaults.get(name, False if name == "strict" else inspect.Parameter.empty)
         annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-        optional = Field(default=default, exclude=name == "strict")
-        fields[name] = (annotation, ... if default is inspect.Parameter.empty else optional)
+        given: Any = ... if default is inspect.Parameter.empty else default
+        fields[name] = (
+            annotation,
+            Field(default=given, exclude=name == "strict", description=field.description or docs.get(name)),
+        )
     return create_model(f"{cls.__name__}Args", __base__=(schema, _NoOthers), **fields)
+
+
+def _documented(cls: Any) -> dict[str, str]:
+    """Return argument -> the first sentence that the docstring of one of albumentations' classes says of it, below `Args:`."""
+    block = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", inspect.getdoc(cls) or "", re.MULTILINE)
+    entries = re.findall(r"^ {4}(\w+)(?: \([^\n]*?\))?: (.*(?:\n {6,}.*)*)", block[1], re.MULTILINE) if block else []
+    return {name: " ".join(text.split()).partition(". ")[0].removesuffix(".") for name, text in entries}
 
 
 class Pipeline:

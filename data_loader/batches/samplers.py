@@ -21,12 +21,12 @@ class ShuffleSampler(OrderSampler):
 
     The shares are cut from one permutation after another, so that every sample is shown before any is shown again: with
     independent draws of a fifteenth each, 36 % of the samples would not have been shown after fifteen epochs.
-
-    Args:
-        epoch_fraction: share of the samples that an epoch shows.
     """
 
-    def __init__(self, epoch_fraction: SomeShare = 1.0) -> None:
+    def __init__(
+        self,
+        epoch_fraction: Annotated[SomeShare, Field(description="share of the samples that an epoch shows")] = 1.0,
+    ) -> None:
         self.epoch_fraction = epoch_fraction
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
@@ -44,13 +44,15 @@ class BalancedSampler(OrderSampler):
     """As many draws as samples; rare combinations of classes are drawn more often than their share.
 
     A sample is drawn with probability proportional to count(its combination) ** -power, with replacement.
-
-    Args:
-        labels: labels whose combinations are balanced.
-        power: 0 leaves the frequencies as they are, 1 makes all combinations equally frequent.
     """
 
-    def __init__(self, labels: Names, power: Share = 1.0) -> None:
+    def __init__(
+        self,
+        labels: Annotated[Names, Field(description="the labels whose combinations are balanced")],
+        power: Annotated[
+            Share, Field(description="0 leaves the frequencies as they are, 1 makes all combinations equally frequent")
+        ] = 1.0,
+    ) -> None:
         self.labels, self.power = labels, power
 
     def order(self, table: SampleTable, seed: int, epoch: int) -> np.ndarray:
@@ -62,19 +64,16 @@ class BalancedSampler(OrderSampler):
 
 @SAMPLERS.register()
 class WeightedSampler(OrderSampler):
-    """As many draws as samples, with given weights for the classes of one label.
-
-    Args:
-        label: the label.
-        weights: relative frequency of a sample of each class, in the order of the classes.
-        missing: that of a sample whose class is not known.
-    """
+    """As many draws as samples, with given weights for the classes of one label."""
 
     def __init__(
         self,
-        label: str,
-        weights: Annotated[list[NotNegative], Field(min_length=1)],
-        missing: NotNegative = 1.0,
+        label: Annotated[str, Field(description="the label whose classes are weighted")],
+        weights: Annotated[
+            list[NotNegative],
+            Field(min_length=1, description="relative frequency of a sample of each class, in the order of the classes"),
+        ],
+        missing: Annotated[NotNegative, Field(description="relative frequency of a sample whose class is not known")] = 1.0,
     ) -> None:
         self.label, self.weights, self.missing = label, weights, missing
 

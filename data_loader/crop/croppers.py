@@ -103,18 +103,21 @@ class GrabCutCropper(BaseCropper):
     GrabCut (Rother et al. 2004) of OpenCV, on a small copy: the border strips are background, an ellipse in the middle is
     probably foreground, and its core is surely foreground. The lower border is not used, because a person's body continues
     there. The confidence is the share of the foreground that is in one piece.
-
-    Args:
-        border: share of the width and height of the strips that are background.
-        iterations: how often colours and segmentation are fitted to each other.
-        side: pixels of the small copy's longer side; the time taken grows with its square.
     """
 
     def __init__(
         self,
-        border: Annotated[float, Field(gt=0, lt=0.3)] = 0.06,
-        iterations: Annotated[int, Field(ge=1, le=50)] = 3,
-        side: Annotated[int, Field(ge=32, le=1024)] = 64,
+        border: Annotated[
+            float,
+            Field(gt=0, lt=0.3, description="share of the width and height of the border strips, which are taken for background"),
+        ] = 0.06,
+        iterations: Annotated[
+            int, Field(ge=1, le=50, description="how often colours and segmentation are fitted to each other")
+        ] = 3,
+        side: Annotated[
+            int,
+            Field(ge=32, le=1024, description="longer side of the small copy, in pixels; the time taken grows with its square"),
+        ] = 64,
     ) -> None:
         self.border, self.iterations, self.side = border, iterations, side
 

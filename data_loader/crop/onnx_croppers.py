@@ -29,16 +29,17 @@ _own = threading.local()  # OpenCV's detector stores the size of the picture: ea
 
 @CROPPERS.register()
 class YunetCropper(BaseCropper):
-    """Faces by YuNet (Wu, Peng and Yu 2023) in OpenCV; the file is `face_detection_yunet_2023mar.onnx` of the OpenCV Zoo.
+    """Faces by YuNet (Wu, Peng and Yu 2023) in OpenCV; the file is `face_detection_yunet_2023mar.onnx` of the OpenCV Zoo."""
 
-    Args:
-        model: the ONNX file.
-        score: faces of less confidence are none.
-        overlap: of two faces whose intersection over union is more, the surer one stays.
-        side: pixels of the longer side to which larger pictures are shrunk.
-    """
-
-    def __init__(self, model: str, score: Share = 0.6, overlap: Share = 0.3, side: Pixels = 640) -> None:
+    def __init__(
+        self,
+        model: Annotated[str, Field(description="the ONNX file")],
+        score: Annotated[Share, Field(description="faces with less confidence are dropped")] = 0.6,
+        overlap: Annotated[
+            Share, Field(description="of two faces whose intersection over union is more, the surer one stays")
+        ] = 0.3,
+        side: Annotated[Pixels, Field(description="pixels of the longer side to which larger pictures are shrunk")] = 640,
+    ) -> None:
         self.model, self.score, self.overlap, self.side = model, score, overlap, side
 
     def find(self, image: np.ndarray) -> Found:

@@ -7,9 +7,10 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from base.base_reader import SUBMISSIONS, BaseSubmission, Verdict
 from base.contracts import DataSpec
@@ -111,15 +112,20 @@ class BoxSubmission(BaseSubmission):
 
 @SUBMISSIONS.register("detection")
 class CompetitionJsonSubmission(BoxSubmission):
-    """The competition's JSON: for each image its objects with class, position [x1, y1, x2, y2] to 0.1 pixel, and score.
+    """The competition's JSON: for each image its objects with class, position [x1, y1, x2, y2] to 0.1 pixel, and score."""
 
-    Args:
-        sample: JSON file below the data folder whose images are those asked for, in their order; default: all that were
-            predicted, in order of id.
-        file: name of the file that is written.
-    """
-
-    def __init__(self, spec: DataSpec, sample: str | None = None, file: FileName = "predictions.json") -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        sample: Annotated[
+            str | None,
+            Field(
+                description="JSON file below the data folder that names the images and their order; null for all "
+                "predicted images, in order of id"
+            ),
+        ] = None,
+        file: FileName = "predictions.json",
+    ) -> None:
         self.classes, self.sample, self.file = spec.classes[OBJECT], sample, file
 
     def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
@@ -161,12 +167,13 @@ class CocoSubmission(BoxSubmission):
 
     Images and categories have the numbers of the COCO file that the test reader read; otherwise they are numbered from 1,
     images in order of id.
-
-    Args:
-        file: name of the file that is written.
     """
 
-    def __init__(self, spec: DataSpec, file: FileName = "results.json") -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        file: FileName = "results.json",
+    ) -> None:
         self.classes, self.file = spec.classes[OBJECT], file
 
     def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:

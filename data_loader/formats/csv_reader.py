@@ -5,36 +5,29 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
+from pydantic import Field
 
 from base.base_reader import READERS, BaseReader
 from base.table import SampleTable, some
-from base.types import Delimiter
+from base.types import CsvFile, Delimiter, PathSuffix, Root
 from utils.config import did_you_mean
 from utils.errors import UserError
 
 
 @READERS.register()
 class CsvReader(BaseReader):
-    """One row for each image; every column of the file is a column of the table.
-
-    Args:
-        file: the CSV file below the data folder, UTF-8, with a header.
-        path_column: column with the image's path below `root`.
-        root: folder of the images below the data folder.
-        suffix: text to add to every path, e.g. `.jpg` where the file has bare names.
-        id_column: column with a unique id; default: the path.
-        delimiter: the character between columns.
-    """
+    """One row for each image; every column of the file is a column of the table."""
 
     def __init__(
         self,
-        file: str,
-        path_column: str,
-        root: str = ".",
-        suffix: str = "",
-        id_column: str | None = None,
+        file: CsvFile,
+        path_column: Annotated[str, Field(description="the column with the image's path below `root`")],
+        root: Root = ".",
+        suffix: PathSuffix = "",
+        id_column: Annotated[str | None, Field(description="the column with a unique id; null for the path")] = None,
         delimiter: Delimiter = ",",
     ) -> None:
         self.file, self.path_column, self.root, self.suffix = file, path_column, root, suffix

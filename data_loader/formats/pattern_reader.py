@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from base.base_reader import READERS, BaseReader
 from base.table import SampleTable, require_unique_ids, some
+from base.types import Root
 from utils.errors import UserError
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"))
@@ -29,20 +30,23 @@ def _regular_expression(text: str) -> str:
 
 @READERS.register()
 class PatternReader(BaseReader):
-    """Every image below a folder; each named group of a pattern over its path becomes a column.
-
-    Args:
-        pattern: regular expression over the path below `root`, with / between folders, e.g.
-            `(?P<person>\\d+)_(?P<gender>\\w+)/(?P<shot>\\w+)\\.jpg`. It must match the whole path of every image.
-        root: folder of the images below the data folder.
-        ignore: images whose whole path matches this pattern are left out.
-    """
+    """Every image below a folder; each named group of a pattern over its path becomes a column."""
 
     def __init__(
         self,
-        pattern: Annotated[str, AfterValidator(_regular_expression)],
-        root: str = ".",
-        ignore: Annotated[str, AfterValidator(_regular_expression)] | None = None,
+        pattern: Annotated[
+            Annotated[str, AfterValidator(_regular_expression)],
+            Field(
+                description="regular expression over the path below `root`, with / between folders, e.g. "
+                r"`(?P<person>\d+)_(?P<gender>\w+)/(?P<shot>\w+)\.jpg`; it must match the whole path of "
+                "every image"
+            ),
+        ],
+        root: Root = ".",
+        ignore: Annotated[
+            Annotated[str, AfterValidator(_regular_expression)] | None,
+            Field(description="images whose whole path matches this pattern are left out"),
+        ] = None,
     ) -> None:
         self.pattern = re.compile(pattern)
         self.root = root

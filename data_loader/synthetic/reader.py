@@ -13,37 +13,46 @@ from pydantic import Field
 
 from base.base_reader import READERS, BaseReader
 from base.table import SampleTable
+from base.types import ScenePixels
 from data_loader.synthetic.layouts import LAYOUTS, LayoutName
 from utils import files
 from utils.errors import UserError
 
 MARKER = "synthetic.json"
-Count = Annotated[int, Field(ge=2, le=1_000_000)]
-Side = Annotated[int, Field(ge=16, le=4096)]
+Number = Annotated[int, Field(ge=2, le=1_000_000)]  # of people or pairs
 
 
 @READERS.register()
 class SyntheticReader(BaseReader):
-    """Draw a data set into the data folder if the folder does not exist, then read it like a real one of the same layout.
-
-    Args:
-        part: `train`, the annotated pictures; `eval`, the pictures or pairs to predict; `valid`, in a layout of pairs, the pairs
-            to validate on.
-        people: people to train and validate on; in a layout of pairs people to train on.
-        eval_people: people to predict; in a layout of pairs the number of pairs, of a quarter as many other people, to
-            validate on and to predict.
-        seed: other seeds give other people.
-        size: height and width of the pictures in pixels.
-    """
+    """Draw a data set into the data folder if the folder does not exist, then read it like a real one of the same layout."""
 
     def __init__(
         self,
-        layout: LayoutName = "masks",
-        part: Literal["train", "valid", "eval"] = "train",
-        people: Count = 200,
-        eval_people: Count = 40,
-        seed: Annotated[int, Field(ge=0)] = 0,
-        size: tuple[Side, Side] = (128, 96),
+        layout: Annotated[
+            LayoutName, Field(description="the kind of data set: what is drawn, and how its files are laid out")
+        ] = "masks",
+        part: Annotated[
+            Literal["train", "valid", "eval"],
+            Field(
+                description="`train`, the annotated pictures; `eval`, the pictures or pairs to predict; `valid`, in "
+                "a layout of pairs, the pairs to validate on"
+            ),
+        ] = "train",
+        people: Annotated[
+            Number, Field(description="people to train and validate on; in a layout of pairs people to train on")
+        ] = 200,
+        eval_people: Annotated[
+            Number,
+            Field(
+                description="people to predict; in a layout of pairs the number of pairs, of a quarter as many other "
+                "people, to validate on and to predict"
+            ),
+        ] = 40,
+        seed: Annotated[int, Field(ge=0, description="of the drawing: another seed gives other people")] = 0,
+        size: Annotated[tuple[ScenePixels, ScenePixels], Field(description="height and width of the pictures, in pixels")] = (
+            128,
+            96,
+        ),
     ) -> None:
         if part not in LAYOUTS[layout].parts:
             raise UserError(f'reader.args.part: found "{part}"; the layout {layout} has {", ".join(LAYOUTS[layout].parts)}')

@@ -23,23 +23,23 @@ class IdentitySampler(BaseSampler):
     In an epoch an identity of n images is shown n / K times (rounded up, at most `most` times), each time with other images
     until all are used. The number of batches is the same in every epoch; the few groups beyond the last whole batch are left
     out, different groups each time. `batch_size` must be P times K.
-
-    Args:
-        identities: P, identities in a batch.
-        images: K, images of each.
-        few: of identities with fewer than K images, "repeat" shows some twice in a batch, under different augmentation;
-            "drop" leaves these identities out.
-        most: how often an identity may come in an epoch; null for as often as it has images for.
-        label: the label whose classes are the identities.
     """
 
     def __init__(
         self,
-        identities: Annotated[int, Field(ge=2)],
-        images: Annotated[int, Field(ge=2)],
-        few: Literal["repeat", "drop"] = "repeat",
-        most: Count | None = None,
-        label: str = IDENTITY,
+        identities: Annotated[int, Field(ge=2, description="P, identities in a batch")],
+        images: Annotated[int, Field(ge=2, description="K, images of each identity in a batch")],
+        few: Annotated[
+            Literal["repeat", "drop"],
+            Field(
+                description='what to do with identities of fewer than K images: "repeat" shows some images twice in '
+                'a batch, under different augmentation; "drop" leaves the identities out'
+            ),
+        ] = "repeat",
+        most: Annotated[
+            Count | None, Field(description="how often an identity may come in an epoch; null for as often as it has images for")
+        ] = None,
+        label: Annotated[str, Field(description="the label whose classes are the identities")] = IDENTITY,
     ) -> None:
         self.identities, self.images, self.few, self.most, self.label = identities, images, few, most, label
 

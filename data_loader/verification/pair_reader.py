@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
 from base.base_reader import READERS, BaseReader
 from base.table import SampleTable, some
-from base.types import Delimiter
+from base.types import CsvFile, Delimiter, PathSuffix, Root
 from base.verification.pairs import DIFFERENT, PAIRS, SAME, UNKNOWN
 from data_loader.formats.csv_reader import leaves_folder, read_csv
 from utils.config import did_you_mean, show
@@ -24,29 +25,28 @@ class PairReader(BaseReader):
 
     The table has every picture once, for any number of pairs; its related table `pairs` has the columns image1, image2 (ids)
     and same (1 same person, 0 different, -1 not known), in the order of the file.
-
-    Args:
-        file: the CSV file below the data folder, UTF-8, with a header.
-        first: column with the first picture's path below `root`, which is its id too.
-        second: column with the second one's.
-        label: column that says whether they show one person; null where it says nothing, as in a list to predict.
-        same: what stands there for the same person.
-        different: what stands there for different people.
-        root: folder of the pictures below the data folder.
-        suffix: text to add to every path, e.g. `.jpg` where the file has bare names.
-        delimiter: the character between columns.
     """
 
     def __init__(
         self,
-        file: str,
-        first: str = "image1",
-        second: str = "image2",
-        label: str | None = "label",
-        same: str = "0",
-        different: str = "1",
-        root: str = ".",
-        suffix: str = "",
+        file: CsvFile,
+        first: Annotated[
+            str, Field(description="the column with the first picture's path below `root`, which is its id too")
+        ] = "image1",
+        second: Annotated[
+            str, Field(description="the column with the second picture's path below `root`, which is its id too")
+        ] = "image2",
+        label: Annotated[
+            str | None,
+            Field(
+                description="the column that says whether both pictures show one person; null for a list to predict, "
+                "which does not say it"
+            ),
+        ] = "label",
+        same: Annotated[str, Field(description="what the column says of the same person")] = "0",
+        different: Annotated[str, Field(description="what the column says of different people")] = "1",
+        root: Root = ".",
+        suffix: PathSuffix = "",
         delimiter: Delimiter = ",",
     ) -> None:
         if same == different:
@@ -88,14 +88,17 @@ class LfwPairsReader(BaseReader):
     Huang et al. 2007, section III: a first line with the number of folds (view 2 only) and of pairs of either kind in each;
     then `name number number` for one person, `name number name number` for two. The related table `pairs` has the
     column fold too, from 0; the table has the column person.
-
-    Args:
-        file: the list below the data folder.
-        root: folder below the data folder with a folder for each person.
-        extension: of the pictures, whose names are like `Ada_Lovelace/Ada_Lovelace_0001.jpg`.
     """
 
-    def __init__(self, file: str = "pairs.txt", root: str = ".", extension: Literal[".jpg", ".png"] = ".jpg") -> None:
+    def __init__(
+        self,
+        file: Annotated[str, Field(description="the list of pairs below the data folder")] = "pairs.txt",
+        root: Annotated[str, Field(description="folder below the data folder that has a folder for each person")] = ".",
+        extension: Annotated[
+            Literal[".jpg", ".png"],
+            Field(description="ending of the pictures' names, which are like `Ada_Lovelace/Ada_Lovelace_0001.jpg`"),
+        ] = ".jpg",
+    ) -> None:
         self.file, self.root, self.extension = file, root, extension
 
     @classmethod

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from base.base_reader import SUBMISSIONS, BaseSubmission, Verdict
 from base.predictions import Predictions
@@ -33,22 +34,26 @@ class Called(NamedTuple):
 
 @SUBMISSIONS.register("verification")
 class PairSubmission(BaseSubmission):
-    """A line `image1 image2 answer` for each pair, in the order of the list, and `pairs.parquet` with the scores beside it.
-
-    Args:
-        file: name of the file that is written; "transductive-" is put before it where the threshold is.
-        same: the answer for one person.
-        different: the answer for different people.
-        threshold: the one that PairScores found on validation; or "transductive", the median of the pairs to predict,
-            which uses that half of them are of one person.
-    """
+    """A line `image1 image2 answer` for each pair, in the order of the list, and `pairs.parquet` with the scores beside it."""
 
     def __init__(
         self,
-        file: FileName = "prediction.txt",
-        same: str = "0",
-        different: str = "1",
-        threshold: Literal["validation", "transductive"] = "validation",
+        file: Annotated[
+            FileName,
+            Field(
+                description='name of the file that is written; "transductive-" is put before it if the threshold is transductive'
+            ),
+        ] = "prediction.txt",
+        same: Annotated[str, Field(description="the answer for one person")] = "0",
+        different: Annotated[str, Field(description="the answer for different people")] = "1",
+        threshold: Annotated[
+            Literal["validation", "transductive"],
+            Field(
+                description='"validation" for the threshold that PairScores found on validation, or "transductive" '
+                "for the median of the pairs to predict, which assumes that half of them are of one "
+                "person"
+            ),
+        ] = "validation",
     ) -> None:
         self.file, self.same, self.different, self.threshold = file, same, different, threshold
 

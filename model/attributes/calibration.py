@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from base.base_metric import METRICS, BaseMetric
 from base.contracts import DataSpec
@@ -87,14 +88,20 @@ class Calibration(BaseMetric):
 
     If a config names this metric, the app and submissions show calibrated probabilities; predictions.parquet keeps the model's
     own. A temperature changes no predicted class; a threshold does.
-
-    Args:
-        labels: that get a temperature each; all by default
-        thresholds: labels of two classes whose answer is decided at the threshold with the best macro F1 on validation,
-            which is shown as a probability of one half; none by default
     """
 
-    def __init__(self, spec: DataSpec, labels: list[str] | None = None, thresholds: list[str] = []) -> None:  # noqa: B006
+    def __init__(
+        self,
+        spec: DataSpec,
+        labels: Annotated[list[str] | None, Field(description="the labels that get a temperature each; null for all")] = None,
+        thresholds: Annotated[
+            list[str],
+            Field(
+                description="labels of two classes that are decided at the threshold with the best macro F1 on "
+                "validation, which is shown as a probability of one half; null for none"
+            ),
+        ] = [],  # noqa: B006
+    ) -> None:
         self.spec, self.labels, self.thresholds = spec, list(spec.classes) if labels is None else labels, thresholds
         self.fitted: dict[str, float] = {}
 

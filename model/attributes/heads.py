@@ -42,14 +42,14 @@ class CosineHead(BaseHead):
 
     `loss.args.margins` can widen the angle to the true class in training (Deng et al. 2019; without it the head is
     NormFace, Wang, F. et al. 2017). Computed in float32 whatever `trainer.precision` is.
-
-    Args:
-        scale: of the cosines, before the softmax
     """
 
     weight: Tensor  # (K, width) float32; only the direction of a row counts, not its length
 
-    def __init__(self, scale: Annotated[float, Field(gt=0, le=1000)] = 30.0) -> None:
+    def __init__(
+        self,
+        scale: Annotated[float, Field(gt=0, le=1000, description="factor of the cosines, before the softmax")] = 30.0,
+    ) -> None:
         super().__init__()
         self.scale = scale
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from base.base_model import MODELS, BaseModel
@@ -13,7 +14,15 @@ from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
 from base.labels import unknown_label
 from base.types import NotAllShare
 from model.attributes.heads import BaseHead
-from model.backbones.timm_backbone import check_backbone_name, create_backbone, normalisation, stages
+from model.backbones.timm_backbone import (
+    Backbone,
+    DropPathRate,
+    Pretrained,
+    check_backbone_name,
+    create_backbone,
+    normalisation,
+    stages,
+)
 from utils.errors import UserError
 
 
@@ -22,23 +31,16 @@ class AttributeModel(BaseModel):
     """A backbone of timm with one head for each label.
 
     Pictures are normalised as timm's weights for the backbone require, even if other weights are used.
-
-    Args:
-        backbone: name of a timm model, with or without a tag for its weights ("tf_efficientnetv2_s.in21k_ft_in1k")
-        pretrained: true for timm's weights, a local file (.pth, .pt, .safetensors), or false for random weights
-        drop_rate: dropout before the heads
-        drop_path_rate: stochastic depth within the backbone
-        heads: label -> its head; the others have a linear layer each
     """
 
     def __init__(
         self,
         spec: DataSpec,
-        backbone: str,
-        pretrained: bool | str = False,
-        drop_rate: NotAllShare = 0.0,
-        drop_path_rate: NotAllShare = 0.0,
-        heads: dict[str, BaseHead] = {},  # noqa: B006 - never changed
+        backbone: Backbone,
+        pretrained: Pretrained = False,
+        drop_rate: Annotated[NotAllShare, Field(description="dropout before the heads")] = 0.0,
+        drop_path_rate: DropPathRate = 0.0,
+        heads: Annotated[dict[str, BaseHead], Field(description="label -> its head; every other label has a linear layer")] = {},  # noqa: B006 - never changed
     ) -> None:
         for key, message in _head_problems(heads, spec):
             raise UserError(f"arch.args.{key}: {message}")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from base.base_metric import METRICS, BaseMetric
 from base.contracts import DataSpec, PictureOf
 from base.labels import combined_class, combined_names, marginals, reported, separated_class, unknown_label
 from base.predictions import Predictions
 from base.table import SampleTable, some
-from base.types import GridSide, Names
+from base.types import Columns, Names, Rows
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -135,12 +136,16 @@ class AttributeScores(BaseMetric):
 
     With a single label the two are equal, and given once. The parts of a label that combines others are scored too. A score
     is left out if no sample is known for it.
-
-    Args:
-        combine: the labels that make up the combined class, the first one its leading digit; all by default
     """
 
-    def __init__(self, spec: DataSpec, combine: Names | None = None) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        combine: Annotated[
+            Names | None,
+            Field(description="the labels that make up the combined class, the first one its leading digit; null for all"),
+        ] = None,
+    ) -> None:
         for key, message in combine_problems(combine or [], spec):
             raise UserError(f"metrics: AttributeScores.args.{key}: {message}")
         self.spec, self.combine = spec, combine or list(spec.classes)
@@ -208,16 +213,16 @@ class AttributeScores(BaseMetric):
 
 @METRICS.register("attributes", "pretext")
 class SampleGrid(BaseMetric):
-    """A figure of pictures with truth and prediction: the surest mistakes first, then samples from all over the set.
-
-    Args:
-        rows: rows of pictures
-        columns: columns of pictures
-    """
+    """A figure of pictures with truth and prediction: the surest mistakes first, then samples from all over the set."""
 
     needs_truth = False
 
-    def __init__(self, spec: DataSpec, rows: GridSide = 4, columns: GridSide = 4) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        rows: Rows = 4,
+        columns: Columns = 4,
+    ) -> None:
         self.spec, self.rows, self.columns = spec, rows, columns
 
     @property

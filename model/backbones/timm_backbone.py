@@ -10,14 +10,26 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from base.types import NotAllShare
 from utils.config import did_you_mean, show
 from utils.errors import UserError
 
+Backbone = Annotated[
+    str, Field(description='name of a timm model, with or without a tag for its weights ("tf_efficientnetv2_s.in21k_ft_in1k")')
+]
+Pretrained = Annotated[
+    bool | str,
+    Field(description="true for timm's weights, a local file (.pth, .pt, .safetensors), or false for random weights"),
+]
+DropPathRate = Annotated[
+    NotAllShare, Field(description="stochastic depth within the backbone (of timm): share of the blocks that a sample skips")
+]
 _DECLARED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
 _WRAPPERS = ("state_dict", "ema", "model")  # keys under which training scripts, ours too, store the weights
 _PREFIXES = ("", "backbone.", "module.", "model.")  # prefixes that training scripts put before a backbone's names

@@ -5,7 +5,10 @@ Each term is a sum over points, and the number of objects or foreground points b
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,6 +18,7 @@ from base.types import Count, NotNegative
 from model.detection.assignment import Assignment, task_aligned
 from model.detection.boxes import Truth, boxes_to_distances, distances_to_boxes, pad_truth
 from model.detection.point_detector import mean_distances
+from model.terms import TermWeight
 from utils.errors import UserError
 
 
@@ -27,29 +31,21 @@ class AlignedLoss(BaseLoss):
     `box` is 1 - GIoU (Rezatofighi et al. 2019) and `distribution` the distribution focal loss (Li et al. 2020, equation 6),
     both weighted with the quality. All are divided by the sum of the qualities, as in PP-YOLOE (Xu et al. 2022); for
     `classification` a picture counts at least 1, so that the model also learns from pictures without objects.
-
-    Args:
-        candidates: points that an object has at most
-        alpha: exponent of the score in the alignment of a point with an object
-        beta: exponent of the IoU in it
-        focus: weight of the scores that should be 0
-        gamma: exponent of such a score in its weight
-        classification: weight of the term
-        box: weight of the term
-        distribution: weight of the term
     """
 
     def __init__(
         self,
         model: OutputSpec,
-        candidates: Count = 13,
-        alpha: NotNegative = 1.0,
-        beta: NotNegative = 6.0,
-        focus: NotNegative = 0.75,
-        gamma: NotNegative = 2.0,
-        classification: NotNegative = 1.0,
-        box: NotNegative = 2.5,
-        distribution: NotNegative = 0.5,
+        candidates: Annotated[Count, Field(description="largest number of points of an object")] = 13,
+        alpha: Annotated[
+            NotNegative, Field(description="exponent of the score in the alignment of a point with an object")
+        ] = 1.0,
+        beta: Annotated[NotNegative, Field(description="exponent of the IoU in the alignment of a point with an object")] = 6.0,
+        focus: Annotated[NotNegative, Field(description="weight of the scores that should be 0")] = 0.75,
+        gamma: Annotated[NotNegative, Field(description="exponent of a score that should be 0, in its weight")] = 2.0,
+        classification: TermWeight = 1.0,
+        box: TermWeight = 2.5,
+        distribution: TermWeight = 0.5,
     ) -> None:
         super().__init__()
         require_outputs(self, model, "bins", "PointDetector")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from base.base_fusion import FUSIONS, BaseFusion
 from base.predictions import Predictions, errors_of, require_alike
@@ -33,22 +34,20 @@ class BoxFusion(BaseFusion):
 
     `nms` keeps the surest of overlapping boxes; `soft_nms` keeps all, with scores that fall with their overlap with surer
     ones; `wbf` replaces overlapping boxes by their mean, with a score that is the higher the more sources agree.
-
-    Args:
-        method: "wbf", "soft_nms" or "nms"
-        iou: boxes that overlap by more are of the same object, for "wbf" and "nms"
-        sigma: width of the Gaussian by which "soft_nms" lowers scores
-        score: boxes with less confidence are dropped, before and after
-        detections: boxes of a picture at most
     """
 
     def __init__(
         self,
-        method: Literal["wbf", "soft_nms", "nms"] = "wbf",
-        iou: Share = 0.55,
-        sigma: Positive = 0.5,
-        score: Share = 0.001,
-        detections: Count = 100,
+        method: Annotated[
+            Literal["wbf", "soft_nms", "nms"],
+            Field(description='"wbf" for weighted boxes fusion, "soft_nms" or "nms" for (soft) non-maximum suppression'),
+        ] = "wbf",
+        iou: Annotated[
+            Share, Field(description='boxes that overlap by a larger IoU are of the same object, for "wbf" and "nms"')
+        ] = 0.55,
+        sigma: Annotated[Positive, Field(description='width of the Gaussian by which "soft_nms" lowers scores')] = 0.5,
+        score: Annotated[Share, Field(description="boxes with less confidence are dropped, before and after the fusion")] = 0.001,
+        detections: Annotated[Count, Field(description="largest number of boxes of a picture")] = 100,
     ) -> None:
         self.method, self.iou, self.sigma = method, iou, sigma
         self.score, self.detections = score, detections

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
@@ -23,6 +23,9 @@ class BoxFilter(Settings):
     iou: Share = Field(default=0.6, description="of two boxes of a class that overlap by more, the surer one stays")
     across_classes: bool = Field(default=False, description="boxes of different classes suppress each other too")
     detections: Count = Field(default=100, description="largest number of boxes of a picture")
+
+
+Kept = Annotated[BoxFilter, Field(description="which boxes become predictions")]
 
 
 class Truth(NamedTuple):

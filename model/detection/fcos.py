@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from torch import Tensor
 
 from base.base_model import MODELS
 from base.contracts import DataSpec, Outputs, OutputSpec, Target
 from base.types import CountOrZero
-from model.detection.boxes import BoxFilter, distances_to_boxes
+from model.detection.boxes import BoxFilter, Kept, distances_to_boxes
 from model.detection.point_detector import Detector
 from model.detection.pyramid import Pyramid
 
@@ -19,20 +20,16 @@ GROUPS = 32  # groups of the group norm in torchvision's head
 
 @MODELS.register("detection")
 class FcosDetector(Detector):
-    """Class scores, distances to the sides of a box and centre-ness for every point (Tian et al. 2020), for FcosLoss.
-
-    Args:
-        pyramid: backbone and feature pyramid; the paper has levels [3, 4, 5, 6, 7] of width 256
-        depth: 3x3 convolutions of each of the head's two branches
-        keep: which boxes become predictions
-    """
+    """Class scores, distances to the sides of a box and centre-ness for every point (Tian et al. 2020), for FcosLoss."""
 
     def __init__(
         self,
         spec: DataSpec,
-        pyramid: Pyramid,
-        depth: CountOrZero = 4,
-        keep: BoxFilter = BoxFilter(),  # noqa: B008 - settings are frozen
+        pyramid: Annotated[
+            Pyramid, Field(description="backbone and feature pyramid; the paper has levels [3, 4, 5, 6, 7] of width 256")
+        ],
+        depth: Annotated[CountOrZero, Field(description="number of 3x3 convolutions of each of the head's two branches")] = 4,
+        keep: Kept = BoxFilter(),  # noqa: B008 - settings are frozen
     ) -> None:
         super().__init__(spec, pyramid, keep)
         from torchvision.models.detection.fcos import FCOSHead

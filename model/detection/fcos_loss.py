@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,6 +15,10 @@ from base.types import NotNegative, Share
 from model.detection.aligned_loss import box_loss, require_outputs
 from model.detection.assignment import centre_sampled
 from model.detection.boxes import boxes_to_distances, distances_to_boxes, pad_truth
+from model.terms import TermWeight
+
+FocalAlpha = Annotated[Share, Field(description="weight of positive scores in the focal loss (Lin et al. 2017, equation 5)")]
+FocalGamma = Annotated[NotNegative, Field(description="exponent of the focal loss: how much less a sure score counts")]
 
 
 @LOSSES.register("detection")
@@ -19,25 +26,20 @@ class FcosLoss(BaseLoss):
     """The loss of FcosDetector (Tian et al. 2020, equation 2): focal loss, 1 - GIoU, and cross-entropy of the centre-ness.
 
     All are divided by the number of positive points; for the focal loss a picture counts at least 1.
-
-    Args:
-        radius: a positive point is nearer to its object's centre than this, in strides, in x and in y
-        alpha: weight of positive scores in the focal loss (Lin et al. 2017, equation 5)
-        gamma: its exponent
-        classification: weight of the term
-        box: weight of the term
-        centreness: weight of the term
     """
 
     def __init__(
         self,
         model: OutputSpec,
-        radius: NotNegative = 1.5,
-        alpha: Share = 0.25,
-        gamma: NotNegative = 2.0,
-        classification: NotNegative = 1.0,
-        box: NotNegative = 1.0,
-        centreness: NotNegative = 1.0,
+        radius: Annotated[
+            NotNegative,
+            Field(description="distance from an object's centre below which a point is positive, in strides, in x and in y"),
+        ] = 1.5,
+        alpha: FocalAlpha = 0.25,
+        gamma: FocalGamma = 2.0,
+        classification: TermWeight = 1.0,
+        box: TermWeight = 1.0,
+        centreness: TermWeight = 1.0,
     ) -> None:
         super().__init__()
         require_outputs(self, model, "centreness", "FcosDetector")

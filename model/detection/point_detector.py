@@ -14,7 +14,7 @@ from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
 from base.detection.objects import OBJECT
 from base.types import CountOrZero
-from model.detection.boxes import BoxFilter, clipped, distances_to_boxes, grid_points, move_boxes, suppress
+from model.detection.boxes import BoxFilter, Kept, clipped, distances_to_boxes, grid_points, move_boxes, suppress
 from model.detection.heads import DistanceHead
 from model.detection.pyramid import FeaturePyramid, Pyramid, pyramid_problems
 
@@ -79,21 +79,22 @@ class PointDetector(Detector):
     The head has a branch for classes and one for distances (Tian et al. 2019, FCOS; Ge et al. 2021, YOLOX, section 2.1),
     whose convolutions all levels share, each with batch norm of its own (Lyu et al. 2022, RTMDet, section 3.2). A distance
     is the mean of a distribution over 0, 1, … `bins` - 1 strides (Li et al. 2020, Generalized Focal Loss, section 3.2).
-
-    Args:
-        pyramid: backbone and feature pyramid
-        depth: 3x3 convolutions of each branch
-        bins: values of the distribution of a distance: a box reaches `bins` - 1 strides from a point at most
-        keep: which boxes become predictions
     """
 
     def __init__(
         self,
         spec: DataSpec,
-        pyramid: Pyramid,
-        depth: CountOrZero = 2,
-        bins: Annotated[int, Field(ge=2)] = 16,
-        keep: BoxFilter = BoxFilter(),  # noqa: B008 - settings are frozen
+        pyramid: Annotated[Pyramid, Field(description="backbone and feature pyramid")],
+        depth: Annotated[CountOrZero, Field(description="number of 3x3 convolutions of each of the head's branches")] = 2,
+        bins: Annotated[
+            int,
+            Field(
+                ge=2,
+                description="number of values in the distribution of a distance: a box reaches at most `bins` - 1 "
+                "strides from a point",
+            ),
+        ] = 16,
+        keep: Kept = BoxFilter(),  # noqa: B008 - settings are frozen
     ) -> None:
         super().__init__(spec, pyramid, keep, norm_layer=nn.BatchNorm2d)
         self.dense = DistanceHead(pyramid.width, self.classes, len(pyramid.levels), depth, bins)

@@ -10,8 +10,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from base.types import NotAllShare
-from model.backbones.timm_backbone import check_backbone_name, create_backbone
+from model.backbones.timm_backbone import DropPathRate, Pretrained, check_backbone_name, create_backbone
 from utils.errors import UserError
 from utils.validate import Settings
 
@@ -22,10 +21,8 @@ class Pyramid(Settings):
     """A backbone and the feature pyramid over its maps; a cell of level n covers 2 ** n pixels."""
 
     backbone: str = Field(description='name of a timm model, with or without a tag ("resnet10t", "mobilenetv3_small_100")')
-    pretrained: bool | str = Field(
-        default=False, description="true for timm's weights, a local file (.pth, .pt, .safetensors), or false for random weights"
-    )
-    drop_path_rate: NotAllShare = Field(default=0.0, description="stochastic depth within the backbone")
+    pretrained: Pretrained = False
+    drop_path_rate: DropPathRate = 0.0
     levels: list[Level] = Field(default=[3, 4, 5], description="levels of the pyramid, one after another: 3 has a stride of 8")
     width: Annotated[int, Field(ge=8)] = Field(default=64, description="channels of every level")
 

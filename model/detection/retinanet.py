@@ -11,7 +11,7 @@ from torch import Tensor
 from base.base_model import MODELS
 from base.contracts import DataSpec, Outputs, OutputSpec, Target
 from base.types import Positive
-from model.detection.boxes import BoxFilter
+from model.detection.boxes import BoxFilter, Kept
 from model.detection.point_detector import Detector
 from model.detection.pyramid import Pyramid
 
@@ -20,22 +20,17 @@ OCTAVE = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))  # sizes of a level's anchors as fact
 
 @MODELS.register("detection")
 class RetinaNetDetector(Detector):
-    """Class scores and offsets for nine anchors at every point (Lin et al. 2017), for RetinaNetLoss.
-
-    Args:
-        pyramid: backbone and feature pyramid; the paper has levels [3, 4, 5, 6, 7] of width 256
-        anchor_size: side of a level's smallest square anchor, in strides
-        ratios: height / width of the anchors
-        keep: which boxes become predictions
-    """
+    """Class scores and offsets for nine anchors at every point (Lin et al. 2017), for RetinaNetLoss."""
 
     def __init__(
         self,
         spec: DataSpec,
-        pyramid: Pyramid,
-        anchor_size: Positive = 4.0,
-        ratios: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 2.0],  # noqa: B006
-        keep: BoxFilter = BoxFilter(),  # noqa: B008 - settings are frozen
+        pyramid: Annotated[
+            Pyramid, Field(description="backbone and feature pyramid; the paper has levels [3, 4, 5, 6, 7] of width 256")
+        ],
+        anchor_size: Annotated[Positive, Field(description="side of a level's smallest square anchor, in strides")] = 4.0,
+        ratios: Annotated[list[Positive], Field(min_length=1, description="height / width of the anchors")] = [0.5, 1.0, 2.0],  # noqa: B006
+        keep: Kept = BoxFilter(),  # noqa: B008 - settings are frozen
     ) -> None:
         super().__init__(spec, pyramid, keep)
         from torchvision.models.detection.anchor_utils import AnchorGenerator

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from base.base_loss import LOSSES, BaseLoss
 from base.contracts import Outputs, OutputSpec, Target, Term
-from base.types import NotNegative, Share
+from base.types import Share
 from model.detection.aligned_loss import require_outputs
+from model.detection.fcos_loss import FocalAlpha, FocalGamma
 from model.detection.retinanet import box_coder
+from model.terms import TermWeight
 
 BACKGROUND, BETWEEN = -1, -2  # torchvision's Matcher.BELOW_LOW_THRESHOLD and BETWEEN_THRESHOLDS
 
@@ -22,25 +27,17 @@ class RetinaNetLoss(BaseLoss):
     An anchor is positive for the object it overlaps most if their IoU is `foreground` or more, or if no anchor overlaps
     the object more; it is background below `background`, and does not count in between (section 4). Both terms are divided
     by the number of positive anchors; for the focal loss a picture counts at least 1.
-
-    Args:
-        foreground: IoU from which on an anchor is positive
-        background: IoU below which it is background
-        alpha: weight of positive scores in the focal loss (equation 5)
-        gamma: its exponent
-        classification: weight of the term
-        box: weight of the term
     """
 
     def __init__(
         self,
         model: OutputSpec,
-        foreground: Share = 0.5,
-        background: Share = 0.4,
-        alpha: Share = 0.25,
-        gamma: NotNegative = 2.0,
-        classification: NotNegative = 1.0,
-        box: NotNegative = 1.0,
+        foreground: Annotated[Share, Field(description="least IoU with an object at which an anchor is positive")] = 0.5,
+        background: Annotated[Share, Field(description="IoU with every object below which an anchor is background")] = 0.4,
+        alpha: FocalAlpha = 0.25,
+        gamma: FocalGamma = 2.0,
+        classification: TermWeight = 1.0,
+        box: TermWeight = 1.0,
     ) -> None:
         super().__init__()
         require_outputs(self, model, "offsets", "RetinaNetDetector")

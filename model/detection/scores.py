@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pyarrow.compute as pc
+from pydantic import Field
 
 from base.base_metric import METRICS, BaseMetric
 from base.contracts import DataSpec, PictureOf
 from base.detection.objects import OBJECT
 from base.predictions import Predictions
 from base.table import SampleTable, some
-from base.types import Count, GridSide, Share
+from base.types import Columns, Count, Rows, Share
 from model.detection.average_precision import (  # fmt: skip
     AREAS,
     IOUS,
@@ -64,13 +65,18 @@ class BoxScores(BaseMetric):
     `map` is the mean over IoU 0.5 to 0.95 and over the classes; `ap50` and `ap75` are the means at one IoU; `ap_small`,
     `ap_medium` and `ap_large` count only objects of one size. `recall` is the mean over IoU of the recall of all boxes. A score
     of a class or a size without objects is left out, and does not count in any mean.
-
-    Args:
-        iou: from which on a box has found an object, for F1 and the confusion matrix
-        detections: the surest boxes of a class in a picture, which alone count in average precision
     """
 
-    def __init__(self, spec: DataSpec, iou: Share = 0.5, detections: Count = 100) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        iou: Annotated[
+            Share, Field(description="least IoU at which a box has found an object, for F1 and the confusion matrix")
+        ] = 0.5,
+        detections: Annotated[
+            Count, Field(description="number of the surest boxes of a class in a picture that count in average precision")
+        ] = 100,
+    ) -> None:
         self.classes = spec.classes.get(OBJECT, [])
         self.iou, self.detections = iou, detections
         self.confidences = [0.5] * len(self.classes)
@@ -126,17 +132,17 @@ class BoxScores(BaseMetric):
 
 @METRICS.register("detection")
 class BoxGrid(BaseMetric):
-    """A figure of pictures with their objects and predicted boxes; the pictures are spread over the whole set.
-
-    Args:
-        rows: rows of pictures
-        columns: columns of pictures
-        confidence: boxes with less are not drawn
-    """
+    """A figure of pictures with their objects and predicted boxes; the pictures are spread over the whole set."""
 
     needs_truth = False
 
-    def __init__(self, spec: DataSpec, rows: GridSide = 4, columns: GridSide = 4, confidence: Share = 0.3) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        rows: Rows = 4,
+        columns: Columns = 4,
+        confidence: Annotated[Share, Field(description="boxes with less confidence are not drawn")] = 0.3,
+    ) -> None:
         self.classes = spec.classes.get(OBJECT, [])
         self.rows, self.columns, self.confidence = rows, columns, confidence
 

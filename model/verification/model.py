@@ -13,38 +13,49 @@ from base.base_model import MODELS, BaseModel
 from base.contracts import DataSpec, Outputs, OutputSpec, Prediction, Target
 from base.types import NotAllShare
 from base.verification.pairs import IDENTITY
-from model.backbones.timm_backbone import stages
+from model.backbones.timm_backbone import DropPathRate, stages
 from model.verification.backbones import faces
 
 
 @MODELS.register("verification")
 class EmbeddingModel(BaseModel):
-    """A backbone, dropout, and a linear layer whose output is the embedding.
-
-    Args:
-        backbone: `mobilefacenet`, `mobilefacenet_relu` (twice as fast on a CPU), `ir_50`, `ir_100`, `ir_se_50`,
-            `ir_se_100`, or the name of a timm model
-        pretrained: for timm's models true for timm's weights, a local file (.pth, .pt, .safetensors), or false
-        embedding_size: numbers in an embedding
-        batch_norm: batch-norm on the embedding (the linear layer then has no bias), or none
-        unit_length: embeddings are scaled to length 1, for the cosine; false leaves them, for Euclidean distance
-        identity: a head for training alone that tells the training identities apart by the embedding, linear
-            or linear with batch-norm on its logits; "none" where the loss has class weights of its own
-        drop_rate: dropout before the linear layer
-        drop_path_rate: stochastic depth within a timm backbone
-    """
+    """A backbone, dropout, and a linear layer whose output is the embedding."""
 
     def __init__(
         self,
         spec: DataSpec,
-        backbone: str,
-        pretrained: bool | str = False,
-        embedding_size: Annotated[int, Field(ge=2, le=65_536)] = 512,
-        batch_norm: bool = True,
-        unit_length: bool = True,
-        identity: Literal["none", "linear", "batch_norm"] = "none",
-        drop_rate: NotAllShare = 0.0,
-        drop_path_rate: NotAllShare = 0.0,
+        backbone: Annotated[
+            str,
+            Field(
+                description="`mobilefacenet`, `mobilefacenet_relu` (twice as fast on a CPU), `ir_50`, `ir_100`, "
+                "`ir_se_50`, `ir_se_100`, or the name of a timm model"
+            ),
+        ],
+        pretrained: Annotated[
+            bool | str,
+            Field(
+                description="true for timm's weights, a local file of weights for a timm model (.pth, .pt, "
+                ".safetensors), or false for random weights"
+            ),
+        ] = False,
+        embedding_size: Annotated[int, Field(ge=2, le=65_536, description="numbers in an embedding")] = 512,
+        batch_norm: Annotated[bool, Field(description="batch-norm on the embedding; the linear layer then has no bias")] = True,
+        unit_length: Annotated[
+            bool,
+            Field(
+                description="scale embeddings to length 1, for the cosine; false leaves their length, for the Euclidean distance"
+            ),
+        ] = True,
+        identity: Annotated[
+            Literal["none", "linear", "batch_norm"],
+            Field(
+                description="a head, for training alone, that tells the training identities apart by the embedding: "
+                'linear, or linear with batch-norm on its logits; "none" if the loss has class weights '
+                "of its own"
+            ),
+        ] = "none",
+        drop_rate: Annotated[NotAllShare, Field(description="dropout before the linear layer")] = 0.0,
+        drop_path_rate: DropPathRate = 0.0,
     ) -> None:
         network, width, normalisation = faces.create(backbone, pretrained, drop_path_rate, spec.image_size)
         super().__init__(**normalisation)

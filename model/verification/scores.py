@@ -44,20 +44,22 @@ class PairScores(BaseMetric):
     `accuracy/low` and `/high` are the ends of a 95 % interval from drawing people (pictures, if people are not known) at
     random; the interval ignores that the threshold was fitted on the same pairs. With folds (LFW's view 2) `accuracy/folds` is
     the mean over the folds, each at the best threshold of all others, and `/error` its standard error.
-
-    Args:
-        distance: cosine, or euclidean on the embeddings as they are
-        transductive: also score the median of the scored pairs as a threshold, which uses that half of them are of one person
-        rates: false accept rates at which the true accept rate is reported
-        pictures: hardest pairs of each kind in the figure of them
     """
 
     def __init__(
         self,
         distance: Distance = "cosine",
-        transductive: bool = False,
-        rates: list[ProperShare] = list(RATES),  # noqa: B006 - never changed
-        pictures: Annotated[int, Field(ge=0, le=50)] = 8,
+        transductive: Annotated[
+            bool,
+            Field(
+                description="also score the median of the scored pairs as a threshold, which assumes that half of "
+                "them are of one person"
+            ),
+        ] = False,
+        rates: Annotated[
+            list[ProperShare], Field(description="false accept rates at which the true accept rate is reported")
+        ] = list(RATES),  # noqa: B006 - never changed
+        pictures: Annotated[int, Field(ge=0, le=50, description="number of the hardest pairs of each kind in their figure")] = 8,
     ) -> None:
         self.distance, self.transductive, self.rates, self.pictures = distance, transductive, rates, pictures
         self.key = f"threshold/{distance}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
-from base.registry import argument_docs, registries
+from base.registry import registries
 from trainer.experiment import reference
 from trainer.experiment.config_model import config_model
 from trainer.experiment.stages import StagesConfig
@@ -38,17 +38,8 @@ class _Generator(GenerateJsonSchema):
 
 
 def whole_schema() -> Schema:
-    """The JSON Schema of a config with everything that it extends, arguments of a library's classes described too."""
-    schema = config_model().model_json_schema(schema_generator=_Generator)
-    definitions = schema["$defs"]
-    for registry in registries():
-        for part in registry.parts.values():
-            arguments = definitions.get(part.__name__, {}).get("properties", {}).get("args", {}).get("$ref", "")
-            properties = definitions.get(arguments.rpartition("/")[2], {}).get("properties", {})
-            for name, text in argument_docs(part.cls).items():
-                if name in properties:
-                    properties[name].setdefault("description", text.partition(". ")[0].removesuffix("."))
-    return schema
+    """Return the JSON Schema of a config with everything that it extends."""
+    return config_model().model_json_schema(schema_generator=_Generator)
 
 
 def file_schema(whole: Schema) -> Schema:

@@ -28,6 +28,15 @@ warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step
 Bounded = Annotated[float, Field(gt=0, le=1e6)]
 BoundedOrZero = Annotated[float, Field(ge=0, le=1e6)]
 
+Betas = Annotated[
+    tuple[NotAllShare, NotAllShare], Field(description="decay per step of the running means of the gradient and of its square")
+]
+Epsilon = Annotated[Bounded, Field(description="added to the denominator, so that it is never 0")]
+Momentum = Annotated[NotAllShare, Field(description="share of the last step that is added to the next one")]
+Gamma = Annotated[Bounded, Field(description="factor on the rate")]
+LowestRate = Annotated[BoundedOrZero, Field(description="the lowest rate")]
+EveryEpoch = Annotated[Literal["epoch"], Field(description="how often the rate moves")]
+
 
 class BaseOptimizer(Settings):
     """Rates and decays by kind of parameter, for every optimiser."""
@@ -102,7 +111,7 @@ def _rates(settings: BaseOptimizer, in_head: bool, decayed: bool, factor: float)
 class SGD(BaseOptimizer):
     """Stochastic gradient descent (torch.optim.SGD)."""
 
-    momentum: NotAllShare = 0.0
+    momentum: Momentum = 0.0
     nesterov: bool = Field(default=False, description="look ahead; needs momentum")
 
     @model_validator(mode="after")
@@ -116,9 +125,9 @@ class SGD(BaseOptimizer):
 
 
 class _AdamLike(BaseOptimizer):
-    betas: tuple[NotAllShare, NotAllShare] = (0.9, 0.999)
-    eps: Bounded = 1e-8
-    amsgrad: bool = False
+    betas: Betas = (0.9, 0.999)
+    eps: Epsilon = 1e-8
+    amsgrad: bool = Field(default=False, description="divide by the largest running mean so far (Reddi et al. 2018)")
 
 
 @OPTIMIZERS.register()
@@ -141,9 +150,9 @@ class AdamW(_AdamLike):
 class RMSprop(BaseOptimizer):
     """RMSprop (torch.optim.RMSprop)."""
 
-    alpha: NotAllShare = 0.99
-    eps: Bounded = 1e-8
-    momentum: NotAllShare = 0.0
+    alpha: NotAllShare = Field(default=0.99, description="decay per step of the running mean of the squared gradient")
+    eps: Epsilon = 1e-8
+    momentum: Momentum = 0.0
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         return torch.optim.RMSprop(groups, **self.options())
@@ -153,8 +162,8 @@ class RMSprop(BaseOptimizer):
 class Lamb(BaseOptimizer):
     """Layer-wise adaptive rates for large batches (timm.optim.Lamb): You et al. 2020."""
 
-    betas: tuple[NotAllShare, NotAllShare] = (0.9, 0.999)
-    eps: Bounded = 1e-6
+    betas: Betas = (0.9, 0.999)
+    eps: Epsilon = 1e-6
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         from timm.optim import Lamb as TimmLamb
@@ -166,7 +175,9 @@ class Lamb(BaseOptimizer):
 class Lion(BaseOptimizer):
     """Sign of an interpolated momentum (timm.optim.Lion): Chen et al. 2023."""
 
-    betas: tuple[NotAllShare, NotAllShare] = (0.9, 0.99)
+    betas: tuple[NotAllShare, NotAllShare] = Field(
+        default=(0.9, 0.99), description="share of the running mean of the gradient in a step, and its decay per step"
+    )
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         from timm.optim import Lion as TimmLion
@@ -195,9 +206,9 @@ SCHEDULERS: Registry[BaseScheduler] = Registry("lr_scheduler", BaseScheduler)
 class StepLR(BaseScheduler):
     """The rate times `gamma` every `step_size` epochs."""
 
-    step_size: Count
-    gamma: Bounded = 0.1
-    interval: Literal["epoch"] = "epoch"
+    step_size: Count = Field(description="number of epochs from one change of the rate to the next")
+    gamma: Gamma = 0.1
+    interval: EveryEpoch = "epoch"
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
         return torch_schedulers.StepLR(optimizer, self.step_size, self.gamma)
@@ -207,9 +218,9 @@ class StepLR(BaseScheduler):
 class MultiStepLR(BaseScheduler):
     """The rate times `gamma` at each of the epochs `milestones`."""
 
-    milestones: list[Count]
-    gamma: Bounded = 0.1
-    interval: Literal["epoch"] = "epoch"
+    milestones: list[Count] = Field(description="the epochs at which the rate changes")
+    gamma: Gamma = 0.1
+    interval: EveryEpoch = "epoch"
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
         return torch_schedulers.MultiStepLR(optimizer, self.milestones, self.gamma)
@@ -219,8 +230,8 @@ class MultiStepLR(BaseScheduler):
 class ExponentialLR(BaseScheduler):
     """The rate times `gamma` every epoch."""
 
-    gamma: Bounded
-    interval: Literal["epoch"] = "epoch"
+    gamma: Gamma
+    interval: EveryEpoch = "epoch"
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
         return torch_schedulers.ExponentialLR(optimizer, self.gamma)
@@ -231,8 +242,8 @@ class CosineAnnealingLR(BaseScheduler):
     """Half a cosine from the rate to `eta_min` (Loshchilov and Hutter 2017)."""
 
     T_max: Count | None = Field(default=None, description="epochs until `eta_min`; null for the whole run")
-    eta_min: BoundedOrZero = 0.0
-    interval: Literal["epoch", "step"] = "step"
+    eta_min: LowestRate = 0.0
+    interval: Literal["epoch", "step"] = Field(default="step", description="how often the rate moves")
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
         return torch_schedulers.CosineAnnealingLR(optimizer, (self.T_max or epochs) * per_epoch, self.eta_min)
@@ -242,9 +253,9 @@ class CosineAnnealingLR(BaseScheduler):
 class CosineAnnealingWarmRestarts(BaseScheduler):
     """Cosines that start anew after `T_0` epochs, each `T_mult` times as long as the one before."""
 
-    T_0: Count
-    T_mult: Count = 1
-    eta_min: BoundedOrZero = 0.0
+    T_0: Count = Field(description="number of epochs of the first cosine")
+    T_mult: Count = Field(default=1, description="factor on the length from one cosine to the next")
+    eta_min: LowestRate = 0.0
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
         return torch_schedulers.CosineAnnealingWarmRestarts(optimizer, self.T_0 * per_epoch, self.T_mult, self.eta_min)
@@ -254,12 +265,16 @@ class CosineAnnealingWarmRestarts(BaseScheduler):
 class OneCycleLR(BaseScheduler):
     """Up to the optimiser's rate and down to almost nothing over the run, a step at a time (Smith and Topin 2018)."""
 
-    pct_start: NotAllShare = 0.3
-    div_factor: Annotated[float, Field(ge=1, le=1e6)] = 25.0
-    final_div_factor: Annotated[float, Field(ge=1, le=1e12)] = 1e4
-    anneal_strategy: Literal["cos", "linear"] = "cos"
-    cycle_momentum: bool = False
-    interval: Literal["step"] = "step"
+    pct_start: NotAllShare = Field(default=0.3, description="share of the steps in which the rate rises")
+    div_factor: Annotated[float, Field(ge=1, le=1e6)] = Field(
+        default=25.0, description="the first rate is the peak divided by it"
+    )
+    final_div_factor: Annotated[float, Field(ge=1, le=1e12)] = Field(
+        default=1e4, description="the last rate is the first one divided by it"
+    )
+    anneal_strategy: Literal["cos", "linear"] = Field(default="cos", description="shape of the rise and the fall")
+    cycle_momentum: bool = Field(default=False, description="let the momentum move against the rate")
+    interval: Literal["step"] = Field(default="step", description="how often the rate moves")
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
         peaks = [group["lr"] for group in optimizer.param_groups]
@@ -274,12 +289,12 @@ class OneCycleLR(BaseScheduler):
 class PlateauLR(BaseScheduler):
     """The rate times `factor` when the monitored score has not improved for `patience` epochs (ReduceLROnPlateau)."""
 
-    factor: ProperShare = 0.1
-    patience: CountOrZero = 10
-    threshold: BoundedOrZero = 1e-4
-    cooldown: CountOrZero = 0
-    min_lr: BoundedOrZero = 0.0
-    interval: Literal["epoch"] = "epoch"
+    factor: ProperShare = Field(default=0.1, description="factor on the rate")
+    patience: CountOrZero = Field(default=10, description="number of epochs without a better score before the rate changes")
+    threshold: BoundedOrZero = Field(default=1e-4, description="share of the best score by which a score must be better to count")
+    cooldown: CountOrZero = Field(default=0, description="number of epochs after a change that are not counted")
+    min_lr: LowestRate = 0.0
+    interval: EveryEpoch = "epoch"
 
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
         return ReduceLROnPlateau(optimizer, **self.model_dump(exclude={"warmup", "interval"}))

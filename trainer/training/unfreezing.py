@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from base.base_callback import CALLBACKS, BaseCallback
 from base.base_trainer import BaseTrainer
 from base.types import Count
@@ -15,13 +19,15 @@ class GradualUnfreezing(BaseCallback):
 
     Howard and Ruder 2018 (ULMFiT), section 3.3. What is frozen has no gradient and is not decayed. It is a function of the
     epoch: there is nothing to save. For rates that differ by depth see `layer_decay` of the optimiser.
-
-    Args:
-        epochs: from one group to the next
-        rest_norms: whether batch norms of frozen layers keep their statistics, as in evaluation
     """
 
-    def __init__(self, epochs: Count = 1, rest_norms: bool = True) -> None:
+    def __init__(
+        self,
+        epochs: Annotated[Count, Field(description="number of epochs from one group of layers to the next")] = 1,
+        rest_norms: Annotated[
+            bool, Field(description="keep the batch-norm statistics of frozen layers, as in evaluation")
+        ] = True,
+    ) -> None:
         self.epochs, self.rest_norms = epochs, rest_norms
 
     def on_epoch_start(self, trainer: BaseTrainer) -> None:

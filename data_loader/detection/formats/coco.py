@@ -12,14 +12,16 @@ from array import array
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from base.base_reader import READERS
 from base.detection.objects import objects_of, require_sizes, rounded
 from base.table import SampleTable, some
+from base.types import JsonPath
 from data_loader.detection.formats.found import Found, Invalid, finish
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.formats.json_stream import JsonFile, Member, integer_problem, numbers_problem, text_problem
@@ -31,17 +33,19 @@ LISTS = ("images", "annotations", "categories")
 
 @READERS.register()
 class CocoReader(ObjectReader):
-    """One JSON file with images, categories, and annotations whose `bbox` is [x, y, width, height] in pixels.
+    """One JSON file with images, categories, and annotations whose `bbox` is [x, y, width, height] in pixels."""
 
-    Args:
-        file: the JSON file below the data folder.
-        root: folder of the images below the data folder, which `file_name` is below.
-        invalid: what to do about boxes outside their picture, of no area or of unknown class, and images that are listed
-            twice or missing: refuse all by line, or clip and leave out with a report.
-        trust_sizes: take the sizes in the file, and do not look at the pictures' own.
-    """
-
-    def __init__(self, file: str, root: str = ".", invalid: Invalid = "error", trust_sizes: bool = False) -> None:
+    def __init__(
+        self,
+        file: JsonPath,
+        root: Annotated[
+            str, Field(description="folder of the images below the data folder, to which `file_name` is relative")
+        ] = ".",
+        invalid: Invalid = "error",
+        trust_sizes: Annotated[
+            bool, Field(description="take the sizes in the file, without looking at the pictures' own")
+        ] = False,
+    ) -> None:
         self.file, self.root, self.invalid, self.trust_sizes = file, root, invalid, trust_sizes
 
     @classmethod

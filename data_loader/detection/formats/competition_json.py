@@ -17,6 +17,7 @@ from typing import Any
 from base.base_reader import READERS
 from base.detection.objects import objects_of, rounded
 from base.table import SampleTable
+from base.types import JsonPath, Root
 from data_loader.detection.formats.found import Found, Invalid, refuse
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.formats.json_stream import JsonFile, Member, numbers_problem, text_problem
@@ -27,16 +28,14 @@ KEY = "annotations"
 
 @READERS.register()
 class CompetitionJsonReader(ObjectReader):
-    """One JSON file with the file name of each image, and for each object its class and position [x1, y1, x2, y2] in pixels.
+    """One JSON file with the file name of each image, and for each object its class and position [x1, y1, x2, y2] in pixels."""
 
-    Args:
-        file: the JSON file below the data folder.
-        root: folder of the images below the data folder.
-        invalid: what to do about boxes outside their picture, of no area or of unknown class, and images that are listed
-            twice or missing: refuse all by line, or clip and leave out with a report.
-    """
-
-    def __init__(self, file: str, root: str = ".", invalid: Invalid = "error") -> None:
+    def __init__(
+        self,
+        file: JsonPath,
+        root: Root = ".",
+        invalid: Invalid = "error",
+    ) -> None:
         self.file, self.root, self.invalid, self.trust_sizes = file, root, invalid, False
 
     def parse(self, data_dir: Path) -> Found:

@@ -6,10 +6,11 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from base.detection.objects import object_columns, rounded
 from base.table import SampleTable
@@ -18,7 +19,13 @@ from data_loader.pictures.image_header import header_sizes, is_missing
 from utils.config import did_you_mean
 from utils.errors import UserError
 
-Invalid = Literal["error", "drop"]
+Invalid = Annotated[
+    Literal["error", "drop"],
+    Field(
+        description="what to do about boxes outside their picture, of no area or of unknown class, and images that are listed "
+        "twice or missing: refuse all of them by line, or clip and leave out with a report"
+    ),
+]
 LINES = 500  # largest number of problems that are written out
 # Formats with few decimals can put a box at the border of its picture this far outside; such a box is moved back.
 ROUNDING = 0.02  # pixels

@@ -16,11 +16,12 @@ import os
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 import numpy as np
+from pydantic import Field
 
 from base.base_reader import READERS
 from base.detection.objects import DECIMALS, objects_of, require_sizes, rounded
@@ -36,24 +37,24 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @READERS.register()
 class VocReader(ObjectReader):
-    """An XML file for each picture, with name and corners (xmin, ymin, xmax, ymax) in pixels of each object.
-
-    Args:
-        annotations: folder of the XML files below the data folder, at any depth.
-        root: folder of the images below the data folder, which `filename` in the XML is below.
-        first_pixel: the number of the first pixel: 1 in files of the VOC challenge, 0 in those of most tools.
-        invalid: what to do about boxes outside their picture, of no area or of unknown class, and images that are listed
-            twice or missing: refuse all by line, or clip and leave out with a report.
-        trust_sizes: take the sizes in the XML, and do not look at the pictures' own.
-    """
+    """An XML file for each picture, with name and corners (xmin, ymin, xmax, ymax) in pixels of each object."""
 
     def __init__(
         self,
-        annotations: str,
-        root: str = ".",
-        first_pixel: FirstPixel = 1,
+        annotations: Annotated[
+            str, Field(description="folder of the XML files below the data folder, which may be in folders of it")
+        ],
+        root: Annotated[
+            str, Field(description="folder of the images below the data folder, to which `filename` in the XML is relative")
+        ] = ".",
+        first_pixel: Annotated[
+            FirstPixel,
+            Field(description="the number of the first pixel: 1 in files of the VOC challenge, 0 in the files of most tools"),
+        ] = 1,
         invalid: Invalid = "error",
-        trust_sizes: bool = False,
+        trust_sizes: Annotated[
+            bool, Field(description="take the sizes in the XML, without looking at the pictures' own")
+        ] = False,
     ) -> None:
         self.annotations, self.root, self.first_pixel = annotations, root, first_pixel
         self.invalid, self.trust_sizes = invalid, trust_sizes

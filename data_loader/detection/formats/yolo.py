@@ -11,11 +11,14 @@ import re
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from base.base_reader import READERS
 from base.detection.objects import objects_of, require_sizes
 from base.table import SampleTable, some
-from base.types import Names
+from base.types import Names, Root
 from data_loader.detection.formats.found import Found, Invalid
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.formats.pattern_reader import find_images
@@ -29,17 +32,23 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?|[+-]?(nan|inf|i
 
 @READERS.register()
 class YoloReader(ObjectReader):
-    """A text file for each picture, with a line `class cx cy w h` for each object, in shares of the picture's width and height.
+    """A text file for each picture, with a line `class cx cy w h` for each object, in shares of the picture's size."""
 
-    Args:
-        labels: folder of the text files below the data folder, with the same folders below it as `root`.
-        names: the class names, in the order of their numbers in the text files.
-        root: folder of the images below the data folder.
-        invalid: what to do about boxes outside their picture, of no area or of unknown class: refuse all by line, or clip
-            and leave out with a report.
-    """
-
-    def __init__(self, labels: str, names: Names, root: str = ".", invalid: Invalid = "error") -> None:
+    def __init__(
+        self,
+        labels: Annotated[
+            str, Field(description="folder of the text files below the data folder, with the same folders in it as `root`")
+        ],
+        names: Annotated[Names, Field(description="the class names, in the order of their numbers in the text files")],
+        root: Root = ".",
+        invalid: Annotated[
+            Invalid,
+            Field(
+                description="what to do about boxes outside their picture, of no area or of unknown class: refuse "
+                "all of them by line, or clip and leave out with a report"
+            ),
+        ] = "error",
+    ) -> None:
         self.labels, self.names, self.root, self.invalid, self.trust_sizes = labels, names, root, invalid, False
 
     def parse(self, data_dir: Path) -> Found:

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from base import registry as registry_module
 from base.contracts import DataSpec, RunContext
-from base.registry import Registry, argument_docs, arguments_of, import_all, named, registries, settings_of, union_of
+from base.registry import Registry, arguments_of, import_all, named, registries, settings_of, union_of
 from utils.validate import Settings
 
 
@@ -61,22 +61,15 @@ class Worker(Acting):
     """Works with tools.
 
     Longer words on it.
-
-    Args:
-        hours: how long,
-            in hours.
-        tool: what with
-        spare (Tool, optional): what else.
-        crew: who.
     """
 
     def __init__(
         self,
         spec: DataSpec,
-        hours: int,
-        tool: Tool = Saw(),  # noqa: B008
+        hours: Annotated[int, Field(description="how long, in hours")],
+        tool: Annotated[Tool, Field(description="what with")] = Saw(),  # noqa: B008
         spare: Tool | None = None,
-        crew: dict[str, list[Tool]] = {},  # noqa: B006
+        crew: Annotated[dict[str, list[Tool]], Field(description="who")] = {},  # noqa: B006
         pair: tuple[Tool, Tool] | None = None,
         context: RunContext = RunContext(seed=5),  # noqa: B008
         mode: Literal["a", "b"] = "a",
@@ -138,18 +131,22 @@ def test_a_refused_class_is_not_registered(things: Registry[Any]) -> None:
 # Descriptions -------------------------------------------------------------------------------------------------------
 
 
-def test_arguments_have_the_descriptions_of_the_docstring() -> None:
-    assert argument_docs(Worker) == {"hours": "how long, in hours.", "tool": "what with", "spare": "what else.", "crew": "who."}
-
-
-def test_a_docstring_without_arguments_describes_none() -> None:
-    assert argument_docs(Acting) == {}
+def test_arguments_have_the_descriptions_of_their_annotations(things: Registry[Any]) -> None:
+    described = {name: field.description for name, field in arguments_of(Worker).model_fields.items()}
+    assert described == {
+        "hours": "how long, in hours",
+        "tool": "what with",
+        "spare": None,
+        "crew": "who",
+        "pair": None,
+        "mode": None,
+    }
 
 
 def test_injected_parameters_are_no_arguments_of_the_config(things: Registry[Any]) -> None:
     fields = arguments_of(Worker).model_fields
     assert list(fields) == ["hours", "tool", "spare", "crew", "pair", "mode"]
-    assert fields["hours"].is_required() and fields["hours"].description == "how long, in hours."
+    assert fields["hours"].is_required() and fields["hours"].description == "how long, in hours"
 
 
 def test_the_docstring_of_a_part_is_the_first_paragraph_of_its_class(things: Registry[Any]) -> None:
