@@ -41,8 +41,11 @@ def run(main: Callable[[], int | None]) -> None:
         package = (error.name or "").partition(".")[0]
         if (ROOT / package).is_dir() or (ROOT / f"{package}.py").exists():
             raise
-        print(f"{package} is missing for {sys.executable} ({error}); activate the environment that has it "
-              f"(. .venv/bin/activate), or: {sys.executable} -m pip install -r requirements.txt", file=sys.stderr)  # fmt: skip
+        print(
+            f"{package} is missing for {sys.executable} ({error}); activate the environment that has it "
+            f"(. .venv/bin/activate), or: {sys.executable} -m pip install -r requirements.txt",
+            file=sys.stderr,
+        )
         status = 2
     signals.ignore()
     sys.exit(status)

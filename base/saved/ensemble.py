@@ -47,10 +47,14 @@ class EnsembleRecord:
     def write(self, folder: Path) -> None:
         """Write the record into a folder, with the members' paths relative to it. Raises WriteError if it cannot be written."""
         members = [
-            {"path": os.path.relpath(share.path.absolute(), folder.absolute()), "weight": share.weight, "alone": share.alone,
-             "checkpoints": share.checkpoints}
+            {
+                "path": os.path.relpath(share.path.absolute(), folder.absolute()),
+                "weight": share.weight,
+                "alone": share.alone,
+                "checkpoints": share.checkpoints,
+            }
             for share in self.shares
-        ]  # fmt: skip
+        ]
         content = {"members": members, "monitor": self.monitor, "score": self.score, "method": self.method, "fitted": self.fitted}
         files.write_json(folder / ENSEMBLE, content)
 

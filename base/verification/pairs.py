@@ -44,8 +44,13 @@ def pairs_of(table: SampleTable) -> Pairs:
         raise UserError(f"{table.root}: has no pairs of samples to compare; read it with a reader of pairs")
     columns, ids = table.related[PAIRS], pa.array(table.ids(), pa.string())
     rows = [pa.compute.index_in(columns[name], value_set=ids) for name in ("image1", "image2")]
-    lost = [name for column, places in zip(("image1", "image2"), rows, strict=True) if places.null_count
-            for name, row in zip(columns[column].to_pylist(), places.to_pylist(), strict=True) if row is None]  # fmt: skip
+    lost = [
+        name
+        for column, places in zip(("image1", "image2"), rows, strict=True)
+        if places.null_count
+        for name, row in zip(columns[column].to_pylist(), places.to_pylist(), strict=True)
+        if row is None
+    ]
     if lost:
         raise UserError(f"{table.root}: pairs name {some(lost)}, which are no samples")
     first, second = (np.asarray(places.combine_chunks()).astype(np.int64) for places in rows)

@@ -165,8 +165,14 @@ def _annotations(boxes: list[np.ndarray], labels: list[np.ndarray], scores: list
     for picture, (some, names) in enumerate(zip(boxes, labels, strict=True)):
         for item, (box, name) in enumerate(zip(some.astype(np.float64).tolist(), names.tolist(), strict=True)):
             width, height = box[2] - box[0], box[3] - box[1]
-            entry = {"id": len(entries) + 1, "image_id": picture + 1, "category_id": name + 1, "iscrowd": 0,
-                     "bbox": [box[0], box[1], width, height], "area": width * height}  # fmt: skip
+            entry = {
+                "id": len(entries) + 1,
+                "image_id": picture + 1,
+                "category_id": name + 1,
+                "iscrowd": 0,
+                "bbox": [box[0], box[1], width, height],
+                "area": width * height,
+            }
             entries.append(entry if scores is None else {**entry, "score": float(scores[picture][item])})
     return entries
 

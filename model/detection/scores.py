@@ -15,7 +15,7 @@ from base.detection.objects import OBJECT
 from base.predictions import Predictions
 from base.table import SampleTable, some
 from base.types import Columns, Count, Rows, Share
-from model.detection.average_precision import (  # fmt: skip
+from model.detection.average_precision import (
     AREAS,
     IOUS,
     Curves,

@@ -76,8 +76,12 @@ def to_onnx(graph: Graph) -> Any:
     with _quiet():
         try:
             program = torch.onnx.export(
-                to_program(graph), input_names=[INPUT], output_names=_onnx_names(graph), dynamo=True, verbose=False,
-            )  # fmt: skip
+                to_program(graph),
+                input_names=[INPUT],
+                output_names=_onnx_names(graph),
+                dynamo=True,
+                verbose=False,
+            )
         except torch.onnx.errors.OnnxExporterError as error:
             raise UserError(f"the model cannot be written as ONNX ({str(error).splitlines()[0][:200]})") from error
     assert program is not None
@@ -114,9 +118,14 @@ def to_int8(proto: Any, pictures: np.ndarray) -> Any:
         onnx.save(proto, str(given))
         quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
         quantization.quantize_static(
-            str(prepared), str(written), Pictures(), per_channel=True, quant_format=quantization.QuantFormat.QDQ,
-            activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
-        )  # fmt: skip
+            str(prepared),
+            str(written),
+            Pictures(),
+            per_channel=True,
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
         return onnx.load(str(written))
 
 

@@ -37,9 +37,13 @@ def resampled(
 
 
 def intervals(
-    metric: BaseMetric, predictions: Predictions, table: SampleTable, group: str | None = None, rounds: int = ROUNDS,
+    metric: BaseMetric,
+    predictions: Predictions,
+    table: SampleTable,
+    group: str | None = None,
+    rounds: int = ROUNDS,
     seed: int = SEED,
-) -> dict[str, Interval]:  # fmt: skip
+) -> dict[str, Interval]:
     """Score -> its 95 % interval, the middle of the scores over `rounds` drawings with replacement.
 
     Samples of one group are not independent of each other, and drawing them one by one would give intervals that are too

@@ -51,9 +51,11 @@ class Report:
     def lines(self) -> list[str]:
         """For the user, by number and name."""
         found = [
-            (self.missing, "missing there"), (self.reshaped, "of another shape there"),
-            (self.left_out, "not asked for"), (self.unused, "only in the checkpoint"),
-        ]  # fmt: skip
+            (self.missing, "missing there"),
+            (self.reshaped, "of another shape there"),
+            (self.left_out, "not asked for"),
+            (self.unused, "only in the checkpoint"),
+        ]
         rest = [f"{len(names)} {what} ({some(names, 3)})" for names, what in found if names]
         return [f"{len(self.loaded)} weights from {self.source}" + (f"; {', '.join(rest)}" if rest else "")]
 

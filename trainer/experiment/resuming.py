@@ -35,11 +35,15 @@ def require_resumable(
     weights, so `init_from` may differ then, as it may not where a run of this config is looked for.
     """
     problems = [
-        Problem(file, config.key_text(key), f"the checkpoint was trained with {config.show(old)}, this config says "
-                f"{config.show(new)}; resume with the same value, or start a new run without -r")
+        Problem(
+            file,
+            config.key_text(key),
+            f"the checkpoint was trained with {config.show(old)}, this config says "
+            f"{config.show(new)}; resume with the same value, or start a new run without -r",
+        )
         for key, old, new in config.differences(plain(stored), plain(wanted))
         if not any(config.key_text(key[:length]) in may_change for length in range(1, len(key) + 1))
-    ]  # fmt: skip
+    ]
     if problems:
         raise ConfigError(problems)
 

@@ -207,8 +207,10 @@ class _Checks:
         known = self.sizes[kept].any(axis=1)
         sizes = {name: pa.array(self.sizes[kept, side], mask=~known) for name, side in (("width", 1), ("height", 0))}
         columns = object_columns(self.boxes[order], self.codes[order], list(self.found.classes), counts)
-        repairs = pa.table({"id": [name for name, _ in self.repairs], "what": [what for _, what in self.repairs]},
-                           pa.schema({"id": pa.string(), "what": pa.string()}))  # fmt: skip
+        repairs = pa.table(
+            {"id": [name for name, _ in self.repairs], "what": [what for _, what in self.repairs]},
+            pa.schema({"id": pa.string(), "what": pa.string()}),
+        )
         return SampleTable(self.root, pa.table({"id": ids, "path": ids, **sizes, **columns}), {"repairs": repairs})
 
 

@@ -19,9 +19,15 @@ class Unit(nn.Sequential):
     """Convolution, batch norm and activation; without the activation it is the paper's linear convolution."""
 
     def __init__(
-        self, inside: int, out: int, kernel: int | tuple[int, int] = 1, stride: int = 1, padding: int = 0, groups: int = 1,
+        self,
+        inside: int,
+        out: int,
+        kernel: int | tuple[int, int] = 1,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
         activation: Activation | None = "prelu",
-    ) -> None:  # fmt: skip
+    ) -> None:
         layers: list[nn.Module] = [
             nn.Conv2d(inside, out, kernel, stride, padding, groups=groups, bias=False),
             nn.BatchNorm2d(out),
