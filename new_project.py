@@ -3,61 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import re
-import shlex
-from pathlib import Path
 
-from project import git, template
-from project.tasks import TASKS, with_required
-from project.update import message
-from utils.errors import UserError, run
+from project import init
+from utils.errors import run
 
 
-def parse() -> argparse.Namespace:
-    """Return the command line."""
-    parser = argparse.ArgumentParser(description="Make a project of this template's files, without data, runs and history.")
-    parser.add_argument("folder", type=Path, help="where the new project goes; must not exist, or be empty")
-    parser.add_argument("--tasks", help=f"what it is for, with commas between: {','.join(TASKS)} (default: all)")
-    parser.add_argument("--name", help="its name: letters, digits, - and _ (default: the folder's)")
-    parser.add_argument("--files-only", action="store_true", help="begin no git history")
-    return parser.parse_args()
-
-
-def target_of(args: argparse.Namespace) -> tuple[Path, str]:
-    """Return the folder and the name of the project. Raises UserError if one of them cannot be used."""
-    target = args.folder.resolve()
-    name = args.name or target.name
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-        raise UserError(f"{name!r}: is no name for a project; allowed: letters, digits, - and _ (set --name)")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target}: exists and is not empty; choose another folder")
-    if target.is_relative_to(template.ROOT):
-        raise UserError(f"{target}: is inside the template itself; choose a folder beside it, e.g. ../{name}")
-    return target, name
-
-
-def main() -> None:
-    args = parse()
-    target, name = target_of(args)
-    asked = [task.strip() for task in args.tasks.split(",")] if args.tasks is not None else template.tasks_here()
-    tasks = with_required(asked)
-    for task in sorted(set(tasks) - set(asked)):
-        print(f"{task} comes along: {', '.join(asked)} needs it")
-    try:
-        template.make(target, name, tasks)
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error})") from None
-    fresh = tasks == template.tasks_here() or template.generate(target)
-    if not args.files_only and git.there():
-        git.start(target, message("Start from", template.version()))
-    elif not args.files_only:
-        print("git: is not installed; without it the project has no history, and cannot take later versions of the template")
-    print(f"{target}: ready, for {', '.join(tasks)}. Next:")
-    for command in (f"cd {shlex.quote(str(target))}", "make train", "make test"):
-        print(f"  {command}")
-    if not fresh:
-        print("  python laurel.py schema   # with the packages there; until then configs/schema.json still has all tasks")
-    print("Then describe your data in a config; README.md says how.")
+def main() -> int:
+    """Run the command; return the exit status."""
+    parser = argparse.ArgumentParser(description=init.__doc__)
+    init.add_arguments(parser)
+    return init.main(parser.parse_args())
 
 
 if __name__ == "__main__":

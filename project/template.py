@@ -85,8 +85,10 @@ def generate(folder: Path) -> bool:
     if not all(importlib.util.find_spec(package) for package in ("torch", "pydantic", "albumentations", "timm")):
         return False
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "trainer.experiment.schema"]
-    return subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL).returncode == 0
+    code = (
+        "from trainer.experiment import schema\nfor path, text in schema.texts().items(): path.write_text(text, encoding='utf-8')"
+    )
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment).returncode == 0
 
 
 def _edit(path: Path, change: Callable[[str], str]) -> None:
