@@ -12,6 +12,7 @@ from base.base_reader import BaseReader
 from base.predictions import Predictions
 from base.pseudo_labels import PseudoLabels
 from base.table import SampleTable
+from base.types import Names
 from data_loader.attributes.labels import Labels, add_labels, label_spec, learned_labels, read_labels
 from data_loader.attributes.unlabelled import Adopted, adopted, propose, validated_on
 from data_loader.crop.crops import Crops
@@ -34,7 +35,7 @@ class AttributeSampleSettings(AnnotationSettings):
         default=None,
         description="reader of further samples that get pseudo-labels; labels of the samples themselves are ignored",
     )
-    learn: Annotated[list[str], Field(min_length=1)] | None = Field(
+    learn: Names | None = Field(
         default=None,
         description="the labels that are learned, in this order; default: all labels that are not part of a combined label",
     )

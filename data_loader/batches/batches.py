@@ -13,6 +13,7 @@ from torch import Tensor
 from base.base_data_loader import BaseSampler
 from base.contracts import Batch, RunContext, Target
 from base.table import some
+from base.types import Count
 from data_loader.batches import samplers
 from data_loader.batches.samplers import ShuffleSampler
 from data_loader.batches.stream import CAN_FORK, BatchKey, BatchStream, Failure
@@ -30,7 +31,7 @@ class BatchSettings(Settings):
     """Config of the batches of every loader."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
-    batch_size: Annotated[int, Field(ge=1)] = Field(description="images per step, over all processes")
+    batch_size: Count = Field(description="images per step, over all processes")
     sampler: BaseSampler = Field(default=ShuffleSampler(), description="choice and order of the samples in an epoch")
     num_workers: Annotated[int, Field(ge=0, le=256)] = Field(
         default=2, description="processes that make batches, 0 for none beside the trainer itself"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from base.types import Pixels, Positive, Share
+from base.types import CountOrZero, Pixels, Positive, Share
 from data_loader.crop.croppers import CROPPERS, BaseCropper, Found, largest
 from data_loader.pictures.decode import Size, resize
 from data_loader.pictures.letterbox import fitted
@@ -153,7 +153,7 @@ class OnnxDetectorSettings(OnnxSettings):
     std: Std = (128.0, 128.0, 128.0)
     boxes: str = Field(default="boxes", description="output with a box in each row, x1 y1 x2 y2")
     scores: str = Field(default="scores", description="output with a score for each box, or one for each class")
-    label: Annotated[int, Field(ge=0)] = Field(default=1, description="number of the class whose score is used")
+    label: CountOrZero = Field(default=1, description="number of the class whose score is used")
     units: Literal["share", "pixels"] = Field(
         default="share", description="units of the boxes: shares of width and height, or pixels of the network's input"
     )

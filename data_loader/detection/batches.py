@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 
 from base.contracts import Batch, RunContext
+from base.types import NotNegative, Share
 from data_loader.batches.batches import Batches, BatchSettings
 from data_loader.batches.stream import BatchKey
 from data_loader.detection.mosaic import Mosaic, visible
@@ -29,12 +30,8 @@ class Boxes(Settings):
     A picture whose boxes are all left out stays as a picture without objects.
     """
 
-    min_area: Annotated[float, Field(ge=0)] = Field(
-        default=4.0, description="smallest area of a box in square pixels of the model's input"
-    )
-    min_visibility: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.1, description="smallest visible share of a box's area after a step"
-    )
+    min_area: NotNegative = Field(default=4.0, description="smallest area of a box in square pixels of the model's input")
+    min_visibility: Share = Field(default=0.1, description="smallest visible share of a box's area after a step")
 
 
 class ObjectBatchSettings(BatchSettings):

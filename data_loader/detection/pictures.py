@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from base.base_pictures import Prepared
+from base.types import Multiple, ScenePixels
 from data_loader.pictures.decode import Box, decode_image, read_image
 from data_loader.pictures.image_header import header_size
 from data_loader.pictures.letterbox import Placement, blank, common_frame, fitted, paste
 from data_loader.pictures.pictures import Pictures, PictureSettings
 
-Pixels = Annotated[int, Field(ge=16, le=4096)]
-
 
 class FrameSettings(PictureSettings):
     """Config of pictures in frames."""
 
-    image_size: tuple[Pixels, Pixels] = Field(
+    image_size: tuple[ScenePixels, ScenePixels] = Field(
         description="height and width in pixels of the frame that every picture is fitted into"
     )
-    multiple_of: Annotated[int, Field(ge=1, le=256)] = Field(
+    multiple_of: Multiple = Field(
         default=32, description="sides of every batch are multiples of this number of pixels, as the strides of a network require"
     )
     rectangular: bool = Field(

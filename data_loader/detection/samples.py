@@ -13,6 +13,7 @@ from base.base_reader import BaseReader
 from base.contracts import DataSpec
 from base.detection.objects import OBJECT, Objects, class_counts, has_objects, objects_of, require_sizes
 from base.table import SampleTable, some
+from base.types import Names
 from data_loader.detection import subset
 from data_loader.detection.formats.found import repairs
 from data_loader.detection.formats.object_reader import ObjectReader
@@ -30,7 +31,7 @@ NUMBERS, CONTENTS = "classes", "contents"  # columns: list<int16>, the class of 
 class ObjectSampleSettings(AnnotationSettings):
     """Config of pictures with objects."""
 
-    classes: Annotated[list[str], Field(min_length=1)] = Field(description="names of the classes, in the order of their numbers")
+    classes: Names = Field(description="names of the classes, in the order of their numbers")
     split: Split = Field(
         description="division of the samples into training and validation. Besides the reader's columns there is `contents`, the "
         "classes in the picture, to stratify by; and `source`, if `sources` is given, to group by"

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import ConfigDict, Field
 
 from base.base_pictures import BasePictures, Prepared
+from base.types import CountOrZero, Pixels
 from data_loader.augment.transforms import BaseTransform, Pipeline
 from data_loader.pictures.cache import PictureCache
 from data_loader.pictures.decode import Box, Size, cut, decode_image, read_image, resize
 from utils.validate import Settings
 
 MEGABYTE = 2**20
-Pixels = Annotated[int, Field(ge=8, le=4096)]
 
 
 class PictureSettings(Settings):
@@ -27,7 +27,7 @@ class PictureSettings(Settings):
         description="height and width in pixels to which every image is resized when it is decoded, before any transform"
     )
     train_transforms: list[BaseTransform] = Field(default=[], description="augmentation of the training images")
-    cache_mb: Annotated[int, Field(ge=0)] = Field(
+    cache_mb: CountOrZero = Field(
         default=2048, description="memory for decoded images; if the data need more, they are decoded anew each epoch"
     )
 
