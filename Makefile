@@ -30,7 +30,7 @@ check: $(VENV)/installed-dev  ## lint, types, formatting, generated files
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m trainer.experiment.schema --check
+	$(RUN) laurel.py schema --check
 
 bench: $(VENV)/installed-dev  ## the benchmarks: ratios measured side by side
 	$(RUN) -m benchmarks

@@ -242,7 +242,7 @@ class Ensemble(Joined):
         return sum(_sizes(self.folder))
 
     def anew(self, setting: str) -> list[str]:
-        """Of all that take part; it is made of them by `python -m trainer.evaluation.ensemble`."""
+        """Of all that take part; it is made of them by `python laurel.py ensemble`."""
         return [command for run in self.runs for command in run.anew(setting)]
 
 

@@ -18,7 +18,14 @@ KeyPath = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 60
 MAX_DIGITS = 19  # 2 ** 63 - 1 has 19 digits
-SHORTCUTS = {"lr": "optimizer.args.lr", "bs": "data_loader.args.batch_size"}
+# The options of the command line that change one key.
+SHORTCUTS = {
+    "lr": "optimizer.args.lr",
+    "bs": "data_loader.args.batch_size",
+    "epochs": "trainer.epochs",
+    "name": "name",
+    "data": "data_loader.args.data_dir",
+}
 # A string or a comment. Both match to the end of the text if they are not closed: a new try at every later quote would
 # take hours on a large file.
 _COMMENT = re.compile(r'"(?:\\.|[^"\\])*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
@@ -67,17 +74,36 @@ class RawConfig:
         return self.file
 
 
-def read(path: Path | str, overrides: Iterable[str] = (), lr: float | None = None, bs: int | None = None) -> RawConfig:
-    """Read the config at `path` and the files that it extends, then apply `lr`, `bs` and the `a.b.c=VALUE` overrides in order.
+class Override(NamedTuple):
+    """A value in the place of the one that a config has at a key. option: where it was given, for messages."""
+
+    key: str
+    value: Any
+    option: str = "--set"
+
+    @classmethod
+    def of(cls, text: str) -> Override:
+        """Read `a.b.c=VALUE`, of which VALUE is JSON, or else text as it is. Raises ConfigError."""
+        key, equals, value = text.partition("=")
+        if not equals or not _steps(key):
+            raise ConfigError([Problem("--set", text, "needs the form a.b.c=VALUE")])
+        return cls(key, _parse_value(value))
+
+
+Overrides = Iterable[Override | str]  # a text is one of `--set`: a.b.c=VALUE
+
+
+def overrides_of(given: Overrides) -> list[Override]:
+    """Return the overrides with every text read. Raises ConfigError."""
+    return [Override.of(one) if isinstance(one, str) else one for one in given]
+
+
+def read(path: Path | str, overrides: Overrides = ()) -> RawConfig:
+    """Read the config at `path` and the files that it extends, then apply the overrides in order.
 
     Raises ConfigError for an unreadable file, bad syntax, a key given twice, NaN or Infinity, or a circle of `extends`.
     """
     config = _read_with_parents(Path(path), ())
-    for name, value in (("lr", lr), ("bs", bs)):
-        if value is not None:
-            if not math.isfinite(value):
-                raise ConfigError([Problem(f"--{name}", SHORTCUTS[name], f"found {value}; allowed: finite numbers")])
-            _override(config, SHORTCUTS[name], value, f"--{name}")
     _override_all(config, overrides)
     return config
 
@@ -89,11 +115,8 @@ def parents(path: Path) -> list[Path]:
     return [*direct, *(other for parent in direct for other in parents(parent))]
 
 
-def from_values(values: dict[str, Any], file: str, overrides: Iterable[str] = ()) -> RawConfig:
-    """Make a config from values that are already read (from a checkpoint), with `a.b.c=VALUE` overrides.
-
-    Raises ConfigError if an override is wrong.
-    """
+def from_values(values: dict[str, Any], file: str, overrides: Overrides = ()) -> RawConfig:
+    """Make a config from values that are already read (from a checkpoint), with overrides. Raises ConfigError."""
     config = RawConfig(json.loads(json.dumps(values)), file)
     _override_all(config, overrides)
     return config
@@ -279,7 +302,7 @@ def _forbidden(source: str, value: Any, key: KeyPath) -> Iterator[Problem]:
     if len(key) > MAX_DEPTH:
         yield Problem(source, key_text(key[:3]), f"is nested more than {MAX_DEPTH} deep")
         return
-    if isinstance(value, _NotANumber):
+    if isinstance(value, _NotANumber) or (isinstance(value, float) and not math.isfinite(value)):
         allowed = f"finite numbers, whole ones with at most {MAX_DIGITS} digits"
         yield Problem(source, key_text(key), f"found {value}; allowed: {allowed}")
     if isinstance(value, str) and _BAD_TEXT.search(value):
@@ -342,24 +365,20 @@ def _note_origins(config: RawConfig, value: Any, source: RawConfig, key: KeyPath
         _note_origins(config, item, source, (*key, name))
 
 
-def _override_all(config: RawConfig, overrides: Iterable[str]) -> None:
-    for text in overrides:
-        key, _, value = text.partition("=")
-        if "=" not in text or not _steps(key):
-            raise ConfigError([Problem("--set", text, "needs the form a.b.c=VALUE")])
-        _override(config, key, _parse_value(key, value), "--set")
+def _override_all(config: RawConfig, overrides: Overrides) -> None:
+    for key, value, option in overrides_of(overrides):
+        problems = list(_forbidden(option, value, (key,)))
+        if problems:
+            raise ConfigError(problems)
+        _override(config, key, value, option)
 
 
-def _parse_value(key: str, text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """Return the text's value if it is JSON, else the text itself: `--set name=demo` needs no quotes."""
     try:
-        value = _parse("--set", text)
+        return _parse("--set", text)
     except ConfigError:
-        value = text
-    problems = list(_forbidden("--set", value, (key,)))
-    if problems:
-        raise ConfigError(problems)
-    return value
+        return text
 
 
 def _steps(dotted: str) -> list[str]:

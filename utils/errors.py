@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from utils import signals
 
-ROOT = Path(__file__).parents[1]
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class UserError(ValueError):
@@ -39,7 +39,7 @@ def run(main: Callable[[], int | None]) -> None:
         status = error.status
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if (ROOT / package).is_dir() or (ROOT / f"{package}.py").exists():
+        if any(os.path.exists(os.path.join(ROOT, name)) for name in (package, f"{package}.py")):
             raise
         print(
             f"{package} is missing for {sys.executable} ({error}); activate the environment that has it "

@@ -12,7 +12,7 @@ from base.saved.names import ENSEMBLE
 from base.saved.record import damaged, read_record
 from utils import files
 
-ADVICE = "fit it again with python -m trainer.evaluation.ensemble"
+ADVICE = "fit it again with python laurel.py ensemble"
 LARGEST = 1e300  # the largest weight or score; excludes NaN and infinity
 
 

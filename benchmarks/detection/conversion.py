@@ -75,12 +75,11 @@ def to_table(folder: Path) -> str:
 
 def to_yolo(folder: Path) -> str:
     """Run the convert command; return the number of files as text."""
-    from data_loader.prepare.__main__ import parse
+    from laurel import command
 
     places = ["--annotations", folder / "labels.json", "--images", folder / "images", "--names", folder / "names.txt"]
-    words = ["convert", "--from", "competition", "--to", "yolo", "-o", folder / "yolo", *places]
-    args = parse([str(word) for word in words])
-    args.main(args)
+    words = ["--from", "competition", "--to", "yolo", "-o", folder / "yolo", *places]
+    command("convert", [str(word) for word in words])
     return f"{len(os.listdir(folder / 'yolo')):,} files"
 
 

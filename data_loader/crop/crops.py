@@ -23,7 +23,7 @@ from utils.errors import UserError
 from utils.validate import Settings
 
 HEADER = ("path", "s_X", "s_Y", "e_X", "e_Y")
-FOUND = ("found_by", "confidence")  # further columns of the file that `python -m data_loader.prepare crop` writes
+FOUND = ("found_by", "confidence")  # further columns of the file that `python laurel.py crop` writes
 COLUMN = "crop"  # column of a table: fixed_size_list<int32>[4], a Box of each picture
 LINES = 20  # largest number of problems that an error names
 
@@ -32,7 +32,7 @@ class Crops(Settings):
     """The box file to which every picture is cut before it is resized, and its rules."""
 
     file: str = Field(
-        description="CSV file below the data folder with columns path,s_X,s_Y,e_X,e_Y, as `python -m data_loader.prepare crop` "
+        description="CSV file below the data folder with columns path,s_X,s_Y,e_X,e_Y, as `python laurel.py crop` "
         "writes it: corners in pixels of the upright picture, paths below the data folder or the reader's root"
     )
     outside: Literal["error", "clip"] = Field(
@@ -158,7 +158,7 @@ def with_boxes(table: SampleTable, data_dir: Path, crops: Crops, file: BoxFile) 
         clipped += bool(problem)
         boxes[row] = crops.around(box, size)
     if missing:
-        advice = "python -m data_loader.prepare crop writes a line for every picture"
+        advice = "python laurel.py crop writes a line for every picture"
         problems.append(f"{file.path}: {len(missing):,} pictures have no box ({some(missing)}); {advice}")
     refuse(problems)
     column = pa.FixedSizeListArray.from_arrays(pa.array(boxes.reshape(-1)), 4)

@@ -16,11 +16,9 @@ from data_loader.detection import convert
 if TYPE_CHECKING:
     from data_loader.detection.subset import Rule
 
-HELP = "write the annotations of a balanced subset"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
+    """Declare the command's options."""
     convert.add_arguments(parser)
     parser.add_argument("--rule", action="append", required=True, help="any:a,b or all:a,b, with /n for every n-th; repeatable")
 

@@ -14,25 +14,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from utils import options
+
 if TYPE_CHECKING:
     from base.table import SampleTable
 
-HELP = "rewrite box annotations in another format"
 FORMATS = ("competition", "yolo", "voc", "coco")
 FOLDERS = ("yolo", "voc")  # formats of a file per picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
+    """Declare the command's options."""
     add_source(parser)
     parser.add_argument("--to", required=True, choices=FORMATS, dest="target", help="format to write")
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, help="JSON file, or folder for yolo and voc; must not exist yet"
-    )
+    options.output(parser, "JSON file, or folder for yolo and voc; must not exist yet", "PATH", required=True)
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that describe the annotations to read."""
+    """Declare the options that describe the annotations to read."""
     parser.add_argument("--from", required=True, choices=FORMATS, dest="source", help="format of the annotations")
     parser.add_argument(
         "--annotations", required=True, type=Path, help="JSON file of the annotations, or folder for yolo and voc"

@@ -1,1 +1,1 @@
-"""Preparation of a data set before training: `python -m data_loader.prepare --help`."""
+"""Look at a data set, and crop its pictures, before training."""

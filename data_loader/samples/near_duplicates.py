@@ -39,7 +39,7 @@ class Sources(Settings):
         description=f"largest number of the {BITS} bits of the hashes that may differ between pictures of one source",
     )
     file: str | None = Field(
-        default=None, description="CSV file with columns id and source, as written by `python -m data_loader.prepare groups`"
+        default=None, description="CSV file with columns id and source, as written by `python laurel.py groups`"
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Which pictures of a gallery are most like a given one: `python laurel.py search -r CKPT --gallery DIR --query IMG`.
+"""Find the pictures of a gallery that are most like a given one.
 
 The gallery is a folder of pictures, where the first folder of a path says what belongs together, or the
 predictions.parquet of test.py, whose vectors are read a block at a time.
@@ -14,7 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.errors import UserError, run
+from utils import options
+from utils.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,22 +33,18 @@ class Found:
     score: float
 
 
-def parse() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python laurel.py search", description="Search a gallery for pictures like one.")
-    parser.add_argument(
-        "-r", "--resume", metavar="CKPT", required=True, help="checkpoint, exported model, or run: its path or its name"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    options.resume(parser, "checkpoint, exported model, or run: its path or its name")
     parser.add_argument("--gallery", metavar="DIR", type=Path, required=True, help="folder of pictures, or predictions.parquet")
     parser.add_argument("--query", metavar="IMG", type=Path, required=True, nargs="+", help="pictures to look for")
     parser.add_argument("--top", metavar="N", type=int, default=5, help="groups to show for each query")
     parser.add_argument("--column", help="which prediction is compared (default: the only vector)")
-    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
-    return parser.parse_args()
+    options.device(parser)
 
 
-def main() -> int:
-    args = parse()
+def main(args: argparse.Namespace) -> int:
+    """Print the answers to each query; return the exit status."""
     from base.saved.door import find, model_file
     from utils import device
 
@@ -155,7 +152,3 @@ def _stored(path: Path, column: str | None) -> tuple[list[str], Iterator[np.ndar
     except (OSError, KeyError, pa.ArrowException) as error:
         raise UserError(f"{path}: is not a predictions file ({str(error).splitlines()[0]})") from None
     return names, (dense(batch[chosen]) for batch in file.iter_batches(BLOCK, columns=[chosen]))
-
-
-if __name__ == "__main__":
-    run(main)

@@ -38,7 +38,7 @@ def show() -> None:
     except UserError as error:
         st.error("The data of this run cannot be read.", icon=":material/error:")
         problem(error)
-        commands(f"python -m data_loader.prepare check -c {run.config_file}")
+        commands(f"python laurel.py check -c {run.config_file}")
         return
     part = st.segmented_control(
         "Show", PARTS, default=PARTS[0], key="part", bind=QUERY, required=True, label_visibility="collapsed"

@@ -80,7 +80,7 @@ def _asked(result: Result, question: Callable[[BaseKind], T | None]) -> T | None
 
 
 def _verdict(result: Result, submission: Submission, content: bytes, section: dict[str, Any]) -> None:
-    """What is wrong with the file; nothing, one hopes. It is what `python -m data_loader.prepare lint` says, and some remarks."""
+    """What is wrong with the file; nothing, one hopes. It is what `python laurel.py lint` says, and some remarks."""
     expected = _asked(result, lambda kind: kind.expected(result, section))
     found = None
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from project.tasks import TASKS as TASKS
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("utils", "project", "base", "data_loader", "model", "logger", "trainer", "inspection")
+PACKAGES = ("utils", "project", "base", "data_loader", "model", "logger", "trainer", "inspection", "commands")
 SCRIPTS = ("laurel.py", "train.py", "test.py", "app.py", "new_project.py")
 
 

@@ -1,38 +1,46 @@
-"""Check that no script gets further options: a setting belongs into the config."""
+"""Check that no command gets further options: a setting belongs into the config."""
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
+import importlib
 
 import pytest
 
-from tests.guards.sources import ROOT
+from laurel import COMMANDS, available
+from utils.options import Parser
 
 OPTIONS = {
-    "train": [
-        "--bs", "--check", "--config", "--device", "--folds", "--help", "--lr", "--resume", "--set", "-c", "-d", "-h", "-r",
-    ],
-    "test": [
-        "--device", "--help", "--output", "--resume", "--save-dir", "--set", "--split", "--verbosity", "-d", "-h", "-o", "-r",
-    ],
-}  # fmt: skip
+    "train": "--bs --check --config --data --device --epochs --folds --help --lr --name --resume --set -c -d -h -r config",
+    "test": "--device --help --output --resume --save-dir --set --split --verbosity -d -h -o -r",
+    "check": "--config --config-only --help --output --set -c -h -o config",
+    "compare": "--a --b --device --help --metric -d -h a b",
+    "ensemble": "--device --help --monitor --output -d -h -o members",
+    "folds": "--device --help -d -h runs",
+    "runs": "--help --save-dir -h",
+    "find-lr": "--config --device --from --help --output --set --steps --to -c -d -h -o config",
+    "search": "--column --device --gallery --help --query --resume --top -d -h -r",
+    "export": "--allow --format --half --help --int8 --output --resume --samples --set -h -o -r",
+    "bundle": "--help --output --resume --set -h -o -r",
+    "crop": "--boxes --config --help --output --set --sheets --write -c -h -o config",
+    "convert": "--annotations --first-pixel --from --help --images --invalid --names --output --to -h -o",
+    "balance": "--annotations --first-pixel --from --help --images --invalid --names --output --rule --to -h -o",
+    "sort": "--config --help --link --output --set -c -h -o config",
+    "groups": "--help --images --output --within -h -o",
+    "lint": "--config --help --set -c -h file",
+    "app": "--help -h options",
+    "synthesize": "--help -h layout",
+    "update": "--help -h template",
+    "schema": "--check --help -h",
+}
 
 
-class Parsed(Exception):
-    """The signal that the parser is complete."""
+@pytest.mark.parametrize("verb", available())
+def test_no_option_came_or_went(verb: str) -> None:
+    parser = Parser()
+    importlib.import_module(COMMANDS[verb][0]).add_arguments(parser)
+    options = {word for action in parser._actions for word in action.option_strings or [action.dest]}
+    assert " ".join(sorted(options)) == OPTIONS[verb]
 
 
-@pytest.mark.parametrize("script", OPTIONS)
-def test_the_options_of_a_script_are_unchanged(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(parser: argparse.ArgumentParser, *_: object) -> None:
-        raise Parsed(*sorted(option for action in parser._actions for option in action.option_strings or [action.dest]))
-
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
-    spec = importlib.util.spec_from_file_location(f"script_{script}", ROOT / f"{script}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with pytest.raises(Parsed) as parsed:
-        module.parse()
-    assert list(parsed.value.args) == OPTIONS[script]
+def test_every_command_is_there_or_its_task_is_not() -> None:
+    assert [verb for verb in COMMANDS if verb not in available() and COMMANDS[verb][0].startswith("commands.")] == []

@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logger": {"utils", "base"},
     "trainer": {"utils", "base", "data_loader", "model", "logger"},
     "inspection": {"utils", "base", "data_loader", "model", "logger", "trainer"},
+    "commands": {"utils", "base", "data_loader", "model", "logger", "trainer", "inspection"},
 }
 SCRIPTS = {"laurel", "train", "test", "app", "new_project"}
 NEVER = {"tests", "benchmarks", *SCRIPTS}

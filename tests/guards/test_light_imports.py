@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from laurel import available
 from tests.shipped import CONFIGS, ROOT
 
 SLOW = (
@@ -17,14 +19,14 @@ SLOW = (
 ).split()
 
 
-def imported(*arguments: str | Path) -> set[str]:
-    """Return the slow modules that `train.py`, in its own process, has imported when it ends."""
+def imported(*arguments: str | Path, script: str = "train.py") -> set[str]:
+    """Return the slow modules that a script, in its own process, has imported when it ends."""
     code = (
         "import runpy, sys, json, atexit\n"
         f"atexit.register(lambda: print('\\n' + json.dumps([name for name in {[*SLOW, 'torch']} if name in sys.modules])))\n"
-        "sys.argv = sys.argv[1:]\nrunpy.run_path('train.py', run_name='__main__')\n"
+        "sys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
-    command = [sys.executable, "-c", code, "train.py", *map(str, arguments)]
+    command = [sys.executable, "-c", code, script, *map(str, arguments)]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return set(json.loads(printed.splitlines()[-1]))
 
@@ -41,5 +43,20 @@ def test_a_check_imports_nothing_slow_beside_torch(path: Path, torch_alone: set[
     assert imported("-c", path, "--check") - torch_alone == {"torch"}
 
 
-def test_help_does_not_import_torch() -> None:
-    assert imported("--help") == set()
+@pytest.mark.parametrize("verb", available())
+def test_the_help_of_a_command_imports_nothing_slow(verb: str) -> None:
+    assert imported(verb, "--help", script="laurel.py") == set()
+
+
+def test_the_list_of_commands_costs_no_more_than_starting_python() -> None:
+    def seconds(*words: str) -> float:
+        def spent() -> float:
+            usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return usage.ru_utime + usage.ru_stime
+
+        before = spent()
+        subprocess.run([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+        return spent() - before
+
+    beyond = min(seconds("laurel.py", "--help") for _ in range(5)) - min(seconds("-c", "pass") for _ in range(5))
+    assert beyond < 0.02

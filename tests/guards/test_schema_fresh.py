@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from laurel import command
 from tests.shipped import CONFIGS, ROOT, name
 from trainer.experiment import schema
 from trainer.experiment.config_model import config_model
@@ -48,9 +49,8 @@ def test_check_names_the_stale_files_in_one_line(
 ) -> None:
     monkeypatch.setattr(schema, "ROOT", tmp_path)
     monkeypatch.setattr(schema, "texts", lambda: {tmp_path / "schema.json": "new"})
-    monkeypatch.setattr(sys, "argv", ["schema", "--check"])
     (tmp_path / "schema.json").write_text("old")
-    assert schema.main() == 1
+    assert command("schema", ["--check"]) == 1
     assert capsys.readouterr().out == "schema.json: stale; run python laurel.py schema\n"
     assert (tmp_path / "schema.json").read_text() == "old"
 

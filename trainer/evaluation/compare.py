@@ -1,4 +1,4 @@
-"""Is B better than A? `python -m trainer.evaluation.compare A B`: the same samples drawn anew for both, so that luck is shared.
+"""Is B better than A? `python laurel.py compare A B`: the same samples drawn anew for both, so that luck is shared.
 
 A and B are runs, groups of folds, ensembles, or folders with the predictions.parquet and samples.parquet of the same
 labelled samples. Each is scored by the metrics of its own config; compared are scores of the same name.
@@ -6,20 +6,19 @@ labelled samples. Each is scored by the metrics of its own config; compared are 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from base.bootstrap import ROUNDS, Interval, middle
 from base.monitor import Monitor, unknown_score
-from base.saved.door import EvaluationFolder, Saved, find
+from base.saved.door import EvaluationFolder, Saved
 from trainer.evaluation.held_out import Evaluation, held_out, read
 from trainer.evaluation.intervals import resampled, units_of
 from trainer.evaluation.shelf import Shelf
-from utils import device
-from utils.errors import UserError, run
+from utils.errors import UserError
 
 
 class Difference(NamedTuple):
@@ -37,33 +36,23 @@ class Difference(NamedTuple):
         return self.b - self.a
 
 
-def parse() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.compare", description=(__doc__ or "").partition("\n")[0])
-    for side in ("a", "b"):
-        parser.add_argument(side, metavar=side.upper(), help="run, group, ensemble, or folder of predictions")
-    for side in ("a", "b"):
-        parser.add_argument(f"--{side}", metavar="RUN", dest=f"more_{side}", action="append", default=[],
-                            help=f"another run of {side.upper()}, say of another seed: their mean counts")  # fmt: skip
-    parser.add_argument("--metric", help='score of the verdict, as f1 or "min eer" (default: what the training of A watched)')
-    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
-    return parser.parse_args()
+def print_comparison(a: Sequence[Saved], b: Sequence[Saved], metric: str | None, chosen: torch.device) -> None:
+    """Print a row for each score that both sides have, and the verdict.
 
-
-def main() -> int:
-    args = parse()
-    with Shelf(device.select(args.device), verbosity=2) as shelf:
-        a, b = ([evaluation(find(path), shelf) for path in paths] for paths in ([args.a, *args.more_a], [args.b, *args.more_b]))
-    differences = compare(a, b)
+    a, b: of several on a side the mean of their scores counts. metric: of the verdict, None for the score that the training of
+    A watched. Raises UserError.
+    """
+    with Shelf(chosen, verbosity=2) as shelf:
+        first, second = ([evaluation(saved, shelf) for saved in side] for side in (a, b))
+    differences = compare(first, second)
     width = max(len(one.name) for one in differences)
     print(f"{'':{width}}  {'A':>9}  {'B':>9}  {'B - A':>9}  {'95 % interval':^22}  B higher in")
     for one in differences:
         interval = f"{one.interval.low:>+9.4f} to {one.interval.high:>+9.4f}"
         print(f"{one.name:{width}}  {one.a:>9.4f}  {one.b:>9.4f}  {one.difference:>+9.4f}  {interval}  {one.higher:>6.1%}")
-    samples, group = len(a[0].table), _group([*a, *b])
+    samples, group = len(first[0].table), _group([*first, *second])
     print(f"{samples:,} samples, {ROUNDS:,} rounds, drawn by {group or 'sample'}")
-    print(verdict(differences, args.metric or a[0].monitor))
-    return 0
+    print(verdict(differences, metric or first[0].monitor))
 
 
 def evaluation(saved: Saved, shelf: Shelf) -> Evaluation:
@@ -139,7 +128,3 @@ def _units(evaluations: Sequence[Evaluation]) -> np.ndarray:
         if not together == len(np.unique(units)) == len(np.unique(grouped[0])):
             raise UserError(f"{first.folder}: its samples belong together in another way than those it is compared with")
     return grouped[0] if grouped else np.arange(len(first.table))
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,11 +1,10 @@
-"""Weights for several groups or runs, fitted on what each held out: `python -m trainer.evaluation.ensemble A B -o DIR`.
+"""Weights for several groups or runs, fitted on what each held out: `python laurel.py ensemble A B -o DIR`.
 
 `test.py -r DIR` then takes them as one thing.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from base.base_metric import BaseMetric
 from base.monitor import Monitor, unknown_score
 from base.predictions import Predictions
-from base.saved.door import Saved, find
+from base.saved.door import Saved
 from base.saved.ensemble import EnsembleRecord, Share
 from base.saved.names import OUT_OF_FOLD
 from base.table import SampleTable
@@ -22,30 +21,10 @@ from trainer.evaluation.predictor import Several, fused
 from trainer.evaluation.shelf import Shelf, hashes
 from trainer.evaluation.testing import evaluate
 from trainer.experiment import build
-from utils import device
-from utils.errors import UserError, run
+from utils.errors import UserError
 
 ROUNDS = 50  # members chosen at most, so that weights are multiples of 2 % or coarser
 METHOD = f"greedy selection with replacement, {ROUNDS} rounds, on what each member held out"
-
-
-def parse() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.ensemble", description="Fit the weights of an ensemble.")
-    parser.add_argument("members", metavar="RUN", nargs="+", help="group of folds, run, or checkpoint: its path or its name")
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="where to write the ensemble")
-    parser.add_argument("--monitor", help='score that the weights are for, as "max f1" (default: that of the first config)')
-    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
-    return parser.parse_args()
-
-
-def main() -> int:
-    args = parse()
-    if len(args.members) < 2:
-        raise UserError("an ensemble has at least two members; name more runs or groups")
-    with Shelf(device.select(args.device), verbosity=2) as shelf:
-        fit([find(member) for member in args.members], args.output, args.monitor, shelf)
-    return 0
 
 
 def fit(several: Sequence[Saved], folder: Path, monitor: str | None, shelf: Shelf) -> None:
@@ -126,7 +105,3 @@ def _say(record: EnsembleRecord, score: str, folder: Path) -> None:
     for share in record.shares:
         print(f"{share.weight:>8.2f}  {score} alone {share.alone:.6f}  {share.path}")
     print(f"{score} together {record.score:.6f}; as one: python test.py -r {folder}")
-
-
-if __name__ == "__main__":
-    run(main)

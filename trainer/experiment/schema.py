@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 from collections.abc import Iterator
@@ -15,8 +14,6 @@ from base.registry import registries
 from trainer.experiment import reference
 from trainer.experiment.config_model import config_model
 from trainer.experiment.stages import StagesConfig
-from utils import files
-from utils.errors import run
 
 ROOT = Path(__file__).parents[2]
 SCHEMA, REFERENCE = ROOT / "configs" / "schema.json", ROOT / "docs" / "config.md"
@@ -101,19 +98,6 @@ def texts() -> dict[Path, str]:
     }
 
 
-def main() -> int:
-    """Write both files, or with --check say which are stale."""
-    parser = argparse.ArgumentParser(description="Write configs/schema.json and docs/config.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where one of them is stale")
-    check = parser.parse_args().check
-    stale = {path: text for path, text in texts().items() if not path.exists() or path.read_text(encoding="utf-8") != text}
-    if check and stale:
-        print(f"{', '.join(path.relative_to(ROOT).as_posix() for path in stale)}: stale; run python laurel.py schema")
-        return 1
-    for path, text in stale.items():
-        files.write_bytes(path, text.encode())
-    return 0
-
-
-if __name__ == "__main__":
-    run(main)
+def stale() -> dict[Path, str]:
+    """Return path -> what it should hold, of each generated file that holds something else."""
+    return {path: text for path, text in texts().items() if not path.exists() or path.read_text(encoding="utf-8") != text}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ from trainer.experiment import build
 from trainer.experiment.group import Member
 from trainer.experiment.init_from import Selection
 from utils import config
-from utils.config import ConfigError, Problem, RawConfig, did_you_mean
+from utils.config import ConfigError, Override, Overrides, Problem, RawConfig, did_you_mean
 from utils.validate import Settings, validate
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$")]  # two of them and a hyphen name a run
@@ -45,17 +45,18 @@ def is_staged(raw: RawConfig) -> bool:
     return "stages" in raw.values
 
 
-def members(raw: RawConfig, overrides: list[str], lr: float | None, bs: int | None) -> list[Member]:
+def members(raw: RawConfig, given: Overrides) -> list[Member]:
     """The stages, each with its whole config, checked. Raises ConfigError with the problems of all of them.
 
-    overrides: `KEY=VALUE` for every stage, or `STAGE:KEY=VALUE` for one.
+    given: overrides for every stage, or with `STAGE:` before the key for one.
     """
+    overrides = config.overrides_of(given)
     stages: StagesConfig = validate(StagesConfig, raw, {})
     problems = [*_wrong_order(raw, stages), *_wrong_overrides(stages, overrides)]
     found: list[Member] = []
     for stage in stages.stages:
         try:
-            found.append(_member(Path(raw.file).parent, stages.name, stage, overrides, lr, bs))
+            found.append(_member(Path(raw.file).parent, stages.name, stage, overrides))
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -63,30 +64,30 @@ def members(raw: RawConfig, overrides: list[str], lr: float | None, bs: int | No
     return found
 
 
-def _member(folder: Path, group: str, stage: Stage, overrides: list[str], lr: float | None, bs: int | None) -> Member:
-    addressed = map(_addressed, overrides)
-    own = [text for name, text in addressed if name in (None, stage.name)]
-    raw = config.read(folder / stage.config, [*own, f'name="{group}-{stage.name}"'], lr, bs)
+def _member(folder: Path, group: str, stage: Stage, overrides: Sequence[Override]) -> Member:
+    own = [override for name, override in map(_addressed, overrides) if name in (None, stage.name)]
+    raw = config.read(folder / stage.config, [*own, Override("name", f"{group}-{stage.name}")])
     build.check(raw)
     init = stage.init_from
     return Member(stage.name, raw) if init is None else Member(stage.name, raw, init.stage, init.which, init)
 
 
-def _addressed(override: str) -> tuple[str | None, str]:
-    """The stage that an override names, None for all of them, and the override itself."""
-    key = override.partition("=")[0]
-    stage, colon, _ = key.partition(":")
-    return (stage, override[len(stage) + 1 :]) if colon else (None, override)
+def _addressed(override: Override) -> tuple[str | None, Override]:
+    """Return the stage that an override names, None for all of them, and the override for its config."""
+    stage, colon, key = override.key.partition(":")
+    return (stage, override._replace(key=key)) if colon else (None, override)
 
 
-def _wrong_overrides(stages: StagesConfig, overrides: list[str]) -> Iterator[Problem]:
+def _wrong_overrides(stages: StagesConfig, overrides: Sequence[Override]) -> Iterator[Problem]:
     names = [stage.name for stage in stages.stages]
-    for text in overrides:
-        name, rest = _addressed(text)
-        if rest.partition("=")[0].strip() == "name":
-            yield Problem("--set", text, "a stage's run is called by its group and its own name; change those in the file")
+    for override in overrides:
+        name, own = _addressed(override)
+        if own.key.strip() == "name":
+            message = "a stage's run is called by its group and its own name; change those in the file"
+            yield Problem(override.option, override.key, message)
         if name is not None and name not in names:
-            yield Problem("--set", text, f"no stage is called {name}{did_you_mean(name, names)}; there are: {', '.join(names)}")
+            message = f"no stage is called {name}{did_you_mean(name, names)}; there are: {', '.join(names)}"
+            yield Problem(override.option, override.key, message)
 
 
 def _wrong_order(raw: RawConfig, stages: StagesConfig) -> Iterator[Problem]:

@@ -6,9 +6,7 @@ spoilt. It writes `lr.csv` (a row for each step), `lr.json` (what is suggested, 
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base.base_callback import BaseCallback
-from utils.errors import UserError, run
+from utils.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -28,21 +26,6 @@ MEMORY = 0.9  # of the smoothed loss: about the last ten steps
 EXPLODED = 4.0  # times the lowest smoothed loss above 0
 SETTLED = 10  # steps after which the smoothed loss means something
 MIN_STEPS = 20
-
-
-def parse() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python laurel.py find-lr", description="Look for a learning rate by trying all.")
-    parser.add_argument("-c", "--config", required=True, help="JSON config of a run")
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for lr.csv, lr.json and lr.png")
-    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value")
-    parser.add_argument(
-        "--from", dest="low", metavar="LR", type=float, default=1e-7, help="the first rate (default: %(default)s)"
-    )
-    parser.add_argument("--to", dest="high", metavar="LR", type=float, default=1.0, help="the last rate (default: %(default)s)")
-    parser.add_argument("--steps", metavar="N", type=int, default=200, help="steps in between (default: %(default)s)")
-    return parser.parse_args()
 
 
 @dataclass(frozen=True)
@@ -213,26 +196,3 @@ def plot(made: Sweep, found: Suggestion) -> Any:
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", ylim=(None, top), title=found.ended)
     axes.legend()
     return figure
-
-
-def main() -> int:
-    args = parse()
-    ramp = Ramp(args.low, args.high, args.steps)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(
-            "trainer.runs.find_lr: runs in one process; start it without torchrun (batch_size is that of all processes)"
-        )
-    from trainer.experiment.stages import is_staged
-    from utils import config, device
-
-    if is_staged(config.read(args.config)):
-        raise UserError(f"{args.config}: describes stages, each with rates of its own; give the config of one of them")
-    made = sweep(config.read(args.config, args.set), ramp, device.select(args.device))
-    found = suggest(made.rates, made.smoothed, made.diverged, made.ended)
-    write(made, found, args.output)
-    print(*found.lines(), f"the curve: {args.output / 'lr.png'}, lr.csv, lr.json", sep="\n")
-    return 0
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,4 +1,4 @@
-"""The folds of a config as runs of one group, and what follows from all of them: `python -m trainer.runs.folds RUN RUN …`.
+"""The folds of a config as runs of one group, and what follows from all of them: `python laurel.py folds RUN RUN …`.
 
 `train.py --folds` trains them. Folds that were trained by commands of their own, on other machines perhaps, are joined
 here into one group; predictions of what each held out are then those of all training samples.
@@ -6,7 +6,6 @@ here into one group; predictions of what each held out are then those of all tra
 
 from __future__ import annotations
 
-import argparse
 import copy
 import os
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 
 from base.base_data_loader import Folds
-from base.saved.door import FoldGroup, Run, Saved, find
+from base.saved.door import FoldGroup, Run, Saved
 from base.saved.group import FOLDS, Group
 from base.saved.names import CONFIG
 from base.saved.run_folder import DONE, RunFolder
@@ -28,30 +27,15 @@ from trainer.evaluation.testing import evaluate
 from trainer.experiment import build, resuming
 from trainer.experiment.build import Experiment
 from trainer.experiment.group import Member, create_group
-from utils import config, device
+from utils import config
 from utils.config import RawConfig, differences, key_text, show
-from utils.errors import UserError, run
+from utils.errors import UserError
 
 ARGS = ("data_loader", "args")
 # What may differ between the folds of a group beside the fold itself: how they were run, but not for how long.
 _FREE = (resuming.MAY_CHANGE | {"name", "init_from.checkpoint"}) - {
     "trainer.epochs", "trainer.early_stop", "trainer.validate_every", "trainer.nonfinite",
 }  # fmt: skip
-
-
-def parse() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.runs.folds", description="Join the finished folds of a config.")
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run, or a group of folds: its folder or its name")
-    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
-    return parser.parse_args()
-
-
-def main() -> int:
-    args = parse()
-    with Shelf(device.select(args.device), verbosity=2) as shelf:
-        join([find(run) for run in args.runs], shelf)
-    return 0
 
 
 # Training -----------------------------------------------------------------------------------------------------------
@@ -112,7 +96,7 @@ def conclude(group: Group, chosen: torch.device, verbosity: int) -> None:
         assert isinstance(models, FoldModels)
         if models.missing:
             rest = ",".join(map(str, models.missing))
-            print(f"still to train: --folds {rest}; then join them: python -m trainer.runs.folds {group.folder} …")
+            print(f"still to train: --folds {rest}; then join them: python laurel.py folds {group.folder} …")
             return
         for line in _seen_before(group, models, chosen):
             print(line)
@@ -215,7 +199,3 @@ def _require_same(found: Sequence[tuple[Path, Experiment]]) -> None:
             if not any(key_text(key[:length]) in free for length in range(1, len(key) + 1)):
                 what = f"found {show(new)}, and {show(old)} in {first_path}"
                 raise UserError(f"{path}: {key_text(key)}: {what}; folds of one group differ in nothing but the fold")
-
-
-if __name__ == "__main__":
-    run(main)

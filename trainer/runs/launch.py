@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from base.saved.group import FOLDS, STAGES
 from base.saved.names import CONFIG
 from base.saved.run_folder import RunFolder
 from trainer.experiment import build, resuming, stages
+from trainer.experiment.build import Experiment
 from trainer.experiment.group import Member
 from trainer.runs import folds, group
 from trainer.runs.run import Start, load, train
@@ -25,12 +27,12 @@ from utils.errors import UserError
 def read_config(args: argparse.Namespace) -> RawConfig:
     """The config of the command line, with its overrides; those of stages are the stages' own."""
     raw = config.read(args.config)
-    return raw if stages.is_staged(raw) else config.read(args.config, args.set, args.lr, args.bs)
+    return raw if stages.is_staged(raw) else config.read(args.config, args.set)
 
 
 def members_of(args: argparse.Namespace, raw: RawConfig) -> list[Member]:
     """The runs of a config that has stages, or of which several folds are asked for; none for a single run."""
-    singles = stages.members(raw, args.set, args.lr, args.bs) if stages.is_staged(raw) else []
+    singles = stages.members(raw, args.set) if stages.is_staged(raw) else []
     if args.folds is None:
         return singles
     return folds.members(singles or [Member("", raw)], args.folds)
@@ -40,11 +42,16 @@ def check_only(args: argparse.Namespace) -> int:
     """Report what is wrong with the config, or that nothing is."""
     raw = read_config(args)
     checked = [member.raw for member in members_of(args, raw)] or [raw]
-    for experiment in map(build.check, checked):
-        parts = f"{experiment.config.arch.type}, {experiment.config.data_loader.type}, {experiment.hash[:8]}"
-        print(f"{experiment.raw.file}: ok ({parts})")
+    say_ok(map(build.check, checked))
     gc.freeze()  # Python would look through all objects at its end, for about as long as the check itself takes
     return 0
+
+
+def say_ok(experiments: Iterable[Experiment]) -> None:
+    """Print a line for each config that holds."""
+    for experiment in experiments:
+        parts = f"{experiment.config.arch.type}, {experiment.config.data_loader.type}, {experiment.hash[:8]}"
+        print(f"{experiment.raw.file}: ok ({parts})")
 
 
 def launch(args: argparse.Namespace) -> int:
@@ -109,5 +116,4 @@ def _require_fitting(folder: Path, raw: RawConfig) -> None:
 
 def _stored_config(args: argparse.Namespace, state: dict[str, Any], file: str) -> RawConfig:
     """The checkpoint's config with the command line's overrides, where no file is given."""
-    shortcuts = [f"{config.SHORTCUTS[name]}={value}" for name in ("lr", "bs") if (value := getattr(args, name)) is not None]
-    return config.from_values(state["config"], file, [*shortcuts, *args.set])
+    return config.from_values(state["config"], file, args.set)

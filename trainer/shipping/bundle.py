@@ -1,4 +1,4 @@
-"""Pack what a competition wants handed in: `python -m trainer.shipping.bundle -r CKPT`.
+"""Pack what a competition wants handed in: `python laurel.py bundle -r CKPT`.
 
 A zip with the code, the config, the weights, the exact packages, the SHA-256 of every file, and `rebuild.py`, which makes
 the submission anew from the data. The same inputs give the same zip, byte for byte.
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.shipping import rebuild
 from utils import files
-from utils.errors import UserError, run
+from utils.errors import UserError
 
 if TYPE_CHECKING:
     from trainer.experiment.build import Loaded
@@ -27,20 +27,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "submission"  # of the bundle: what is no code
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can name
-
-
-def parse() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.shipping.bundle", description=__doc__.splitlines()[0])
-    parser.add_argument("-r", "--resume", metavar="CKPT", action="append", required=True,
-                        help="checkpoint, exported model, or the folder of a run or of stages; repeat to average")  # fmt: skip
-    parser.add_argument("-o", "--output", metavar="FILE.zip", help="default: bundle.zip in the run's log")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change one config value, as for test.py")
-    return parser.parse_args()
-
-
-def main() -> int:
-    return run_bundle(parse())
 
 
 def run_bundle(args: argparse.Namespace) -> int:
@@ -137,7 +123,3 @@ def _commit() -> str:
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-if __name__ == "__main__":
-    run(main)

@@ -94,7 +94,7 @@ def test_the_readmes_config_of_a_csv_file_trains_on_what_the_readme_says_of_it(p
     settings = ["--set", "arch.args.pretrained=false", "--set", "trainer.epochs=1", "--set", "data_loader.args.num_workers=0"]
     commands = (
         ("train.py", "-c", "configs/mine.json", "--check"),
-        ("-m", "data_loader.prepare", "check", "-c", "configs/mine.json"),
+        ("laurel.py", "check", "-c", "configs/mine.json"),
         ("train.py", "-c", "configs/mine.json", *settings),
     )
     for command in commands:

@@ -59,7 +59,7 @@ def end_of(folder, stage):
 
 @pytest.mark.parametrize("path", STAGED, ids=name)
 def test_a_shipped_group_of_stages_is_right(path):
-    assert stages.members(config.read(path), [], None, None)
+    assert stages.members(config.read(path), [])
 
 
 def test_each_stage_is_a_run_of_its_own_and_begins_with_the_best_of_the_one_before(staged, tmp_path):
@@ -129,7 +129,7 @@ def test_a_finished_group_is_not_repeated_by_last(staged):
 
 
 def test_an_override_may_be_for_one_stage(staged):
-    found = stages.members(config.read(staged()), ["trainer.epochs=7", "two:optimizer.args.lr=0.5"], None, None)
+    found = stages.members(config.read(staged()), ["trainer.epochs=7", "two:optimizer.args.lr=0.5"])
     assert [member.raw.values["trainer"]["epochs"] for member in found] == [7, 7]
     assert [member.raw.values["optimizer"]["args"]["lr"] for member in found] == [2e-3, 0.5]
 
@@ -245,7 +245,7 @@ def test_a_group_that_is_not_finished_is_not_exported(staged, tmp_path):
     assert ended.status == 0, ended.errors
     folder = only_group(tmp_path).folder
     RunFolder.at(only_group(tmp_path).run("two")).set_status("running")
-    for words in (("trainer.shipping.export_command",), ("trainer.shipping.bundle",)):
-        ended = run(tmp_path, "-m", *words, "-r", folder)
+    for verb in ("export", "bundle"):
+        ended = run(tmp_path, "laurel.py", verb, "-r", folder)
         assert (ended.status, len(ended.lines)) == (2, 1)
         assert "two is not finished; go on with train.py" in ended.errors

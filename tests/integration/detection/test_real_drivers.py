@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from base.contracts import RunContext
-from data_loader.prepare.__main__ import parse
 from data_loader.prepare.section import build_loader
+from laurel import command
 from utils import config
 
 ROOT = Path(__file__).parents[3]
@@ -74,8 +74,7 @@ def test_the_annotations_come_back_from_every_format(tmp_path):
     for number, (source, target) in enumerate(itertools.pairwise(chain)):
         words = ["--from", source, "--annotations", annotations, "--to", target, "-o", tmp_path / str(number)]
         places = ["--images", DRIVERS / "train" / "images", "--names", tmp_path / "names.txt"]
-        args = parse(["convert", *map(str, [*words, *places])])
-        assert args.main(args) == 0
+        assert command("convert", [*map(str, [*words, *places])]) == 0
         annotations = tmp_path / str(number)
     before, after = (
         {entry["file_name"]: entry["objects"] for entry in json.loads(path.read_text())["annotations"]}

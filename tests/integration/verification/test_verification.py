@@ -126,8 +126,8 @@ def test_the_projector_of_tensorboard_gets_embeddings_when_the_run_is_complete(v
 
 def test_a_gallery_is_searched_and_the_query_itself_found_first(trained, lfw_folder, tmp_path):
     query = lfw_folder / "lfw/Person_3/Person_3_0002.jpg"
-    args = ("inspection.verification.search", "-r", trained.best, "--gallery", lfw_folder / "lfw", "--query", query, "--top", "3")
-    found = run(tmp_path, "-m", *args)
+    args = ("search", "-r", trained.best, "--gallery", lfw_folder / "lfw", "--query", query, "--top", "3")
+    found = run(tmp_path, "laurel.py", *args)
     assert found.status == 0, found.errors
     lines = found.output.splitlines()
     assert len(lines) == 4 and lines[1].split()[1:] == ["1.0000", "Person_3", "(Person_3/Person_3_0002.jpg)"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from utils import config
-from utils.config import ConfigError, Problem, RawConfig
+from utils.config import ConfigError, Override, Problem, RawConfig
 
 Write = Callable[..., Path]
 
@@ -252,14 +252,14 @@ def test_an_override_can_change_a_list_item(write: Write, key: str) -> None:
     assert config.read(path, [f"{key}=2"]).values == {"m": [{}, {"args": {"k": 2}}]}
 
 
-def test_overrides_apply_in_their_order_after_the_shortcuts(write: Write) -> None:
-    raw = config.read(write("a.json", {}), ["optimizer.args.lr=2", "optimizer.args.lr=3"], lr=1.0, bs=4)
-    assert raw.values == {"optimizer": {"args": {"lr": 3}}, "data_loader": {"args": {"batch_size": 4}}}
+def test_overrides_apply_in_their_order(write: Write) -> None:
+    given = [Override("optimizer.args.lr", 1.0, "--lr"), "optimizer.args.lr=2", "optimizer.args.lr=3"]
+    assert config.read(write("a.json", {}), given).values == {"optimizer": {"args": {"lr": 3}}}
 
 
 def test_the_origin_of_an_override_is_its_option(write: Write) -> None:
     path = write("a.json", {"optimizer": {"args": {"lr": 1, "b": {"c": 1}}}, "m": [1]})
-    raw = config.read(path, ['optimizer.args.b={"c": 2}', "m[0]=2"], lr=0.5)
+    raw = config.read(path, [Override("optimizer.args.lr", 0.5, "--lr"), 'optimizer.args.b={"c": 2}', "m[0]=2"])
     assert [raw.origin(key) for key in [("optimizer", "args", "lr"), ("optimizer", "args", "b", "c"), ("m", 0)]] == [
         "--lr",
         "--set",
@@ -281,6 +281,7 @@ def test_the_origin_of_an_override_is_its_option(write: Write) -> None:
         ("m[²]=1", "--set: m[²]: m holds [0], which has no ²"),
         (f"m[{'9' * 5000}]=1", f"--set: m[{'9' * 5000}]: m holds [0], which has no {'9' * 5000}"),
         ("a.b=NaN", "--set: a.b: found NaN; allowed: finite numbers"),
+        (Override("a.b", float("nan"), "--lr"), "--lr: a.b: found nan; allowed: finite numbers"),
         ('a.b={"c": 1, "c": 2}', "--set: a.b.c: is given twice; keep one"),
         ("a.b=x\udcff", r'--set: a.b: found "x\udcff"; allowed: text without NUL'),
     ],

@@ -14,7 +14,7 @@ from base.contracts import DataSpec
 from base.predictions import Predictions
 from base.table import SampleTable
 from data_loader.attributes.submission import CombinedClassSubmission
-from data_loader.prepare import __main__ as prepare
+from laurel import command
 from tests.helpers import ROOT
 from utils.errors import UserError
 
@@ -121,8 +121,7 @@ def test_what_the_linter_finds_is_not_written(tmp_path: Path) -> None:
 
 
 def run(*arguments: Any) -> int:
-    parsed = prepare.parse(["lint", *map(str, arguments)])
-    return int(parsed.main(parsed))
+    return command("lint", [*map(str, arguments)])
 
 
 def test_the_command_tells_a_good_file_from_a_bad_one(masks_folder: Path, tmp_path: Path, capsys: Any) -> None:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import laurel
 from base.detection.objects import objects_of
 from data_loader.detection.formats import yolo
 from data_loader.detection.formats.voc import VocReader
-from data_loader.prepare.__main__ import parse
 from tests.detection.objects_folder import (
     FORMATS,
     NAMES,
@@ -173,9 +173,8 @@ def test_objects_follow_the_rows_that_are_taken():
 # The command --------------------------------------------------------------------------------------------------------
 
 
-def command(*words):
-    args = parse([str(word) for word in words])
-    return args.main(args)
+def command(verb, *words):
+    return laurel.command(verb, [str(word) for word in words])
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from base.table import SampleTable
-from data_loader.prepare.__main__ import parse
 from data_loader.samples.near_duplicates import Sources, near_duplicates
+from laurel import command
 from utils.errors import UserError
 
 
@@ -67,8 +67,7 @@ def test_a_picture_that_cannot_be_read_is_alone(tmp_path):
 
 def test_the_command_writes_what_the_config_reads(tmp_path, capsys):
     table = save(tmp_path, a=scene(1), b=scene(1), c=scene(2))
-    args = parse(["groups", "--images", str(tmp_path), "-o", str(tmp_path / "sources.csv")])
-    assert args.main(args) == 0
+    assert command("groups", ["--images", str(tmp_path), "-o", str(tmp_path / "sources.csv")]) == 0
     assert "3 images of 2 sources\nlargest: a.jpg (2), c.jpg (1)" in capsys.readouterr().out
     assert Sources(file=str(tmp_path / "sources.csv")).add(table).strings("source") == ["a.jpg", "a.jpg", "c.jpg"]
     assert Sources(within=50).add(table).strings("source") == ["a.jpg", "a.jpg", "c.jpg"]

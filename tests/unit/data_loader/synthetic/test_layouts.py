@@ -11,10 +11,12 @@ import pytest
 
 from base.base_reader import READERS
 from base.registry import import_all
-from data_loader.synthetic import command, portraits, writing
+from commands.synthesize import counted
+from data_loader.synthetic import portraits, writing
 from data_loader.synthetic.layouts import LAYOUTS, register_layout
 from data_loader.synthetic.people import Shot, person
 from data_loader.synthetic.reader import SyntheticReader
+from laurel import command
 from utils.errors import UserError
 
 import_all("data_loader")
@@ -143,8 +145,8 @@ def test_a_name_is_taken_once() -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_command_line_writes_every_layout(layout: str, tmp_path: Path) -> None:
-    counts = [f"--{name.replace('_', '-')}=2" for name in command._counts(LAYOUTS[layout])]
-    command.main([layout, *counts, str(tmp_path / "set"), "--seed=4", "--size", "20", "16"])
+    counts = [f"--{name.replace('_', '-')}=2" for name in counted(LAYOUTS[layout])]
+    assert command("synthesize", [layout, *counts, str(tmp_path / "set"), "--seed=4", "--size", "20", "16"]) == 0
     pictures = [path for path in (tmp_path / "set").rglob("*") if path.suffix in (".jpg", ".png")]
     assert pictures and {cv2.imread(str(path)).shape for path in pictures} == {(20, 16, 3)}
 
@@ -160,12 +162,8 @@ def test_the_command_line_writes_every_layout(layout: str, tmp_path: Path) -> No
         ([], "required"),
     ],
 )
-def test_a_command_line_error_is_one_line_with_exit_status_2(
-    options: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        command.main([option.format(tmp_path) for option in options])
-    lines = capsys.readouterr().err.splitlines()
-    assert stopped.value.code == 2
-    assert len(lines) == 1 and reason in lines[0]
+def test_a_command_line_error_is_one_line(options: list[str], reason: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=reason) as error:
+        command("synthesize", [option.format(tmp_path) for option in options])
+    assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""`python -m data_loader.prepare check` finds everything that training would refuse, and what somebody should look at."""
+"""`laurel.py check` finds everything that training would refuse, and what somebody should look at."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from data_loader.prepare.__main__ import parse
+from laurel import command
 from tests.helpers import ROOT
 from utils.errors import UserError
 
@@ -29,8 +29,7 @@ def check(tiny_config, tmp_path, capsys):
 
     def run(folder, changes=None):
         config = tiny_config({"data_loader.args.data_dir": str(folder), **(changes or {})})
-        args = parse(["check", "-c", str(config), "-o", str(tmp_path / "report.json")])
-        status = args.main(args)
+        status = command("check", ["-c", str(config), "-o", str(tmp_path / "report.json")])
         return status, capsys.readouterr().out, json.loads((tmp_path / "report.json").read_text())
 
     return run
@@ -117,14 +116,16 @@ def test_people_on_both_sides_are_warned_of_where_the_split_does_not_know_them(c
 
 
 def test_classes_that_a_side_lacks_are_warned_of(check, masks_folder):
-    _, _, report = check(masks_folder, {"data_loader.args.labels.race": {"classes": ["Synthetic", "Martian"]}})
+    terms = {"loss.args.terms.race": {"type": "CrossEntropy"}}
+    _, _, report = check(masks_folder, {"data_loader.args.labels.race": {"classes": ["Synthetic", "Martian"]}, **terms})
     assert {f"no {side} sample of race is Martian" for side in ("training", "validation")} <= set(report["warnings"])
     assert report["labels"]["race"]["Martian"] == {"train": 0, "valid": 0}
 
 
 def test_unknown_labels_are_counted(check, masks_folder):
     label = {"column": "shot", "classes": ["mask", "normal"], "missing": ["incorrect_mask"]}
-    _, text, report = check(masks_folder, {"data_loader.args.labels.covered": label})
+    terms = {"loss.args.terms.covered": {"type": "CrossEntropy"}}
+    _, text, report = check(masks_folder, {"data_loader.args.labels.covered": label, **terms})
     assert report["labels"]["covered"]["(unknown)"] == {"train": 12, "valid": 4}
     assert "covered is not known for 16 samples" in report["warnings"]
     assert "(unknown)" in text
@@ -148,26 +149,13 @@ def test_annotations_that_cannot_be_read_end_the_check_with_their_line(check, co
 
 def test_wrong_keys_are_named_as_in_training(tiny_config):
     config = tiny_config({"data_loader.args.split.fodls": 5, "data_loader.args.eval_transforms": [{"type": "HorizontalFlip"}]})
-    args = parse(["check", "-c", str(config)])
     with pytest.raises(UserError, match="config.json: data_loader.args.split.fodls: unknown key"):
-        args.main(args)
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"]])
-def test_help_needs_no_slow_import(arguments):
-    code = (
-        "import runpy, sys\n"
-        "try: runpy.run_module('data_loader.prepare', run_name='__main__', alter_sys=True)\n"
-        "except SystemExit as end: print(end.code, *[name for name in ('torch', 'numpy', 'pydantic') if name in sys.modules])"
-    )
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.stdout.startswith("usage: python -m data_loader.prepare") and done.stdout.endswith("\n0\n")
+        command("check", ["-c", str(config)])
 
 
 def test_a_wrong_data_set_ends_the_command_with_2_and_no_traceback(tiny_config, tmp_path):
     config = tiny_config({"data_loader.args.data_dir": str(tmp_path / "none")})
-    command = [sys.executable, "-m", "data_loader.prepare", "check", "-c", str(config)]
+    command = [sys.executable, "laurel.py", "check", "-c", str(config)]
     done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr + done.stdout
     assert "none/train/images: is no folder; set data_loader.args.data_dir" in done.stdout

@@ -1,4 +1,4 @@
-"""`python -m data_loader.prepare crop`: a box for every picture, given ones first, and a report that adds up."""
+"""`laurel.py crop`: a box for every picture, given ones first, and a report that adds up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from data_loader.pictures.decode import read_image
-from data_loader.prepare import __main__ as prepare
+from laurel import command
 from tests.helpers import ROOT
 from tests.onnx_models import write_brightness, write_constant
 from utils.errors import UserError
@@ -34,9 +34,8 @@ def crop(copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ca
     def run(*arguments: Any, croppers: Any = (), config: str = "masks.json", **settings: Any) -> str:
         args: dict[str, Any] = {"data_dir": str(copied), "crops": {"file": "boxes.csv", **settings}, "croppers": list(croppers)}
         sets = [word for key, value in args.items() for word in ("--set", f"data_loader.args.{key}={json.dumps(value)}")]
-        given = ["crop", "-c", str(ROOT / "configs" / config), *sets, "--sheets", str(tmp_path / "sheets"), *map(str, arguments)]
-        parsed = prepare.parse(given)
-        assert parsed.main(parsed) == 0
+        given = ["-c", str(ROOT / "configs" / config), *sets, "--sheets", str(tmp_path / "sheets"), *map(str, arguments)]
+        assert command("crop", given) == 0
         return capsys.readouterr().out
 
     return run
@@ -136,6 +135,5 @@ def test_a_file_that_is_there_is_not_lost(crop: Any, copied: Path) -> None:
 
 
 def test_a_config_without_crops_needs_a_name_for_the_file(copied: Path) -> None:
-    parsed = prepare.parse(["crop", "-c", str(ROOT / "configs" / "masks.json"), "--set", f"data_loader.args.data_dir={copied}"])
     with pytest.raises(UserError, match="-o FILE: is needed"):
-        parsed.main(parsed)
+        command("crop", ["-c", str(ROOT / "configs" / "masks.json"), "--set", f"data_loader.args.data_dir={copied}"])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from data_loader.prepare import __main__ as prepare
+from laurel import command
 from tests.helpers import ROOT
 from utils.errors import UserError
 
 
 def test_pictures_with_boxes_of_objects_are_not_cut() -> None:
-    parsed = prepare.parse(["crop", "-c", str(ROOT / "configs" / "demo_drivers.json"), "-o", "boxes.csv"])
     with pytest.raises(UserError, match="the pictures of a DetectionLoader are not cut"):
-        parsed.main(parsed)
+        command("crop", ["-c", str(ROOT / "configs" / "demo_drivers.json"), "-o", "boxes.csv"])

@@ -1,13 +1,12 @@
 """The paired comparison on constructed predictions."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 
 from base.predictions import Predictions
 from base.table import SampleTable
+from laurel import command
 from trainer.evaluation import compare
 from trainer.evaluation.held_out import read
 from utils.errors import UserError
@@ -84,11 +83,10 @@ def test_of_several_runs_of_a_side_the_mean_counts(tmp_path, sides):
     assert differences["accuracy"].b == pytest.approx(alone["accuracy"].b / 2)
 
 
-def test_the_same_command_says_the_same(sides, monkeypatch, capsys):
+def test_the_same_command_says_the_same(sides, capsys):
     said = []
     for _ in range(2):
-        monkeypatch.setattr(sys, "argv", ["compare", *(str(side.folder) for side in sides)])
-        assert compare.main() == 0
+        assert command("compare", [str(side.folder) for side in sides]) == 0
         said.append(capsys.readouterr().out)
     assert said[0] == said[1] and "300 samples, 1,000 rounds, drawn by person" in said[0]
 

@@ -28,7 +28,7 @@ def test_the_same_sweep_gives_the_same_losses(tiny_config, one_thread):
 
 def test_the_command_writes_curve_suggestion_and_picture(tiny_config, tmp_path):
     out = tmp_path / "out"
-    ended = run(tmp_path, "-m", "trainer.runs.find_lr", "-c", tiny_config(), "-o", out, "--steps", "20", "-d", "cpu")
+    ended = run(tmp_path, "laurel.py", "find-lr", "-c", tiny_config(), "-o", out, "--steps", "20", "-d", "cpu")
 
     assert ended.status == 0, ended.errors
     rows = list(csv.DictReader((out / "lr.csv").open()))
@@ -38,6 +38,6 @@ def test_the_command_writes_curve_suggestion_and_picture(tiny_config, tmp_path):
 
 
 def test_the_command_refuses_a_bad_range_with_one_line(tiny_config, tmp_path):
-    ended = run(tmp_path, "-m", "trainer.runs.find_lr", "-c", tiny_config(), "-o", tmp_path, "--from", "1", "--to", "0.1")
+    ended = run(tmp_path, "laurel.py", "find-lr", "-c", tiny_config(), "-o", tmp_path, "--from", "1", "--to", "0.1")
 
     assert (ended.status, len(ended.lines)) == (2, 1)

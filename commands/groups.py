@@ -8,15 +8,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "find pictures that show nearly the same, so that a split keeps them together"
+from utils import options
+
 WITHIN = 50
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
+    """Declare the command's options."""
     parser.add_argument("--images", required=True, type=Path, help="folder of the pictures; ids are their paths below it")
     parser.add_argument("--within", type=int, default=WITHIN, help=f"bits of 272 that may differ (default {WITHIN})")
-    parser.add_argument("-o", "--output", required=True, type=Path, help="CSV file to write")
+    options.output(parser, "CSV file to write", "FILE", required=True)
 
 
 def main(args: argparse.Namespace) -> int:

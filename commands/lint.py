@@ -8,14 +8,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "check a submission file before it is handed in"
+from utils import options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument("-c", "--config", required=True, help="JSON config; only submission and data_loader are read")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
-                        help="change one config value, e.g. data_loader.args.data_dir=data/masks")  # fmt: skip
+    """Declare the command's options."""
+    options.config(parser, "JSON config; only submission and data_loader are read", positional=False)
+    options.overrides(parser)
     parser.add_argument("file", metavar="FILE", type=Path, help="the submission")
 
 

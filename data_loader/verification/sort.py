@@ -1,4 +1,4 @@
-"""Write a folder for each identity, from any layout that the config's reader reads; for tools that need such folders.
+"""Copy pictures into a folder for each person, from any layout that the config's reader reads; for tools that need such folders.
 
 Laurel itself does not need the copy: it reads the list.
 """
@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "write a folder for each identity"
+from utils import options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument("-c", "--config", required=True, help="JSON config; the reader of its data_loader is used")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
-                        help="change one config value, e.g. data_loader.args.data_dir=data/verify")  # fmt: skip
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="new folder to write to")
+    """Declare the command's options."""
+    options.config(parser, "JSON config; the reader of its data_loader is used")
+    options.overrides(parser)
+    options.output(parser, "new folder to write to", required=True)
     parser.add_argument("--link", action="store_true", help="hard links instead of copies, on the same disk")
 
 

@@ -1,9 +1,9 @@
-"""A folder for each identity: complete or not there."""
+"""`laurel.py sort` writes a folder for each person, complete or not at all."""
 
 import pytest
 
-from data_loader.prepare.__main__ import parse
-from data_loader.verification.identities import write
+from data_loader.verification.sort import write
+from laurel import command
 from tests.helpers import ROOT
 from utils.errors import UserError
 
@@ -18,8 +18,7 @@ def sources(folder, *names):
 
 def test_the_command_writes_every_training_image_into_its_identitys_folder(verify_folder, tmp_path, capsys):
     config, output = str(ROOT / "configs" / "verify_mobilefacenet.json"), tmp_path / "out"
-    args = parse(["identities", "-c", config, "-o", str(output), "--set", f"data_loader.args.data_dir={verify_folder}"])
-    assert args.main(args) == 0
+    assert command("sort", ["-c", config, "-o", str(output), "--set", f"data_loader.args.data_dir={verify_folder}"]) == 0
     assert "72 images of 12 identities" in capsys.readouterr().out
     assert sorted(len(list(folder.iterdir())) for folder in output.iterdir()) == [6] * 12
 

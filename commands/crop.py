@@ -10,20 +10,19 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils import options
+
 if TYPE_CHECKING:
     from data_loader.crop.crops import Crops
 
-HELP = "find the crop box of every picture, and write the boxes"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument("-c", "--config", required=True, help="JSON config; its readers and croppers are used")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
-                        help="change one config value, e.g. data_loader.args.data_dir=data/masks")  # fmt: skip
+    """Declare the command's options."""
+    options.config(parser, "JSON config; its readers and croppers are used")
+    options.overrides(parser)
     parser.add_argument("--boxes", metavar="FILE", type=Path, action="append", default=[],
                         help="CSV file (path,s_X,s_Y,e_X,e_Y) whose boxes are taken as they are; repeatable")  # fmt: skip
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="CSV file to write; default: the config's crops.file")
+    options.output(parser, "CSV file to write (default: the config's crops.file)", "FILE")
     parser.add_argument("--sheets", metavar="DIR", type=Path, default=Path("saved/crops"),
                         help="folder for sheets of pictures with their boxes (default: saved/crops)")  # fmt: skip
     parser.add_argument("--write", metavar="DIR", type=Path, help="also write every cropped picture to a new folder")

@@ -1,0 +1,21 @@
+"""Pack what a competition wants handed in: a zip with code, config, weights, packages and the submission."""
+
+from __future__ import annotations
+
+import argparse
+
+from utils import options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    options.resume(parser, "checkpoint, exported model, or the folder of a run or of stages; repeat to average", repeat=True)
+    options.output(parser, "default: bundle.zip in the run's log", "FILE.zip")
+    options.overrides(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Pack; return the exit status."""
+    from trainer.shipping.bundle import run_bundle
+
+    return run_bundle(args)

@@ -1,0 +1,33 @@
+"""Is B better than A? The same samples are drawn anew for both, so that they share the luck of the draw.
+
+A and B are runs, groups of folds, ensembles, or folders with predictions.parquet and samples.parquet of the same labelled
+samples. Each is scored by the metrics of its own config; scores of the same name are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from utils import options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    for side in ("a", "b"):
+        parser.add_argument(side, metavar=side.upper(), help="run, group, ensemble, or folder of predictions")
+    for side in ("a", "b"):
+        parser.add_argument(f"--{side}", metavar="RUN", dest=f"more_{side}", action="append", default=[],
+                            help=f"another run of {side.upper()}, say of another seed: their mean counts")  # fmt: skip
+    parser.add_argument("--metric", help='score of the verdict, as f1 or "min eer" (default: what the training of A watched)')
+    options.device(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the scores of both, their differences, and the verdict."""
+    from base.saved.door import find
+    from trainer.evaluation.compare import print_comparison
+    from utils import device
+
+    a, b = ([find(path) for path in paths] for paths in ([args.a, *args.more_a], [args.b, *args.more_b]))
+    print_comparison(a, b, args.metric, device.select(args.device))
+    return 0

@@ -1,0 +1,30 @@
+"""Fit the weights with which runs or groups of folds predict as one; `python test.py -r DIR` then takes the ensemble."""
+
+from __future__ import annotations
+
+import argparse
+
+from utils import options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("members", metavar="RUN", nargs="+", help="group of folds, run, or checkpoint: its path or its name")
+    options.output(parser, "where to write the ensemble", required=True)
+    parser.add_argument("--monitor", help='score that the weights are for, as "max f1" (default: that of the first config)')
+    options.device(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Fit; return the exit status."""
+    from base.saved.door import find
+    from trainer.evaluation.ensemble import fit
+    from trainer.evaluation.shelf import Shelf
+    from utils import device
+    from utils.errors import UserError
+
+    if len(args.members) < 2:
+        raise UserError("an ensemble has at least two members; name more runs or groups")
+    with Shelf(device.select(args.device), verbosity=2) as shelf:
+        fit([find(member) for member in args.members], args.output, args.monitor, shelf)
+    return 0

@@ -1,0 +1,42 @@
+"""Raise the learning rate from step to step until the loss explodes, draw the curve, and suggest a rate.
+
+Writes lr.csv, lr.json and lr.png; the weights of the sweep are not kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from utils import options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    options.config(parser, "JSON config of a run")
+    options.output(parser, "folder for lr.csv, lr.json and lr.png", required=True)
+    options.device(parser)
+    options.overrides(parser)
+    parser.add_argument("--from", dest="low", metavar="LR", type=float, default=1e-7, help="the first rate (default: 1e-7)")
+    parser.add_argument("--to", dest="high", metavar="LR", type=float, default=1.0, help="the last rate (default: 1)")
+    parser.add_argument("--steps", metavar="N", type=int, default=200, help="steps in between (default: 200)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Sweep; return the exit status."""
+    import os
+
+    from trainer.experiment.stages import is_staged
+    from trainer.runs.find_lr import Ramp, suggest, sweep, write
+    from utils import config, device
+    from utils.errors import UserError
+
+    ramp = Ramp(args.low, args.high, args.steps)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("find-lr: runs in one process; start it without torchrun (batch_size is that of all processes)")
+    if is_staged(config.read(args.config)):
+        raise UserError(f"{args.config}: describes stages, each with rates of its own; give the config of one of them")
+    made = sweep(config.read(args.config, args.set), ramp, device.select(args.device))
+    found = suggest(made.rates, made.smoothed, made.diverged, made.ended)
+    write(made, found, args.output)
+    print(*found.lines(), f"the curve: {args.output / 'lr.png'}, lr.csv, lr.json", sep="\n")
+    return 0

@@ -1,0 +1,32 @@
+"""Train what a config describes, or go on with a run.
+
+Exit status: 0 done, 2 bad input, 75 stopped by SIGTERM, 130 by Ctrl-C; after 75 and 130, run again with -r auto.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from utils import options
+from utils.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    options.config(parser, "JSON config; not needed with -r PATH", required=False)
+    options.resume(parser, "checkpoint or run folder to go on from; `last`: the newest run; `auto`: the newest unfinished run of "
+                   "this config, or a new one", required=False)  # fmt: skip
+    options.device(parser)
+    options.overrides(parser)
+    options.shortcuts(parser)
+    parser.add_argument("--folds", metavar="all|0,2", help="train these folds of the config's split, each as a run of one group")
+    parser.add_argument("--check", action="store_true", help="check the config, report all problems, and stop")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train; return the exit status."""
+    if not args.config and (args.check or args.folds is not None or args.resume in (None, "auto")):
+        raise UserError("-c/--config: is required; without one, -r PATH and -r last go on with a run")
+    from trainer.runs import launch
+
+    return launch.check_only(args) if args.check else launch.launch(args)
