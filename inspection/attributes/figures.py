@@ -1,6 +1,7 @@
-"""What can be said of class probabilities next to the truth: pure functions over arrays.
+"""Figures over class probabilities next to the truth, by the functions of the metrics, of the samples that are known.
 
-N samples, K classes. probabilities: (N, K), NaN where a picture could not be read. truth: (N,) integers, -1 not known.
+N samples, K classes. probabilities: (N, K) float64, NaN for a picture that could not be read. truth, answer: (N,) integers,
+-1 not known.
 """
 
 from __future__ import annotations
@@ -11,29 +12,31 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from model.attributes import measures
+
 Z95 = 1.959964  # the normal distribution's 97.5 % quantile
-SMALLEST = 1e-12  # a probability of 0 would make the loss infinite, and all such samples equally bad
 
 
 def predicted(probabilities: np.ndarray) -> np.ndarray:
-    """(N,) the most probable class, -1 where there is no prediction."""
-    known = np.isfinite(probabilities).all(axis=1)
-    return np.where(known, np.where(known[:, None], probabilities, 0).argmax(axis=1), -1)
+    """Return the most probable class, (N,); -1 for a sample without a prediction."""
+    there = np.isfinite(probabilities).all(axis=1)
+    return np.where(there, np.where(there[:, None], probabilities, 0).argmax(axis=1), -1)
 
 
 def loss(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(N,) -log of the true class's probability in nats, NaN where either is not known."""
-    own = np.where(truth >= 0, probabilities[np.arange(len(truth)), truth.clip(0)], np.nan)
-    return -np.log(np.maximum(own, SMALLEST))
+    """Return -log of the true class's probability in nats, (N,); NaN if truth or prediction is not known."""
+    rows, values = known(truth, predicted(probabilities)), np.full(len(truth), np.nan)
+    values[rows] = measures.losses(probabilities[rows], truth[rows])
+    return values
 
 
 def confidence(probabilities: np.ndarray) -> np.ndarray:
-    """(N,) the largest probability."""
+    """Return the largest probability, (N,)."""
     return np.asarray(probabilities.max(axis=1))
 
 
 def margin(probabilities: np.ndarray) -> np.ndarray:
-    """(N,) how far the largest probability is ahead of the second; that itself where there is but one class."""
+    """Return how far the largest probability is ahead of the second, (N,); the probability itself if there is one class."""
     if probabilities.shape[1] < 2:
         return confidence(probabilities)
     top = np.partition(probabilities, -2, axis=1)
@@ -49,14 +52,19 @@ ORDERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def ordered(rows: np.ndarray, by: str, probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The given rows in one of the ORDERS; what has no value comes last, ties stay as they are."""
+    """Return the given rows in one of the ORDERS; rows without a value come last, ties stay as they are."""
     return np.asarray(rows[np.argsort(ORDERS[by](probabilities[rows], truth[rows]), kind="stable")])
 
 
+def known(truth: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """Return which samples have both a truth and an answer, (N,) bool."""
+    return np.asarray((truth >= 0) & (answer >= 0))
+
+
 def confusion(truth: np.ndarray, answer: np.ndarray, classes: int) -> np.ndarray:
-    """(K, K) number of samples of each true class (row) that were taken for each class (column)."""
-    known = (truth >= 0) & (answer >= 0)
-    return np.bincount(truth[known] * classes + answer[known], minlength=classes**2).reshape(classes, classes)
+    """Return the number of samples of each true class (row) that were taken for each class (column), (K, K)."""
+    rows = known(truth, answer)
+    return measures.confusion(truth[rows], answer[rows], classes)
 
 
 class Figures(NamedTuple):
@@ -70,48 +78,30 @@ class Figures(NamedTuple):
     calibration: float
 
 
-def figures(probabilities: np.ndarray, truth: np.ndarray) -> Figures:
-    """The figures of a label. F1 is averaged over the classes that are in the truth or among the answers."""
-    answer = predicted(probabilities)
-    known = (truth >= 0) & (answer >= 0)
-    number = int(known.sum())
-    if not number:
-        return Figures(0, 0, float("nan"), float("nan"), float("nan"), float("nan"))
-    matrix = confusion(truth, answer, probabilities.shape[1])
-    both = matrix.sum(axis=0) + matrix.sum(axis=1)
-    f1 = (2 * np.diag(matrix))[both > 0] / both[both > 0]
-    right = int(np.trace(matrix))
-    error = calibration_error(calibration(probabilities, truth))
-    return Figures(number, number - right, right / number, float(f1.mean()), float(np.nanmean(loss(probabilities, truth))), error)
-
-
-def calibration(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> pd.DataFrame:
-    """Columns low, high, samples, confidence, accuracy: a row per bin of confidence that has samples.
-
-    Guo et al. 2017, On Calibration of Modern Neural Networks, section 2.
-    """
-    answer = predicted(probabilities)
-    known = (truth >= 0) & (answer >= 0)
-    sure, right = confidence(probabilities[known]), (answer == truth)[known]
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    rows = np.flatnonzero(count)
-    mean = [np.bincount(place, values, bins)[rows] / count[rows] for values in (sure, right.astype(float))]
-    edges = rows / bins
-    return pd.DataFrame(
-        {"low": edges, "high": edges + 1 / bins, "samples": count[rows], "confidence": mean[0], "accuracy": mean[1]}
+def figures(probabilities: np.ndarray, truth: np.ndarray, answer: np.ndarray) -> Figures:
+    """Return the figures of a label, which are those of the metrics on the same samples; NaN if no sample is known."""
+    rows = known(truth, answer)
+    if not rows.any():
+        return Figures(0, 0, *[float("nan")] * 4)
+    values, right, said = probabilities[rows], truth[rows], answer[rows]
+    return Figures(
+        int(rows.sum()),
+        int((right != said).sum()),
+        measures.accuracy(right, said),
+        measures.macro_f1(right, said),
+        measures.log_loss(values, right),
+        measures.calibration_error(values, right),
     )
 
 
-def calibration_error(table: pd.DataFrame) -> float:
-    """Expected calibration error: the mean distance of confidence and accuracy over samples (Guo et al. 2017, equation 5)."""
-    if table.empty:
-        return float("nan")
-    return float(np.average((table["confidence"] - table["accuracy"]).abs(), weights=table["samples"]))
+def calibration(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    """Return a table with the columns low, high, samples, confidence, accuracy: a row for each bin that has samples."""
+    rows = known(truth, predicted(probabilities))
+    return pd.DataFrame(measures.calibration_bins(probabilities[rows], truth[rows])._asdict())
 
 
 def wilson(right: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % interval of a share, right out of number (Wilson 1927): lower and upper bounds in [0, 1]."""
+    """Return the 95 % interval of a share, right out of number (Wilson 1927): lower and upper bounds in [0, 1]."""
     share = right / number
     centre = (share + Z95**2 / (2 * number)) / (1 + Z95**2 / number)
     half = Z95 / (1 + Z95**2 / number) * np.sqrt(share * (1 - share) / number + Z95**2 / (4 * number**2))
@@ -119,16 +109,16 @@ def wilson(right: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def slices(columns: Mapping[str, np.ndarray], truth: np.ndarray, answer: np.ndarray, least: int = 1) -> pd.DataFrame:
-    """A row per value of each column: attribute, value, samples, wrong, accuracy, low, high (of a 95 % interval).
+    """Return a row per value of each column: attribute, value, samples, wrong, accuracy, low, high (of a 95 % interval).
 
-    The worst first: by the upper bound, so that a slice of two unlucky samples does not come before one of two hundred.
+    The worst comes first: by the upper bound, so that a slice of two unlucky samples does not come before one of two hundred.
     columns: name -> (N,) text. least: slices of fewer samples are left out.
     """
-    known = (truth >= 0) & (answer >= 0)
-    right = (truth == answer)[known]
+    rows = known(truth, answer)
+    right = (truth == answer)[rows]
     pieces = []
     for name, texts in columns.items():
-        codes, values = pd.factorize(texts[known], sort=True)
+        codes, values = pd.factorize(texts[rows], sort=True)
         number, hits = np.bincount(codes, minlength=len(values)), np.bincount(codes, right, len(values))
         pieces.append(pd.DataFrame({"attribute": name, "value": values, "samples": number, "right": hits}))
     if not pieces:

@@ -1,12 +1,26 @@
-"""Boxes next to the truth: pure functions. Boxes are (n, 4) x1, y1, x2, y2 in pixels of the original picture."""
+"""Boxes next to the truth, by the functions of the metrics. Boxes are (n, 4) x1, y1, x2, y2 in pixels of the original picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from model.detection.average_precision import (  # fmt: skip
+    DETECTIONS,
+    IOUS,
+    RECALLS,
+    Curves,
+    Found,
+    Objects,
+    box_ious,
+    coco_curves,
+    match,
+    mean_known,
+)
 
 NEAR = 0.1  # overlap with an object from which a wrong box counts as badly placed (Bolya et al. 2020, TIDE, section 3)
 RIGHT, WRONG_CLASS, BADLY_PLACED, DUPLICATE, NOTHING_THERE, MISSED = (
@@ -24,39 +38,30 @@ class Boxes:
     scores: np.ndarray | None = None  # (n,) in [0, 1]
 
     def above(self, confidence: float) -> Boxes:
-        """Those at least so confident, the most confident first."""
+        """Return the boxes that are at least so confident, the most confident first."""
         assert self.scores is not None
         rows = np.argsort(-self.scores, kind="stable")
-        rows = rows[self.scores[rows] >= confidence]
+        rows = rows[self.scores[rows].astype(np.float64) >= confidence]  # in double precision, as the metric compares
         return Boxes(self.boxes[rows], self.labels[rows], self.scores[rows])
 
 
-def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union (n, m) of boxes (n, 4) and (m, 4); 0 where both are empty."""
-    top, bottom = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.clip(bottom - top, 0, None), axis=2)
-    areas = [np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1) for boxes in (a, b)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared, dtype=float), where=union > 0))
-
-
 def judge(predicted: Boxes, truth: Boxes, threshold: float) -> tuple[list[str], np.ndarray]:
-    """What each predicted box is, one of KINDS, and which objects were missed, (m,) bool.
+    """Return what each predicted box is, one of KINDS, and which objects were missed, (m,) bool.
 
-    The boxes come in order of confidence. Each takes the object of its class that it overlaps most, if that is by at
-    least the threshold and nobody took it before; as COCO's evaluation does. A missed object is one that nobody took.
+    The boxes come in order of confidence, and take objects of their class as the metric matches them. A missed object is an
+    object that no box took.
     """
-    shared = overlaps(predicted.boxes, truth.boxes)
-    taken, kinds = np.zeros(len(truth.labels), dtype=bool), []
-    for row, label in enumerate(predicted.labels):
-        own, near = truth.labels == label, shared[row]
-        free = np.where(own & ~taken, near, -1)
-        if len(free) and free.max() >= threshold:
-            taken[free.argmax()] = True
-            kinds.append(RIGHT)
-        else:
-            kinds.append(_why_wrong(near, own, threshold))
-    return kinds, ~taken
+    taken = np.full(len(predicted.labels), -1)  # the object that each box takes
+    for label in np.unique(predicted.labels):
+        mine, its = np.flatnonzero(predicted.labels == label), np.flatnonzero(truth.labels == label)
+        places = match(predicted.boxes[mine], truth.boxes[its], threshold)
+        taken[mine[places >= 0]] = its[places[places >= 0]]
+    shared = box_ious(predicted.boxes, truth.boxes)
+    kinds = [
+        RIGHT if taken[row] >= 0 else _why_wrong(shared[row], truth.labels == label, threshold)
+        for row, label in enumerate(predicted.labels)
+    ]
+    return kinds, ~np.isin(np.arange(len(truth.labels)), taken)
 
 
 def _why_wrong(near: np.ndarray, own: np.ndarray, threshold: float) -> str:
@@ -68,7 +73,7 @@ def _why_wrong(near: np.ndarray, own: np.ndarray, threshold: float) -> str:
 
 
 def judged(predicted: Sequence[Boxes], truth: Sequence[Boxes], confidence: float, threshold: float) -> pd.DataFrame:
-    """A row per predicted box and per missed object of all pictures: sample (row), kind, label, score, side.
+    """Return a row per predicted box and per missed object of all pictures: sample (row), kind, label, score, side.
 
     side: the square root of the box's area in pixels.
     """
@@ -88,28 +93,38 @@ def judged(predicted: Sequence[Boxes], truth: Sequence[Boxes], confidence: float
     return pd.DataFrame({name: np.concatenate([piece[name] for piece in pieces]) if pieces else [] for name in names})
 
 
-def precision_recall(table: pd.DataFrame, objects: np.ndarray) -> pd.DataFrame:
-    """Columns label, score, precision, recall: from the confident to the rest, of what `judged` gave at confidence 0.
-
-    objects: (K,) how many true objects each class has. At one score the counts are those after all boxes with it.
-    """
-    boxes = table[table["kind"] != MISSED].sort_values("score", ascending=False, kind="stable")
-    pieces = []
-    for label in sorted(set(boxes["label"].tolist())):
-        rows = boxes[boxes["label"] == label]
-        right = (rows["kind"] == RIGHT).to_numpy().cumsum()
-        scores = rows["score"].to_numpy()
-        ends = np.flatnonzero(np.append(scores[:-1] != scores[1:], True))
-        counts = int(objects[label]) if label < len(objects) else 0
-        precision = right[ends] / (ends + 1)
-        recall = right[ends] / counts if counts else np.full(len(ends), np.nan)
-        pieces.append(pd.DataFrame({"label": label, "score": scores[ends], "precision": precision, "recall": recall}))
-    return pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=["label", "score", "precision", "recall"])
+def curves(predicted: Sequence[Boxes], truth: Sequence[Boxes], classes: int, detections: int = DETECTIONS) -> Curves:
+    """Return the curves of the metric. detections: boxes of a class in a picture that count, the surest first."""
+    objects = Objects([one.boxes for one in truth], [one.labels for one in truth])
+    scores = [one.scores for one in predicted if one.scores is not None]
+    found = Found([one.boxes for one in predicted], [one.labels for one in predicted], scores)
+    return coco_curves(objects, found, classes, detections)
 
 
-def average_precision(curve: pd.DataFrame) -> float:
-    """The area under the curve of one class with precision made to fall (all-point interpolation, Everingham et al. 2015)."""
-    if curve.empty or curve["recall"].isna().any():
-        return float("nan")
-    best = np.maximum.accumulate(curve["precision"].to_numpy()[::-1])[::-1]
-    return float(np.sum(np.diff(curve["recall"].to_numpy(), prepend=0.0) * best))
+def detections(config: Mapping[str, Any]) -> int:
+    """Return how many boxes of a class in a picture the metric counts, from the config of the run."""
+    given = config.get("metrics")
+    parts = [part for part in given if isinstance(part, dict)] if isinstance(given, list) else []
+    args = next((part.get("args") for part in parts if part.get("type") == "BoxScores"), None)
+    return int(args.get("detections", DETECTIONS)) if isinstance(args, dict) else DETECTIONS
+
+
+def precision_recall(found: Curves, overlap: float) -> pd.DataFrame:
+    """Return the columns label, precision, recall at one of the overlaps of IOUS, for the classes that have objects."""
+    precision = found.precision[_place(overlap), :, :, 0]  # (101, K)
+    labels = np.flatnonzero((precision > -1).all(axis=0))
+    return pd.DataFrame({
+        "label": np.repeat(labels, len(RECALLS)),
+        "precision": precision[:, labels].T.reshape(-1),
+        "recall": np.tile(RECALLS, len(labels)),
+    })  # fmt: skip
+
+
+def average_precision(found: Curves, overlap: float, label: int) -> float:
+    """Return the average precision of a class at one of the overlaps of IOUS; NaN for a class without objects."""
+    value = mean_known(found.precision[_place(overlap), :, label, 0])
+    return float("nan") if value is None else value
+
+
+def _place(overlap: float) -> int:
+    return int(np.abs(IOUS - overlap).argmin())

@@ -14,11 +14,10 @@ from base.contracts import DataSpec
 from base.labels import unknown_label
 from base.predictions import Predictions, errors_of
 from base.table import SampleTable
+from model.attributes.measures import LEAST, calibration_error, log_loss
 from model.attributes.scores import answers
 
 COLDEST, HOTTEST = 1 / 20, 20.0  # limits of the temperature; if all predictions are right or wrong, the best is 0 or infinite
-LEAST = 1e-30  # float32 probabilities are rounded to 0 below 1e-45
-BINS = 15
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -31,11 +30,6 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def log_loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Return the mean of -log p of the true class. probabilities: (N, K) float, N > 0. truth: (N,) int64 in 0..K-1."""
-    return float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], LEAST)).mean())
-
-
 def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
     """Return the temperature with the least `log_loss`, between COLDEST and HOTTEST; the loss is convex in 1 / T.
 
@@ -46,16 +40,6 @@ def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
     bounds = (np.log(COLDEST), np.log(HOTTEST))
     best = minimize_scalar(lambda log: log_loss(tempered(probabilities, np.exp(log)), truth), bounds=bounds, method="bounded")
     return float(np.exp(best.x))
-
-
-def calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = BINS) -> float:
-    """Return the expected distance of confidence and accuracy in bins of equal width, in 0..1 (Guo et al. 2017, equation 3).
-
-    probabilities: (N, K) float, N > 0. truth: (N,) int64 in 0..K-1.
-    """
-    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    return float(np.abs(np.bincount(place, right - sure, bins)).sum() / len(truth))
 
 
 def fit_threshold(second: np.ndarray, truth: np.ndarray) -> float:

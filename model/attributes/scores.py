@@ -14,6 +14,7 @@ from base.labels import combined_class, combined_names, marginals, reported, sep
 from base.predictions import Predictions
 from base.table import SampleTable, some
 from base.types import Columns, Names, Rows
+from model.attributes.measures import accuracy, confusion, macro_f1, resampled_scores
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,49 +28,6 @@ class Answers(NamedTuple):
     predicted: np.ndarray  # (N,) int64
     confidence: np.ndarray  # (N,) probability of the predicted class
     classes: list[str]
-
-
-def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the share of samples that are right. truth, predicted: (N,) integers, N > 0."""
-    return float(np.mean(truth == predicted))
-
-
-def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the mean of 2 tp / (2 tp + fp + fn) over the classes that occur in truth or prediction.
-
-    truth, predicted: (N,) integers, N > 0.
-    """
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(truth, predicted, average="macro", zero_division=0))
-
-
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return numbers of samples, (classes, classes) int64: rows are the truth, columns the predictions.
-
-    truth, predicted: (N,) integers in 0..classes-1.
-    """
-    return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
-
-
-def resampled_scores(truth: np.ndarray, predicted: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return accuracy and macro F1, (B,) float64 each, if samples count `times` (B, N); NaN if no sample counts.
-
-    The scores equal `accuracy` and `macro_f1` of samples repeated so often; they are computed from the confusion matrices of
-    all B resamplings at once.
-
-    truth, predicted: (N,) integers from 0. times: (B, N) integers.
-    """
-    classes = int(max(truth.max(initial=0), predicted.max(initial=0))) + 1
-    cells, place = np.unique(truth * classes + predicted, return_inverse=True)  # cells of the confusion matrix that occur
-    counts = times @ np.eye(len(cells))[place]  # (B, cells)
-    rows, columns = np.eye(classes)[cells // classes], np.eye(classes)[cells % classes]
-    right = counts * (cells // classes == cells % classes)
-    total = counts.sum(1)
-    either = counts @ (rows + columns)  # (B, classes): 2 tp + fp + fn
-    with np.errstate(divide="ignore", invalid="ignore"):
-        f1 = np.where(either > 0, 2 * (right @ rows) / either, 0).sum(1) / (either > 0).sum(1)
-        return right.sum(1) / total, f1
 
 
 def most_wrong(right: np.ndarray, confidence: np.ndarray, number: int) -> np.ndarray:

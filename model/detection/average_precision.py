@@ -34,6 +34,7 @@ class Curves(NamedTuple):
 
 
 RECALLS = np.linspace(0, 1, 101)
+DETECTIONS = 100  # boxes of a class in a picture that count, as COCO has it
 
 
 def coco_curves(truth: Objects, found: Found, classes: int, detections: int) -> Curves:

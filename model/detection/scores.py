@@ -17,6 +17,7 @@ from base.table import SampleTable, some
 from base.types import Columns, Count, Rows, Share
 from model.detection.average_precision import (
     AREAS,
+    DETECTIONS,
     IOUS,
     Curves,
     Found,
@@ -75,7 +76,7 @@ class BoxScores(BaseMetric):
         ] = 0.5,
         detections: Annotated[
             Count, Field(description="number of the surest boxes of a class in a picture that count in average precision")
-        ] = 100,
+        ] = DETECTIONS,
     ) -> None:
         self.classes = spec.classes.get(OBJECT, [])
         self.iou, self.detections = iou, detections

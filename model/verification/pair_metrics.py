@@ -73,10 +73,16 @@ def tar_at_far(curve: Curve, far: float, different: int) -> float | None:
 
     different: the number of different pairs. With fewer than 1 / far different pairs the rate cannot be measured.
     """
+    cut = cut_at_far(curve, far, different)
+    return None if cut is None else float(curve.tar[cut])
+
+
+def cut_at_far(curve: Curve, far: float, different: int) -> int | None:
+    """Return the index of the most lenient threshold with at most the false accept rate `far`, as `tar_at_far`."""
     if different * far < 1 - 1e-9:
         return None
     allowed = np.floor(different * far + 1e-9) / different
-    return float(curve.tar[curve.far <= allowed + 1e-12].max())
+    return int(np.flatnonzero(curve.far <= allowed + 1e-12)[-1])
 
 
 def d_prime(scores: np.ndarray, same: np.ndarray) -> float:
@@ -99,6 +105,15 @@ def f1(called: np.ndarray, same: np.ndarray) -> float:
     """Return 2 tp / (2 tp + fp + fn) of "same"; 0 if no pair is the same or called the same. called, same: (N,) bool."""
     counted = called.sum() + same.sum()
     return float(2 * (called & same).sum() / counted) if counted else 0.0
+
+
+def error_rates(called: np.ndarray, same: np.ndarray) -> tuple[float, float]:
+    """Return the share of different pairs called the same, and of same pairs called different. called, same: (N,) bool.
+
+    False accepts and false rejects: `far` and 1 - `tar` of the ROC at the threshold of the calls.
+    """
+    _require_both(called, same)
+    return float(called[~same].sum() / (~same).sum()), float(1 - called[same].sum() / same.sum())
 
 
 def cross_validated(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> Folds:

@@ -17,6 +17,7 @@ from tests.app_world import learning, write_result, write_run
 
 DRIVERS = "drivers/20260303-101500-cccc"
 CLASSES = ["eye_closed", "eye_opened", "mouth_opened", "mouth_closed", "face", "phone", "cigar"]
+NAMES = pa.list_(pa.dictionary(pa.int32(), pa.string()))  # as readers of boxes give class names
 LINKS = [("Boxes", DRIVERS)]  # views that show a run
 
 
@@ -30,7 +31,7 @@ def drivers_run(saved: Path, data: Path) -> RunFolder:
     names = [entry["file_name"] for entry in entries]
     places = [[obj["position"] for obj in entry["objects"]] for entry in entries]
     columns = {"id": names, "path": names, "boxes": pa.array(places, pa.list_(pa.list_(pa.float64(), 4))),
-               "names": [[obj["class"] for obj in entry["objects"]] for entry in entries]}  # fmt: skip
+               "names": pa.array([[obj["class"] for obj in entry["objects"]] for entry in entries], NAMES)}  # fmt: skip
     samples = SampleTable.from_columns(data / "train/images", columns)
     given = {"boxes": [boxes for boxes, _, _ in predicted], "scores": [scores for _, scores, _ in predicted],
              "labels": [labels for _, _, labels in predicted]}  # fmt: skip

@@ -47,7 +47,7 @@ def show() -> None:
 
 
 def _figures(look: Look) -> None:
-    found = attributes.figures(look.probabilities, look.truth)
+    found = attributes.figures(look.probabilities, look.truth, look.answer)
     values = {
         "Samples": f"{found.samples:,}", "Wrong": f"{found.wrong:,}", "Accuracy": share(found.accuracy),
         "Macro F1": number(found.f1), "Loss": number(found.loss), "ECE": share(found.calibration),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from base.detection.objects import OBJECT, class_counts, has_objects, objects_of
 from data_loader.pictures.decode import ImageError, read_image
 from inspection import pictures, results
 from inspection.cache import by_file
@@ -20,6 +21,7 @@ from inspection.detection.kind import KIND
 from inspection.results import Result
 from inspection.text import literal, number
 from inspection.views.common import QUERY, View, chosen_result, chosen_run, no_runs, pages, plain
+from model.detection.average_precision import Curves
 from utils.errors import UserError
 
 ANY = "any"
@@ -30,17 +32,16 @@ SIZES = {
     "medium (32 to 96 px)": (32.0, 96.0),
     "large (over 96 px)": (96.0, np.inf),
 }
-TRUTH = ("boxes", "names")  # columns of the samples
 
 
 @dataclass(frozen=True)
 class Judged:
-    """All boxes of an evaluation next to the truth, at one overlap."""
+    """All boxes of an evaluation next to the truth."""
 
     predicted: list[Boxes]
     truth: list[Boxes] | None
-    table: pd.DataFrame  # as `boxes.judged` gives it at confidence 0; empty without truth
     objects: np.ndarray  # (K,) true objects of each class
+    curves: Curves | None  # None without truth
 
 
 def show() -> None:
@@ -52,49 +53,36 @@ def show() -> None:
     result = chosen_result(run, VIEW.kinds)
     if result is None:
         return
-    names = next(iter(result.spec.classes.values()), [])
+    names = result.spec.classes.get(OBJECT, [])
     left, right = st.columns(2)
     confidence = left.slider("Confidence", 0.0, 1.0, 0.3, 0.01, key="confidence", bind=QUERY)
     overlap = right.slider("Overlap (IoU) of a right box", 0.5, 0.95, 0.75, 0.05, key="overlap", bind=QUERY)
-    data = _judged(result.folder / results.FILE, result, overlap, tuple(names))
-    at = _at(data, overlap, confidence)
+    data = _judged(result.folder / results.FILE, result, tuple(names), boxes.detections(run.config))
+    at = boxes.judged(data.predicted, data.truth, confidence, overlap) if data.truth is not None else pd.DataFrame()
     if data.truth is not None:
         _figures(at, data)
     _pictures(result, data, at, names, confidence)
-    if data.truth is not None:
-        _curves(data, names)
+    if data.curves is not None:
+        _curves(data.curves, data.objects, names, overlap)
 
 
-@by_file(entries=6)
-def _judged(path: Path, result: Result, overlap: float, names: tuple[str, ...]) -> Judged:
+@by_file(entries=4)
+def _judged(path: Path, result: Result, names: tuple[str, ...], detections: int) -> Judged:
     columns = result.predictions
     predicted = [Boxes(*found) for found in zip(*(columns.lists(name) for name in ("boxes", "labels", "scores")), strict=True)]
-    truth, classes = true_boxes(result, list(names)), len(names)
-    if truth is None:
-        return Judged(predicted, None, pd.DataFrame(), np.zeros(classes, int))
-    objects = np.bincount(np.concatenate([true.labels for true in truth] or [np.zeros(0, int)]).astype(int), minlength=classes)
-    return Judged(predicted, truth, boxes.judged(predicted, truth, 0.0, overlap), objects)
+    if not has_objects(result.samples):
+        return Judged(predicted, None, np.zeros(len(names), int), None)
+    truth = true_boxes(result, list(names))
+    counts = np.asarray(class_counts(result.samples, list(names)))
+    return Judged(predicted, truth, counts, boxes.curves(predicted, truth, len(names), detections))
 
 
-def true_boxes(result: Result, names: list[str]) -> list[Boxes] | None:
-    """The truth of every sample, objects of other classes left out; None where the samples have none."""
-    columns = result.samples.columns
-    if not set(TRUTH) <= set(columns.column_names):
-        return None
-    place = {name: number for number, name in enumerate(names)}
-    found = []
-    for boxes_of, names_of in zip(*(columns[name].to_pylist() for name in TRUTH), strict=True):
-        known = [number for number, name in enumerate(names_of or []) if name in place]
-        corners = np.asarray([boxes_of[number] for number in known], float).reshape(-1, 4)
-        found.append(Boxes(corners, np.asarray([place[names_of[number]] for number in known], int)))
-    return found
-
-
-def _at(data: Judged, overlap: float, confidence: float) -> pd.DataFrame:
-    """The table at a confidence: boxes below it are gone, and objects that only they had found are missed."""
-    if data.truth is None:
-        return data.table
-    return boxes.judged(data.predicted, data.truth, confidence, overlap)
+def true_boxes(result: Result, names: list[str]) -> list[Boxes]:
+    """Return the truth of every sample; objects of other classes are left out."""
+    objects = objects_of(result.samples)
+    labels, ends = objects.labels(names), objects.ends[1:-1]
+    each = zip(np.split(objects.boxes, ends), np.split(labels, ends), strict=True)
+    return [Boxes(corners[known], own[known]) for corners, own in each for known in [own >= 0]]
 
 
 def _figures(at: pd.DataFrame, data: Judged) -> None:
@@ -175,32 +163,25 @@ def _picture(result: Result, data: Judged, at: pd.DataFrame, names: list[str], c
 # Curves -------------------------------------------------------------------------------------------------------------
 
 
-def _curves(data: Judged, names: list[str]) -> None:
-    """Precision over recall of each class, and the area under it."""
+def _curves(curves: Curves, objects: np.ndarray, names: list[str], overlap: float) -> None:
+    """Show precision over recall of each class, and its average precision."""
     st.subheader("Precision and recall")
-    curve = boxes.precision_recall(data.table, data.objects)
-    if curve.empty:
-        st.info("There are no boxes.")
+    table = boxes.precision_recall(curves, overlap)
+    if table.empty:
+        st.info("There are no objects.")
         return
-    label = curve["label"].astype(int)
-    areas = {index: boxes.average_precision(curve[label == index]) for index in range(len(names))}
-    shown = curve.assign(name=[names[index] if index < len(names) else str(index) for index in label])
-    thin = pd.concat([_thinned(shown[shown["name"] == name]) for name in shown["name"].unique()])
+    shown = table.assign(name=[names[label] for label in table["label"]])
     axis, whole = alt.Axis(format="%"), alt.Scale(domain=[0, 1])
-    chart = alt.Chart(thin).mark_line(interpolate="step-before").encode(
+    chart = alt.Chart(shown).mark_line(interpolate="step-before").encode(
         x=alt.X("recall:Q", axis=axis, scale=whole), y=alt.Y("precision:Q", axis=axis, scale=whole), order="recall:Q",
         color=alt.Color("name:N", title=None, sort=names, legend=alt.Legend(orient="bottom", labelLimit=200)),
-        tooltip=["name:N", alt.Tooltip("score:Q", format=".3f"), alt.Tooltip("precision:Q", format=".1%"),
-                 alt.Tooltip("recall:Q", format=".1%")],
+        tooltip=["name:N", alt.Tooltip("precision:Q", format=".1%"), alt.Tooltip("recall:Q", format=".1%")],
     )  # fmt: skip
     st.altair_chart(chart.properties(height=340))
-    rows = [(name, int(data.objects[index]), number(areas[index])) for index, name in enumerate(names)]
+    areas = (boxes.average_precision(curves, overlap, label) for label in range(len(names)))
+    rows = [(name, int(count), number(area)) for name, count, area in zip(names, objects, areas, strict=True)]
     st.dataframe(pd.DataFrame(rows, columns=["class", "objects", "average precision"]), hide_index=True)
-    st.caption("Average precision at the chosen overlap, as the area under the curve; metrics.json has the competition's own.")
-
-
-def _thinned(rows: pd.DataFrame, limit: int = 300) -> pd.DataFrame:
-    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int))]
+    st.caption("Average precision at the chosen overlap, as COCO defines it and as the metrics of the run compute it.")
 
 
 VIEW = View("Boxes", 50, show, frozenset({KIND.task}))

@@ -27,12 +27,13 @@ class DetectionViews(TaskViews):
         """Show the boxes that are at least as confident as the page of boxes asks for."""
         names, least = spec.classes.get(OBJECT, []), st.session_state.get("confidence", CONFIDENCE)
         boxes, scores, numbers = (np.asarray(said.prediction[name]) for name in ("boxes", "scores", "labels"))
+        scores = scores.astype(np.float64)  # compared in double precision, as the metric does
         chosen = np.flatnonzero(scores >= least)
         st.image(drawn(picture, boxes[chosen], numbers[chosen], said.size), width="stretch")
         classes = [names[int(number)] if int(number) < len(names) else str(int(number)) for number in numbers[chosen]]
         rows = pd.DataFrame(boxes[chosen].round(1), columns=["x1", "y1", "x2", "y2"])
         rows.insert(0, "class", classes)
-        rows.insert(1, "score", scores[chosen].astype(float))
+        rows.insert(1, "score", scores[chosen])
         st.dataframe(rows, hide_index=True, column_config={"score": st.column_config.NumberColumn(format="%.3f")})
 
     def score(self, said: Answer, spec: DataSpec, key: str) -> Score:

@@ -19,6 +19,7 @@ from inspection.verification import pairs
 from inspection.verification.kind import EMBEDDING, KIND
 from inspection.views import common
 from inspection.views.common import QUERY, View, chosen_result, chosen_run, gallery, model_box, no_runs, pages, plain, problem
+from model.verification import pair_metrics as exact
 from utils.errors import UserError
 
 PARTS = ("Threshold", "Hardest pairs", "Your faces", "Map")
@@ -57,6 +58,10 @@ def show() -> None:
     if table.empty:
         st.info("Of these pairs nobody knows which are of one person. Choose the predictions of another split.")
         return
+    scored = table[np.isfinite(table["score"])]
+    if len(scored) < len(table):
+        st.caption(f"{len(table) - len(scored):,} pairs have no score and are left out: a picture of theirs has no vector.")
+    table = scored
     (_threshold if part == PARTS[0] else _hardest)(result, table)
 
 
@@ -66,11 +71,11 @@ def show() -> None:
 def _threshold(result: Result, table: pd.DataFrame) -> None:
     """The slider, and everything that moves with it."""
     scores, same = table["score"].to_numpy(float), (table["same"] == 1).to_numpy()
-    if not np.isfinite(scores).any():
-        st.info("No pair has a score.")
+    if not same.any() or same.all():
+        st.info("A threshold needs pairs of one person and pairs of two.")
         return
-    low, high = float(np.nanmin(scores)), float(np.nanmax(scores))
-    best = pairs.best_threshold(scores, same)
+    low, high = float(scores.min()), float(scores.max())
+    best, roc = exact.best_threshold(scores, same)[0], exact.roc(scores, same)
     step = max((high - low) / 200, 1e-6)
     threshold = st.slider(
         "Threshold", low, max(high, low + step), float(np.clip(best, low, high)), step, format="%.4f", key="threshold"
@@ -78,7 +83,8 @@ def _threshold(result: Result, table: pd.DataFrame) -> None:
     st.caption(f"Pairs at least this alike are taken for one person. The best on these pairs: {best:.4f}.")
     found = pairs.rates(scores, same, threshold)
     values = {"Accuracy": share(found.accuracy, 2), "FAR": share(found.far, 2), "FRR": share(found.frr, 2),
-              "F1 of same": number(found.f1, 4), "Taken for one": f"{found.accepted:,}"}  # fmt: skip
+              "F1 of same": number(found.f1, 4), "Taken for one": f"{found.accepted:,}",
+              "EER": share(exact.equal_error_rate(roc), 2), "AUC": number(exact.auc(roc), 4)}  # fmt: skip
     with st.container(horizontal=True):
         for name, value in values.items():
             st.metric(name, value, width=130)
@@ -86,15 +92,14 @@ def _threshold(result: Result, table: pd.DataFrame) -> None:
     with left:
         _histogram(scores, same, threshold)
     with right:
-        _roc(scores, same, found)
-    _table(scores, same)
+        _roc(roc, found)
+    _table(pairs.at_limits(roc, scores, same))
 
 
 def _histogram(scores: np.ndarray, same: np.ndarray, threshold: float) -> None:
-    known = np.isfinite(scores)
-    edges = np.histogram_bin_edges(scores[known], 40)
+    edges = np.histogram_bin_edges(scores, 40)
     pieces = [
-        pd.DataFrame({"kind": kind, "low": edges[:-1], "high": edges[1:], "pairs": np.histogram(scores[known & rows], edges)[0]})
+        pd.DataFrame({"kind": kind, "low": edges[:-1], "high": edges[1:], "pairs": np.histogram(scores[rows], edges)[0]})
         for kind, rows in zip(KINDS, (same, ~same), strict=True)
     ]
     bars = alt.Chart(pd.concat(pieces)).mark_bar(opacity=0.6).encode(
@@ -106,8 +111,8 @@ def _histogram(scores: np.ndarray, same: np.ndarray, threshold: float) -> None:
     st.altair_chart((bars + rule).properties(height=300))
 
 
-def _roc(scores: np.ndarray, same: np.ndarray, found: pairs.Rates) -> None:
-    table = pairs.curve(scores, same).assign(tar=lambda rows: 1 - rows["frr"])
+def _roc(roc: exact.Curve, found: pairs.Rates) -> None:
+    table = pairs.curve(roc).assign(tar=lambda rows: 1 - rows["frr"])
     axis, whole = alt.Axis(format="%"), alt.Scale(domain=[0, 1])
     line = alt.Chart(table).mark_line(interpolate="step-after").encode(
         x=alt.X("far:Q", title="impostors accepted (FAR)", axis=axis, scale=whole),
@@ -119,14 +124,11 @@ def _roc(scores: np.ndarray, same: np.ndarray, found: pairs.Rates) -> None:
     st.altair_chart((line + point).properties(height=300))
 
 
-def _table(scores: np.ndarray, same: np.ndarray) -> None:
-    """What is refused at a few rates of accepted impostors."""
-    table = pairs.curve(scores, same)
-    rows = [table[table["far"] <= limit].iloc[-1] for limit in (0.001, 0.01, 0.1) if (table["far"] <= limit).any()]
-    found = pd.DataFrame(rows)
-    found.insert(0, "FAR at most", [0.001, 0.01, 0.1][: len(rows)])
+def _table(table: pd.DataFrame) -> None:
+    """Show what is refused at a few rates of accepted impostors, of those that so many pairs can show."""
     percent = st.column_config.NumberColumn(format="percent")
-    st.dataframe(found, hide_index=True, column_config={name: percent for name in ("FAR at most", "far", "frr", "accuracy")})
+    columns = table.rename(columns={"limit": "FAR at most"})
+    st.dataframe(columns, hide_index=True, column_config={name: percent for name in ("FAR at most", "far", "frr", "accuracy")})
 
 
 # Pairs and pictures -------------------------------------------------------------------------------------------------
@@ -178,9 +180,11 @@ def _faces(run: Run, result: Result) -> None:
         st.info("Upload one face to find the samples most like it, a second to compare the two.")
         return
     if first is not None and second is not None:
-        alike = float(pairs.alike(first, second, pairs.distance(result)))
+        measure = pairs.distance(result)
+        alike = float(pairs.alike(first[None], second, measure)[0])
         st.metric("Similarity", number(alike, 4))
-        for threshold in list(pairs.fitted(result).values())[:1]:
+        threshold = pairs.fitted(result).get(f"threshold/{measure}")
+        if threshold is not None:
             verdict = "One person" if alike >= threshold else "Two people"
             st.markdown(f"**{verdict}**, at the threshold {threshold:.4f} of validation.")
     wanted = first if first is not None else second

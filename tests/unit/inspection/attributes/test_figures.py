@@ -21,7 +21,7 @@ def case(seed: int, samples: int = 60, classes: int = 4) -> tuple[np.ndarray, np
 @settings(max_examples=60, deadline=None)
 def test_figures_are_those_of_scikit_learn(seed: int, samples: int, classes: int) -> None:
     probabilities, truth = case(seed, samples, classes)
-    found, answer = attributes.figures(probabilities, truth), probabilities.argmax(axis=1)
+    found, answer = attributes.figures(probabilities, truth, probabilities.argmax(axis=1)), probabilities.argmax(axis=1)
     assert found.accuracy == pytest.approx(metrics.accuracy_score(truth, answer))
     assert found.f1 == pytest.approx(metrics.f1_score(truth, answer, average="macro", zero_division=0))
     assert found.loss == pytest.approx(metrics.log_loss(truth, probabilities, labels=range(classes)))
@@ -30,13 +30,13 @@ def test_figures_are_those_of_scikit_learn(seed: int, samples: int, classes: int
 
 def test_unknown_truth_and_pictures_without_prediction_do_not_count() -> None:
     probabilities = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
-    found = attributes.figures(probabilities, np.array([0, 1, -1]))
+    found = attributes.figures(probabilities, np.array([0, 1, -1]), attributes.predicted(probabilities))
     assert (found.samples, found.wrong, found.accuracy) == (1, 0, 1.0)
     assert attributes.predicted(probabilities).tolist() == [0, -1, 1]
 
 
 def test_no_known_sample_gives_no_figures() -> None:
-    assert np.isnan(attributes.figures(np.array([[0.5, 0.5]]), np.array([-1])).accuracy)
+    assert np.isnan(attributes.figures(np.array([[0.5, 0.5]]), np.array([-1]), np.array([0])).accuracy)
 
 
 def test_the_margin_is_the_lead_over_the_second() -> None:
@@ -49,17 +49,12 @@ def test_the_largest_loss_comes_first_and_what_has_none_last() -> None:
     assert order.tolist() == [1, 3, 0, 2]
 
 
-def test_calibration_bins_hold_mean_confidence_and_accuracy() -> None:
-    probabilities = np.array([[0.62, 0.38], [0.68, 0.32], [0.95, 0.05]])
-    table = attributes.calibration(probabilities, np.array([0, 1, 0]))
+def test_calibration_bins_hold_mean_confidence_and_accuracy_of_known_samples() -> None:
+    probabilities = np.array([[0.61, 0.39], [0.65, 0.35], [0.95, 0.05], [0.7, 0.3], [np.nan, np.nan]])
+    table = attributes.calibration(probabilities, np.array([0, 1, 0, -1, 0]))
     assert table["samples"].tolist() == [2, 1]
-    assert table["confidence"].tolist() == pytest.approx([0.65, 0.95])
+    assert table["confidence"].tolist() == pytest.approx([0.63, 0.95])
     assert table["accuracy"].tolist() == pytest.approx([0.5, 1.0])
-    assert attributes.calibration_error(table) == pytest.approx((2 * 0.15 + 0.05) / 3)
-
-
-def test_a_probability_of_one_is_in_the_last_bin() -> None:
-    assert attributes.calibration(np.array([[1.0, 0.0]]), np.array([0]))["low"].tolist() == [0.9]
 
 
 def test_the_interval_is_wilsons() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score
 
 from inspection.detection import boxes
 from inspection.detection.boxes import Boxes, judge, judged
@@ -52,16 +51,23 @@ def test_below_the_confidence_a_box_is_gone_and_its_object_missed() -> None:
 def test_a_picture_without_boxes_and_objects_gives_no_row() -> None:
     nothing = Boxes(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
     assert judged([nothing], [nothing], 0.0, 0.5).empty
-    assert boxes.precision_recall(judged([nothing], [nothing], 0.0, 0.5), np.zeros(2, int)).empty
+    assert boxes.precision_recall(boxes.curves([nothing], [nothing], 2), 0.5).empty
 
 
-def test_overlaps_are_areas_shared_over_areas_covered() -> None:
-    assert boxes.overlaps(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2], [5, 5, 6, 6]])).tolist() == [[1 / 3, 0.0]]
-
-
-def test_average_precision_is_the_area_that_scikit_learn_gives_where_precision_falls() -> None:
+def test_average_precision_is_that_of_coco_by_hand() -> None:
     given = [one(OBJECT, 0, 0.9), one([50.0, 50, 60, 60], 0, 0.5), one(OBJECT, 0, 0.3)]
-    table = judged(given, [TRUTH] * 3, 0.0, 0.5)
-    found = boxes.average_precision(boxes.precision_recall(table, np.array([3])))
-    wanted = average_precision_score([1, 0, 1], [0.9, 0.5, 0.3]) * 2 / 3  # of the objects, a third is never found
-    assert found == pytest.approx(wanted)
+    found = boxes.curves(given, [TRUTH] * 3, 2)
+    # Up to a third of the objects are found at precision 1, up to two thirds at 2/3: 34 and 33 of the 101 recalls.
+    assert boxes.average_precision(found, 0.5, 0) == pytest.approx((34 + 33 * 2 / 3) / 101)
+    assert np.isnan(boxes.average_precision(found, 0.5, 1))
+    table = boxes.precision_recall(found, 0.5)
+    assert set(table["label"]) == {0} and table["recall"].tolist() == pytest.approx(np.arange(101) / 100)
+    assert table["precision"].mean() == pytest.approx(boxes.average_precision(found, 0.5, 0))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "number"),
+    [([{"type": "BoxScores", "args": {"detections": 300}}], 300), ([{"type": "BoxScores"}], 100), ([], 100), (None, 100)],
+)
+def test_as_many_boxes_count_as_the_metric_of_the_run_counts(metrics: object, number: int) -> None:
+    assert boxes.detections({"metrics": metrics}) == number

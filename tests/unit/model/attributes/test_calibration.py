@@ -12,7 +12,7 @@ from base.contracts import DataSpec
 from base.predictions import Predictions
 from base.table import SampleTable
 from model.attributes import calibration
-from model.attributes.calibration import Calibration, calibration_error, fit_temperature, fit_threshold, moved, tempered
+from model.attributes.calibration import Calibration, fit_temperature, fit_threshold, moved, tempered
 
 SPEC = DataSpec({"mask": ["on", "off", "wrong"], "gender": ["female", "male"]})
 
@@ -75,18 +75,6 @@ def test_the_temperature_is_that_of_a_slow_search():
 @pytest.mark.parametrize(("truth", "low", "high"), [(0, calibration.COLDEST, 0.1), (1, 19.0, calibration.HOTTEST)])
 def test_without_a_mistake_or_with_nothing_right_it_stays_within_its_limits(truth, low, high):
     assert low <= fit_temperature(np.tile([0.8, 0.1, 0.1], (10, 1)), np.full(10, truth)) <= high
-
-
-def test_the_calibration_error_is_the_slow_loop():
-    logits, truth = drawn(samples=300)
-    probabilities, total = softmax(logits), 0.0
-    for low in range(15):
-        rows = [r for r in range(300) if low / 15 <= probabilities[r].max() < (low + 1) / 15]
-        if rows:
-            right = np.mean([probabilities[r].argmax() == truth[r] for r in rows])
-            total += len(rows) / 300 * abs(right - np.mean([probabilities[r].max() for r in rows]))
-
-    assert calibration_error(probabilities, truth) == pytest.approx(total)
 
 
 @pytest.mark.parametrize("seed", range(5))

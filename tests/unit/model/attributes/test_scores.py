@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+from sklearn.metrics import accuracy_score, f1_score
 
 from base.base_metric import METRICS
 from base.contracts import DataSpec
 from base.labels import combined_class, combined_names
 from base.predictions import Predictions
 from base.table import SampleTable
-from model.attributes.scores import AttributeScores, SampleGrid, accuracy, confusion, macro_f1, most_wrong
+from model.attributes.scores import AttributeScores, SampleGrid, most_wrong
 from model.plots import WRONG, confusion_figure
 from utils.errors import UserError
 
@@ -117,26 +117,6 @@ def test_the_combined_class_may_be_of_some_labels_alone():
 
     assert found["accuracy"] == pytest.approx(right.mean())
     assert list(found) == AttributeScores(SPEC, ["age", "mask"]).names
-
-
-def test_a_class_that_neither_occurs_nor_is_predicted_does_not_lower_macro_f1():
-    assert macro_f1(np.array([0, 2]), np.array([0, 2])) == 1.0
-
-
-def test_accuracy_is_the_share_that_is_right():
-    assert accuracy(np.array([0, 1, 2, 0]), np.array([0, 1, 1, 1])) == 0.5
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_confusion_matrix_is_that_of_scikit_learn(seed):
-    truth, predicted = random_case(seed)
-
-    found = confusion(truth["mask"], predicted["mask"], 3)
-    assert np.array_equal(found, confusion_matrix(truth["mask"], predicted["mask"], labels=range(3)))
-
-
-def test_a_confusion_matrix_of_no_samples_is_zero():
-    assert confusion(np.array([], int), np.array([], int), 2).tolist() == [[0, 0], [0, 0]]
 
 
 # Refusals -----------------------------------------------------------------------------------------------------------
