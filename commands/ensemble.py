@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from utils import options
 
@@ -10,13 +11,15 @@ from utils import options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("members", metavar="RUN", nargs="+", help="group of folds, run, or checkpoint: its path or its name")
-    options.output(parser, "where to write the ensemble", required=True)
+    options.output(parser, "where to write the ensemble (default: saved/ensemble-TIME)")
     parser.add_argument("--monitor", help='score that the weights are for, as "max f1" (default: that of the first config)')
     options.device(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Fit; return the exit status."""
+    from datetime import UTC, datetime
+
     from base.saved.door import find
     from trainer.evaluation.ensemble import fit
     from trainer.evaluation.shelf import Shelf
@@ -25,6 +28,7 @@ def main(args: argparse.Namespace) -> int:
 
     if len(args.members) < 2:
         raise UserError("an ensemble has at least two members; name more runs or groups")
+    output = args.output or Path("saved", f"ensemble-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     with Shelf(device.select(args.device), verbosity=2) as shelf:
-        fit([find(member) for member in args.members], args.output, args.monitor, shelf)
+        fit([find(member) for member in args.members], output, args.monitor, shelf)
     return 0

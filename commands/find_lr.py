@@ -6,6 +6,7 @@ Writes lr.csv, lr.json and lr.png; the weights of the sweep are not kept.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from utils import options
 
@@ -13,7 +14,7 @@ from utils import options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     options.config(parser, "JSON config of a run")
-    options.output(parser, "folder for lr.csv, lr.json and lr.png", required=True)
+    options.output(parser, "folder for lr.csv, lr.json and lr.png (default: saved/find-lr/CONFIG)")
     options.device(parser)
     options.overrides(parser)
     parser.add_argument("--from", dest="low", metavar="LR", type=float, default=1e-7, help="the first rate (default: 1e-7)")
@@ -37,6 +38,7 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"{args.config}: describes stages, each with rates of its own; give the config of one of them")
     made = sweep(config.read(args.config, args.set), ramp, device.select(args.device))
     found = suggest(made.rates, made.smoothed, made.diverged, made.ended)
-    write(made, found, args.output)
-    print(*found.lines(), f"the curve: {args.output / 'lr.png'}, lr.csv, lr.json", sep="\n")
+    output = args.output or Path("saved", "find-lr", Path(args.config).stem)
+    write(made, found, output)
+    print(*found.lines(), f"the curve: {output / 'lr.png'}, lr.csv, lr.json", sep="\n")
     return 0
