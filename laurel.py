@@ -30,7 +30,7 @@ COMMANDS = {
     "lint": ("commands.lint", "look at a submission file before it is handed in"),
     "app": ("commands.app", "look at runs and predictions in a browser"),
     "synthesize": ("commands.synthesize", "write a data set of synthetic portraits"),
-    "init": ("project.init", "start a project from this one, with all tasks or some"),
+    "new-project": ("project.new", "start a project from this one, with all tasks or some"),
     "update": ("project.update", "merge a later version of the template into this project"),
     "schema": ("commands.schema", "write configs/schema.json and docs/config.md anew"),
 }

@@ -1,4 +1,4 @@
-"""Start a project from this one: `python new_project.py ../my-task --tasks attributes`, the same as `python laurel.py init`."""
+"""Start a project from this one: `python new_project.py ../my-task --tasks attributes`, the same as `python laurel.py new-project`."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from laurel import command
 from utils.errors import run
 
 if __name__ == "__main__":
-    run(lambda: command("init", sys.argv[1:]))
+    run(lambda: command("new-project", sys.argv[1:]))

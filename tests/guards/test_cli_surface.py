@@ -29,7 +29,7 @@ OPTIONS = {
     "lint": "--config --help --set -c -h file",
     "app": "--help -h options",
     "synthesize": "--help -h layout",
-    "init": "--files-only --help --name --tasks -h folder",
+    "new-project": "--files-only --help --name --tasks -h folder",
     "update": "--help -h template",
     "schema": "--check --help -h",
 }
