@@ -1,4 +1,4 @@
-"""Start a project from this one: `python new_project.py ../my-task --tasks attributes`, the same as `python laurel.py new-project`."""
+"""Start a project from this one: `python new_project.py ../my-task --tasks attributes`."""
 
 from __future__ import annotations
 
