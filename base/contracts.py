@@ -84,8 +84,13 @@ class DataSpec(Given):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DataSpec:
-        """Make a DataSpec from the values of `as_json`; `image_size` may be a list, since JSON has no tuples."""
-        size = values.get("image_size")
+        """Make a DataSpec from the values of `as_json`; `image_size` may be a list, since JSON has no tuples.
+
+        Raises TypeError if a value is of another type, or a key is unknown.
+        """
+        size, labels = values.get("image_size"), [values.get(key, {}) for key in ("classes", "counts", "merged", "combined")]
+        if not all(isinstance(entry, dict) and all(isinstance(one, list | dict) for one in entry.values()) for entry in labels):
+            raise TypeError("allowed: by label, lists of classes, counts and merged, and the combined labels")
         return cls(**{**values, "image_size": tuple(size) if size else None})
 
 

@@ -116,7 +116,7 @@ class Predictions:
         try:
             table = pq.read_table(path)
             manifest = json.loads((table.schema.metadata or {})[b"laurel"])
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        except (OSError, KeyError, ValueError, RecursionError, pa.ArrowException) as error:
             raise UserError(f"{path}: is not a predictions file ({str(error).splitlines()[0]})") from None
         return cls(table), manifest
 

@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from base.contracts import DataSpec
+from base.evaluation import Evaluation, read_header
 from base.labels import reported
-from base.predictions import Predictions
-from base.saved.names import OUT_OF_FOLD
-from base.table import SampleTable
+from base.saved.names import OUT_OF_FOLD, PREDICTIONS
 from inspection.cache import by_file
 from inspection.jail import below
 from inspection.kinds import kinds_of
 from inspection.runs import Run
 from utils.errors import UserError
 
-FILE, SAMPLES = "predictions.parquet", "samples.parquet"
 MAX_VALUES = 50  # a column with more different values is no attribute to slice by
 
 
 @dataclass(frozen=True, eq=False)  # hashed as the thing that it is: others keep answers by it
-class Result:
-    """One evaluation of a run: Predictions, their manifest, and the samples in the same order."""
-
-    folder: Path
-    predictions: Predictions
-    manifest: dict[str, Any]
-    samples: SampleTable
-
-    @property
-    def split(self) -> str:
-        """The split that was predicted."""
-        return str(self.manifest.get("split", ""))
-
-    @property
-    def spec(self) -> DataSpec:
-        """Classes, and how often each was trained on."""
-        return _spec(self.manifest)
+class Result(Evaluation):
+    """An evaluation with what views show of it."""
 
     @cached_property
     def kinds(self) -> list[str]:
@@ -105,7 +83,7 @@ class Result:
 
 def found(run: Run) -> list[str]:
     """The folders with predictions of a run, by name, those of validation first."""
-    folders = [path.parent for path in run.log.glob(f"*/{FILE}")]
+    folders = [path.parent for path in run.log.glob(f"*/{PREDICTIONS}")]
     return sorted((path.name for path in folders), key=lambda name: (not of_split(name, "valid"), name))
 
 
@@ -116,40 +94,27 @@ def of_split(name: str, split: str) -> bool:
 
 def read(run: Run, name: str) -> Result:
     """The evaluation in a folder of the run's log. Raises UserError in a line that says what is wrong with it."""
-    return _read(below(run.log, name, FILE))
+    return _read(below(run.log, name, PREDICTIONS))
 
 
 @by_file(entries=4)
 def _read(path: Path) -> Result:
-    predictions, manifest = Predictions.read(path)
-    if not isinstance(manifest, dict) or "id" not in predictions.columns.column_names:
-        raise UserError(f"{path}: is not a predictions file")
-    if not (path.parent / SAMPLES).exists():
-        raise UserError(f"{path.parent / SAMPLES}: is not there; run test.py again to have the samples beside the predictions")
-    samples = SampleTable.read(path.parent / SAMPLES).sorted()
-    predictions.require_ids(samples)
-    return Result(path.parent, predictions, manifest, samples)
+    return Result.read(path.parent)
 
 
 @by_file(entries=200)
 def _kinds(path: Path) -> frozenset[str]:
     """Return the tasks whose predictions a file holds, from its header alone."""
     try:
-        schema = pq.read_schema(path)
-        manifest = json.loads((schema.metadata or {}).get(b"laurel", b"{}"))
-    except (OSError, ValueError, pa.ArrowException):
+        schema, manifest = read_header(path.parent)
+    except UserError:
         return frozenset()
-    return frozenset(kinds_of(schema, _spec(manifest if isinstance(manifest, dict) else {})))
-
-
-def _spec(manifest: Mapping[str, Any]) -> DataSpec:
-    classes, counts, merged, combined = (dict(manifest.get(key) or {}) for key in ("classes", "counts", "merged", "combined"))
-    return DataSpec(classes, counts, merged, combined=combined)
+    return frozenset(kinds_of(schema, manifest.spec))
 
 
 def kind_of(run: Run, name: str) -> frozenset[str]:
     """Return the tasks whose predictions are in a folder of the run's log."""
-    return _kinds(below(run.log, name, FILE))
+    return _kinds(below(run.log, name, PREDICTIONS))
 
 
 def kinds(run: Run) -> set[str]:

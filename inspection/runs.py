@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base.evaluation import read_scores
 from base.monitor import Monitor
 from base.saved import door
 from base.saved.group import Group
-from base.saved.names import CONFIG, ENSEMBLE, GROUP, LOG, ONNX, OUT_OF_FOLD, SCORES, SOURCE
+from base.saved.names import CONFIG, ENSEMBLE, GROUP, LOG, ONNX, OUT_OF_FOLD, SOURCE
 from base.saved.run_folder import DONE, RunFolder
 from inspection.cache import by_file
 from utils import files
@@ -193,7 +194,7 @@ class Folds(Joined):
     @property
     def best(self) -> float | None:
         """The watched score of what the folds held out."""
-        return _number(_json(self.log / OUT_OF_FOLD / SCORES).get(self.monitor.name.removeprefix("val/")))
+        return read_scores(self.log / OUT_OF_FOLD).get(self.monitor.name.removeprefix("val/"))
 
     def anew(self, setting: str) -> list[str]:
         """Of all folds at once. The config of stages is in no run: CONFIG stands for it."""
@@ -384,10 +385,6 @@ def _parsed(line: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if _is_number(value) else None
 
 
 def _is_number(value: Any) -> bool:

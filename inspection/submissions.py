@@ -13,11 +13,12 @@ from typing import Any
 
 import pandas as pd
 
+from base.saved.names import MANIFEST, SCORES
 from base.table import some
 from data_loader.submissions.lint import counted, key_problems
 from inspection.jail import below
 from inspection.kinds import Parse, all_kinds
-from inspection.results import FILE, Result
+from inspection.results import Result
 from utils.errors import UserError
 
 MAX_BYTES = 200_000_000
@@ -40,7 +41,7 @@ class Submission:
 
 def found(folder: Path) -> list[Path]:
     """The files in an evaluation's folder that may be submissions."""
-    ours = {FILE.replace(".parquet", ".manifest.json"), "metrics.json"}
+    ours = {MANIFEST, SCORES}
     return sorted(path for path in folder.glob("*") if path.suffix in formats() and path.name not in ours)
 
 
@@ -125,7 +126,7 @@ def verdict(section: Mapping[str, Any], result: Result, name: str, content: byte
         writer = part.build(result.spec)
     except (KeyError, ValueError) as error:
         raise UserError(f"submission: does not hold ({str(error).splitlines()[0]})") from None
-    data_dir = Path(str(result.manifest.get("data_dir", "")))
+    data_dir = Path(result.manifest.data_dir)
     if sample := getattr(writer, "sample", None):
         below(data_dir, sample)
     found: list[str] | None = writer.lint(content, result.samples, data_dir).problems if writer.file_name == name else None

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from base.contracts import DataSpec
+from base.evaluation import Evaluation, Manifest
 from base.predictions import Predictions
 from base.saved.run_folder import RunFolder
 from base.table import SampleTable
@@ -62,16 +64,16 @@ def probabilities(truth: np.ndarray, classes: int, seed: int, sure: float = 2.2)
 
 
 def write_result(run: RunFolder, name: str, samples: SampleTable, prediction: dict[str, Any], **manifest: Any) -> Path:
-    """Write an evaluation as test.py leaves it; return its folder."""
+    """Write an evaluation as test.py leaves it; return its folder. manifest: its fields, and classes, counts and merged."""
     folder = run.log / name
     folder.mkdir(parents=True)
     order = np.argsort(samples.ids(), kind="stable")
     pieces = {key: value[torch.from_numpy(order)] if isinstance(value, torch.Tensor) else [value[row] for row in order]
               for key, value in prediction.items()}  # fmt: skip
     samples = samples.take(order)
-    samples.write(folder / "samples.parquet")
-    said = {"split": name.partition("-")[0], "checkpoints": [], "fitted": {}, "data_dir": str(samples.root), **manifest}
-    Predictions.of(samples.ids(), pieces).write(folder / "predictions.parquet", said)
+    spec = DataSpec(**{key: manifest.pop(key) for key in ("classes", "counts", "merged") if key in manifest})
+    said = {"split": name.partition("-")[0], "data_dir": str(samples.root), **manifest}
+    Evaluation(folder, Predictions.of(samples.ids(), pieces), Manifest(spec=spec, **said), samples).write()
     return folder
 
 
@@ -87,8 +89,8 @@ def write_answers(folder: Path, names: list[str], config: object = None) -> Run:
 
 def read_result(world: Path, run: str, name: str = "valid-best") -> tuple[Predictions, SampleTable]:
     """Return the predictions and the samples of an evaluation below `world`."""
-    folder = world / "saved/log" / run / name
-    return Predictions.read(folder / "predictions.parquet")[0], SampleTable.read(folder / "samples.parquet")
+    found = Evaluation.read(world / "saved/log" / run / name)
+    return found.predictions, found.samples
 
 
 def write_world(folder: Path) -> Path:

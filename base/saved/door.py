@@ -154,6 +154,11 @@ def model_file(saved: Saved) -> Path:
             raise UserError(f"{saved.path}: is {saved.noun}, and one model is wanted; name one run or checkpoint")
 
 
+def is_evaluation(folder: Path) -> bool:
+    """Return whether a folder holds predictions with the samples that they are of."""
+    return all((folder / name).is_file() for name in (PREDICTIONS, SAMPLES))
+
+
 def label(folder: Path) -> str:
     """Return the label of a run, group or ensemble in lists: `name/id`."""
     return f"{folder.parent.name}/{folder.name}"
@@ -220,7 +225,7 @@ def _at(path: Path, within: tuple[Path, ...], left: Iterator[int]) -> Saved | No
         return FoldGroup(path, group) if group.kind == FOLDS else StageGroup(path, group)
     if (path / CONFIG).is_file() or any(path.glob("*.pth")):
         return Run(path)
-    return EvaluationFolder(path) if all((path / name).is_file() for name in (PREDICTIONS, SAMPLES)) else None
+    return EvaluationFolder(path) if is_evaluation(path) else None
 
 
 def _ensemble(folder: Path, within: tuple[Path, ...], left: Iterator[int]) -> Ensemble:

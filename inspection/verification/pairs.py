@@ -57,7 +57,7 @@ def distance(result: Result) -> Distance:
 
 def fitted(result: Result) -> dict[str, float]:
     """Return the thresholds that were fitted on validation, by name."""
-    found = [values for values in dict(result.manifest.get("fitted") or {}).values() if isinstance(values, dict)]
+    found = [values for values in result.manifest.fitted.values() if isinstance(values, dict)]
     return {str(name): float(value) for values in found for name, value in values.items() if str(name).startswith("threshold")}
 
 

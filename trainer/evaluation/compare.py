@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from base.bootstrap import ROUNDS, Interval, middle
+from base.evaluation import Evaluation
 from base.monitor import Monitor, unknown_score
 from base.saved.door import EvaluationFolder, Saved
-from trainer.evaluation.held_out import Evaluation, held_out, read
+from trainer.evaluation.held_out import held_out, metrics_of
 from trainer.evaluation.intervals import resampled, units_of
 from trainer.evaluation.shelf import Shelf
 from utils.errors import UserError
@@ -50,14 +51,14 @@ def print_comparison(a: Sequence[Saved], b: Sequence[Saved], metric: str | None,
     for one in differences:
         interval = f"{one.interval.low:>+9.4f} to {one.interval.high:>+9.4f}"
         print(f"{one.name:{width}}  {one.a:>9.4f}  {one.b:>9.4f}  {one.difference:>+9.4f}  {interval}  {one.higher:>6.1%}")
-    samples, group = len(first[0].table), _group([*first, *second])
+    samples, group = len(first[0].samples), _group([*first, *second])
     print(f"{samples:,} samples, {ROUNDS:,} rounds, drawn by {group or 'sample'}")
     print(verdict(differences, metric or first[0].monitor))
 
 
 def evaluation(saved: Saved, shelf: Shelf) -> Evaluation:
     """Return the predictions in a folder, or those of the samples that a run, group or ensemble was validated on."""
-    return read(saved.path) if isinstance(saved, EvaluationFolder) else held_out(shelf.open([saved]))
+    return Evaluation.read(saved.path) if isinstance(saved, EvaluationFolder) else held_out(shelf.open([saved]))
 
 
 def compare(a: Sequence[Evaluation], b: Sequence[Evaluation]) -> list[Difference]:
@@ -99,9 +100,9 @@ def _scores(side: Sequence[Evaluation], units: np.ndarray) -> tuple[dict[str, fl
     """Means over a side's evaluations: of the scores of all samples, and of those of each round."""
     points, rounds = [], []
     for one in side:
-        metrics = one.metrics()
-        points.append({name: value for metric in metrics for name, value in metric.compute(one.predictions, one.table).items()})
-        each = [resampled(metric, one.predictions, one.table, units) for metric in metrics]
+        metrics = metrics_of(one)
+        points.append({name: value for metric in metrics for name, value in metric.compute(one.predictions, one.samples).items()})
+        each = [resampled(metric, one.predictions, one.samples, units) for metric in metrics]
         rounds.append({name: values for found in each for name, values in found.items()})
     shared = [name for name in points[0] if all(name in other for other in points) and all(name in other for other in rounds)]
     return (
@@ -118,13 +119,13 @@ def _units(evaluations: Sequence[Evaluation]) -> np.ndarray:
     """What is drawn together, (N,). Raises UserError where evaluations differ in samples, or in who belongs together."""
     first = evaluations[0]
     for other in evaluations[1:]:
-        if other.table.ids() != first.table.ids():
+        if other.samples.ids() != first.samples.ids():
             raise UserError(
                 f"{other.folder}: holds other samples than {first.folder}; only predictions of the same can be compared"
             )
-    grouped = [units_of(one.table, one.group) for one in evaluations if one.group is not None]
+    grouped = [units_of(one.samples, one.group) for one in evaluations if one.group is not None]
     for units in grouped[1:]:
         together = np.unique(np.stack([grouped[0], units]), axis=1).shape[1]
         if not together == len(np.unique(units)) == len(np.unique(grouped[0])):
             raise UserError(f"{first.folder}: its samples belong together in another way than those it is compared with")
-    return grouped[0] if grouped else np.arange(len(first.table))
+    return grouped[0] if grouped else np.arange(len(first.samples))

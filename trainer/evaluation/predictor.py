@@ -14,7 +14,9 @@ import torch
 
 from base.base_data_loader import BaseDataLoader, Folds
 from base.base_loss import BaseLoss
+from base.evaluation import read_header
 from base.predictions import Predictions, not_finite
+from base.saved.door import is_evaluation
 from base.saved.names import OUT_OF_FOLD
 from base.saved.run_folder import RunFolder
 from base.table import SampleTable, some
@@ -221,11 +223,11 @@ class FoldModels(Predictor):
             raise UserError(f"{self.place}: {len(lost)} training samples are held out in no fold ({some(lost)}); train anew")
 
     def stored(self, split: str) -> dict[str, Any]:
-        path = self.folder("valid") / "predictions.parquet"
-        if split == "valid" or not path.exists():
+        folder = self.folder("valid")
+        if split == "valid" or not is_evaluation(folder):
             return {}
-        manifest = Predictions.read(path)[1]
-        return dict(manifest["fitted"]) if manifest.get("checkpoints") == self.origin("valid")["checkpoints"] else {}
+        _, manifest = read_header(folder)
+        return manifest.fitted if manifest.checkpoints == self.origin("valid")["checkpoints"] else {}
 
     def origin(self, split: str) -> dict[str, Any]:
         """Of out-of-fold predictions nothing that depends on when and where they were made: they are the same bytes each time."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 
 from base.base_metric import BaseMetric
 from base.bootstrap import Interval
+from base.evaluation import Evaluation, Manifest, write_scores
 from base.predictions import Predictions, differences
 from base.saved.door import find
+from base.saved.names import PREDICTIONS
 from base.table import some
 from trainer.evaluation.intervals import intervals
 from trainer.evaluation.predictor import Checkpoint, Predictor
@@ -62,9 +63,8 @@ def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predic
     predictions = predictions or predictor.predict(split)
     predictions.require_ids(table)
     fitted = _fitted(metrics, predictor, split, predictions)
-    table.write(folder / "samples.parquet")  # what they are predictions of, for who looks at them later
-    predictions.write(folder / "predictions.parquet", _manifest(predictor, split, fitted))
-    print(f"predictions: {folder / 'predictions.parquet'} ({len(predictions):,} samples)")
+    Evaluation(folder, predictions, _manifest(predictor, split, fitted), table).write()
+    print(f"predictions: {folder / PREDICTIONS} ({len(predictions):,} samples)")
     failed = predictions.failed()
     if failed:
         print(f"warning: {len(failed)} images could not be read ({some(failed)}); their rows hold the reason")
@@ -137,9 +137,8 @@ def _as_trained(checkpoint: Checkpoint) -> bool:
 
 
 def _score(scores: dict[str, float], ends: dict[str, Interval], folder: Path) -> None:
-    """Write and print scores, with what was fitted on validation as it is."""
-    plain: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in scores.items()}
-    files.write_json(folder / "metrics.json", plain | ({"intervals": ends} if ends else {}))
+    """Write and print scores, with the ends of their intervals."""
+    write_scores(folder, scores, ends)
     for name, value in scores.items():
         interval = "  ({:.6f} to {:.6f})".format(*ends[name]) if name in ends else ""
         print(f"{name:>24}  {value:.6f}{interval}")
@@ -152,22 +151,19 @@ def _draw(metrics: Iterable[BaseMetric], predictions: Predictions, predictor: Pr
             files.write_atomically(folder / f"{name.replace('/', '-')}.png", lambda file, f=figure: f.savefig(file, dpi=120))  # type: ignore[misc]
 
 
-def _manifest(predictor: Predictor, split: str, fitted: Fitted) -> dict[str, Any]:
+def _manifest(predictor: Predictor, split: str, fitted: Fitted) -> Manifest:
     first, loader = predictor.first.loaded, predictor.first.loader
-    return {
-        "split": split,
+    return Manifest(
+        split=split,
         **predictor.origin(split),
-        "classes": first.spec.classes,
-        "counts": first.spec.counts,
-        "merged": first.spec.merged,
-        "combined": first.spec.combined,
-        "fitted": fitted.values,
-        "metrics": first.experiment.raw.values.get("metrics", []),
-        "monitor": first.experiment.config.trainer.monitor,
-        "group": loader.group,
-        "views": first.experiment.raw.values.get("views", []),
-        "data_dir": str(loader.data_dir),
-    }
+        spec=first.spec,
+        fitted=fitted.values,
+        metrics=first.experiment.raw.values.get("metrics", []),
+        monitor=first.experiment.config.trainer.monitor,
+        group=loader.group,
+        views=first.experiment.raw.values.get("views", []),
+        data_dir=str(loader.data_dir),
+    )
 
 
 def _say_other_data(predictor: Predictor) -> None:

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from base.base_data_loader import BaseDataLoader
 from base.bootstrap import Interval
+from base.evaluation import Evaluation
 from base.predictions import Predictions
+from base.saved.door import is_evaluation
 from base.saved.names import CARD
 from base.saved.run_folder import RunFolder
 from base.table import SampleTable
@@ -45,7 +47,6 @@ def metadata(loaded: Loaded, graph: Graph, preprocessing: Mapping[str, Any], kin
         **{key: loaded.state.get(key) for key in KEPT},
         "checkpoint": {"file": loaded.path.name, "run": loaded.path.absolute().parent.name, "sha256": loaded.digest},
         "spec": loaded.spec.as_json(),
-        "classes": loaded.spec.classes,
         "fitted": loaded.fitted,
         "kind": kind,
         "outputs": graph.names,
@@ -89,21 +90,21 @@ def scores(loaded: Loaded, loader: BaseDataLoader) -> dict[str, Any]:
 
 def _validation(loaded: Loaded, loader: BaseDataLoader) -> tuple[Predictions, SampleTable]:
     """Predictions of the checkpoint for its validation samples, and those. Raises UserError."""
-    left = RunFolder.at(loaded.path.parent).log / f"valid-{loaded.path.stem}" / "predictions.parquet"
-    if left.exists():
-        predictions, manifest = Predictions.read(left)
-        made_by = [one["sha256"] for one in manifest["checkpoints"]]
-        if made_by == [loaded.digest] and manifest["config_hash"] == loaded.experiment.hash:
-            return predictions, SampleTable.read(left.with_name("samples.parquet"))
+    left = RunFolder.at(loaded.path.parent).log / f"valid-{loaded.path.stem}"
+    if is_evaluation(left):
+        found = Evaluation.read(left)
+        made_by = [one.get("sha256") for one in found.manifest.checkpoints]
+        if made_by == [loaded.digest] and found.manifest.config_hash == loaded.experiment.hash:
+            return found.predictions, found.samples
     table = loader.table("valid")
     if loaded.state["split_hash"] != loader.split_hash:
         raise UserError("the validation samples are not those of the checkpoint")
     if len(table) > PREDICTED:
         raise UserError(f"{len(table):,} samples are to be predicted; run python test.py -r {loaded.path} --split valid before")
     inference = build.build_inference(loaded.experiment, loaded.spec)
-    found, _ = predict(loaded.model, loader, "valid", torch.device("cpu"), inference)
-    assert found is not None
-    return found, table
+    predictions, _ = predict(loaded.model, loader, "valid", torch.device("cpu"), inference)
+    assert predictions is not None
+    return predictions, table
 
 
 def latency(runs: Mapping[str, Run], pictures: Tensor) -> dict[str, dict[str, float]]:
@@ -138,7 +139,7 @@ def write(
             "hash": files.hash_json(data),
             "samples": loaded.spec.counts,
         },
-        **{key: value for key, value in about.items() if key not in ("config", "spec")},
+        **{key: value for key, value in about.items() if key != "config"},
         "parity": asdict(agreed),
         "latency": {"machine": _machine(), "threads": torch.get_num_threads(), "size": list(shown.size), **timed},
     }
@@ -158,7 +159,8 @@ def _markdown(values: Mapping[str, Any]) -> Iterator[str]:
     yield from _table("File", {key: values[key] for key in ("file", "sha256", "megabytes", "parameters", "budget")})
     yield from _table("Trained", {key: values[key] for key in ("data", *KEPT[:3], "checkpoint")})
     yield from _table("Takes", values["preprocessing"])
-    yield from _table("Gives", {key: values[key] for key in ("outputs", "classes", "fitted")})
+    gives = {"outputs": values["outputs"], "classes": values["spec"]["classes"], "fitted": values["fitted"]}
+    yield from _table("Gives", gives)
     yield from _table("Scores", _with_intervals(values["scores"] or {}))
     yield from _table("Agreement with the original", values["parity"])
     yield from _table("Time for one picture", values["latency"])

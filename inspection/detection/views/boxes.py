@@ -12,7 +12,7 @@ import streamlit as st
 
 from base.detection.objects import OBJECT, class_counts, has_objects, objects_of
 from data_loader.pictures.decode import ImageError, read_image
-from inspection import pictures, results
+from inspection import pictures
 from inspection.cache import by_file
 from inspection.detection import boxes
 from inspection.detection.boxes import Boxes
@@ -57,7 +57,7 @@ def show() -> None:
     left, right = st.columns(2)
     confidence = left.slider("Confidence", 0.0, 1.0, 0.3, 0.01, key="confidence", bind=QUERY)
     overlap = right.slider("Overlap (IoU) of a right box", 0.5, 0.95, 0.75, 0.05, key="overlap", bind=QUERY)
-    data = _judged(result.folder / results.FILE, result, tuple(names), boxes.detections(run.config))
+    data = _judged(result.file, result, tuple(names), boxes.detections(run.config))
     at = boxes.judged(data.predicted, data.truth, confidence, overlap) if data.truth is not None else pd.DataFrame()
     if data.truth is not None:
         _figures(at, data)

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from data_loader.pictures.decode import ImageError
-from inspection import pictures, results
+from inspection import pictures
 from inspection.results import Result
 from inspection.runs import Run
 from inspection.text import number, share
@@ -49,7 +49,7 @@ def show() -> None:
         _map(result)
         return
     try:
-        table = pairs.read(result.folder / results.FILE, result)
+        table = pairs.read(result.file, result)
     except UserError as error:
         st.info("These samples have no list of pairs that could be shown; the other parts need none.")
         problem(error)

@@ -28,7 +28,7 @@ def missed_and_right(world: Path, confidence: float, overlap: float) -> tuple[in
         for place in sorted(range(len(scores)), key=lambda place: -scores[place]):
             if scores[place] < confidence:
                 continue
-            own = [thing for thing in left if manifest["classes"]["object"].index(thing["class"]) == labels[place]]
+            own = [thing for thing in left if manifest["spec"]["classes"]["object"].index(thing["class"]) == labels[place]]
             best = max(own, key=lambda thing: iou(boxes[place], thing["position"]), default=None)
             if best is not None and iou(boxes[place], best["position"]) >= overlap:
                 left.remove(best)

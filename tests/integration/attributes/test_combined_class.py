@@ -43,7 +43,7 @@ def test_the_submission_has_the_most_probable_class_of_each_picture(tested):
         answers = {row["ImageID"]: int(row["ans"]) for row in csv.DictReader(file)}
 
     assert answers == dict(zip(predictions.ids(), predictions.array("class").argmax(1).tolist(), strict=True))
-    assert list(manifest["combined"]["class"]) == ["mask", "gender", "age"]
+    assert list(manifest["spec"]["combined"]["class"]) == ["mask", "gender", "age"]
 
 
 def test_the_split_is_that_of_the_three_labels(tested, masks_folder, tmp_path):

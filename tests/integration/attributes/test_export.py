@@ -101,7 +101,7 @@ def test_an_exported_program_is_written(best: Path, tmp_path: Path) -> None:
     run_export(options(best, tmp_path, format="exported-program"))
     extra = {"laurel.json": ""}
     program = torch.export.load(tmp_path / "tiny.pt2", extra_files=extra)
-    assert json.loads(extra["laurel.json"])["classes"]["mask"] == ["worn", "incorrect", "not worn"]
+    assert json.loads(extra["laurel.json"])["spec"]["classes"]["mask"] == ["worn", "incorrect", "not worn"]
     assert len(program.module()(torch.zeros(3, 3, 32, 32, dtype=torch.uint8))) == 3
 
 

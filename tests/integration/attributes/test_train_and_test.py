@@ -95,7 +95,7 @@ def test_predictions_say_where_they_come_from(trained, tmp_path):
     assert manifest["checkpoints"][0]["sha256"] == files.sha256(trained / BEST)
     assert manifest["config_hash"] == state["config_hash"]
     assert manifest["split_hash"] == state["split_hash"]
-    assert predictions.names == list(manifest["classes"])
+    assert predictions.names == list(manifest["spec"]["classes"])
 
 
 def test_several_checkpoints_are_averaged(trained, tmp_path):

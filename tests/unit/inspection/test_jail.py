@@ -69,11 +69,12 @@ def test_predictions_are_read_below_the_runs_log_only(root: Path) -> None:
 
 
 def test_pictures_are_read_below_the_data_folder_only(root: Path) -> None:
+    from base.evaluation import Manifest
     from base.predictions import Predictions
     from base.table import SampleTable
 
     samples = SampleTable.from_columns(root, {"id": [str(number) for number in range(len(TRAVERSALS))], "path": TRAVERSALS})
-    result = Result(root, Predictions.of(samples.ids(), {}), {}, samples)
+    result = Result(root, Predictions.of(samples.ids(), {}), Manifest("valid"), samples)
     for row in range(len(TRAVERSALS)):
         try:
             assert result.picture(row).resolve().is_relative_to(root.resolve())

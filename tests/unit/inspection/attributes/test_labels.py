@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from base.contracts import DataSpec
+from base.evaluation import Manifest
 from base.predictions import Predictions
 from base.table import SampleTable
 from inspection import results
@@ -65,7 +67,7 @@ def test_a_submission_of_the_combined_class_is_expected_to_hold_it(labels: Label
 def test_a_sample_that_could_not_be_read_has_no_answer(tmp_path: Path) -> None:
     predictions = Predictions.of(["a"], {"mask": torch.tensor([[0.1, 0.9]])}, ["is cut off"])
     samples = SampleTable.from_columns(tmp_path, {"id": ["a"], "path": ["a"]})
-    found = Labels(Result(tmp_path, predictions, {"classes": CLASSES}, samples))
+    found = Labels(Result(tmp_path, predictions, Manifest("valid", spec=DataSpec(CLASSES)), samples))
     assert np.isnan(found.probabilities("mask")).all() and found.answer("mask").tolist() == [-1]
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from base.contracts import DataSpec
+from base.evaluation import Manifest
 from base.predictions import Predictions
 from base.table import SampleTable
 from inspection.results import Result
@@ -21,7 +23,7 @@ def result(folder: Path) -> Result:
     (folder / "info.csv").write_text("id,ans\na,0\nb,0\nc,0\n")
     found = Predictions.of(WANTED, {"colour": torch.full((3, 2), 0.5)})
     samples = SampleTable.from_columns(folder, {"id": WANTED, "path": WANTED})
-    return Result(folder, found, {"classes": {"colour": ["red", "blue"]}, "data_dir": str(folder)}, samples)
+    return Result(folder, found, Manifest("test", spec=DataSpec({"colour": ["red", "blue"]}), data_dir=str(folder)), samples)
 
 
 SECTION = {

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from base.evaluation import Manifest
 from base.predictions import Predictions
 from base.table import SampleTable
 from inspection.results import Result
@@ -69,7 +70,7 @@ def test_pairs_are_scored_as_the_fitted_threshold_compared(tmp_path: Path) -> No
     predictions = Predictions.of(ids, {"embedding": torch.tensor([[3.0, 0.0], [0.0, 4.0]])})
     found = {}
     for measure in ("cosine", "euclidean"):
-        manifest = {"fitted": {"PairScores": {f"threshold/{measure}": 0.5}}}
+        manifest = Manifest("valid", fitted={"PairScores": {f"threshold/{measure}": 0.5}})
         found[measure] = pairs.read(tmp_path / measure, Result(tmp_path, predictions, manifest, samples))["score"].tolist()
     assert found == {"cosine": [0.0], "euclidean": [-5.0]}
 

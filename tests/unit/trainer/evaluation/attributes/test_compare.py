@@ -1,14 +1,18 @@
 """The paired comparison on constructed predictions."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from base.contracts import DataSpec
+from base.evaluation import Evaluation, Manifest
 from base.predictions import Predictions
 from base.table import SampleTable
 from laurel import command
 from trainer.evaluation import compare
-from trainer.evaluation.held_out import read
+from trainer.evaluation.held_out import metrics_of
 from utils.errors import UserError
 
 CLASSES = ["no", "maybe", "yes"]
@@ -21,14 +25,13 @@ def evaluation(folder, right, truth=None, label="label", people=None, **changes)
     ids = [f"{row:04}" for row in range(len(right))]
     people = np.arange(len(right)) // 2 if people is None else people
     columns = {"id": ids, "path": ids, "person": [str(one) for one in people], label: truth}
-    SampleTable.from_columns("/", columns).write(folder / "samples.parquet")
+    samples = SampleTable.from_columns("/", columns)
     predicted = np.where(right, truth, (truth + 1) % 3)
     made = Predictions.of(ids, {label: torch.eye(3)[torch.from_numpy(predicted)]})
-    manifest = {"split": "valid", "classes": {label: CLASSES}, "counts": {}, "merged": {}, "combined": {},
-                "fitted": {}, "group": "person",
-                "metrics": [{"type": "AttributeScores"}], "monitor": "max val/f1"}  # fmt: skip
-    made.write(folder / "predictions.parquet", manifest | changes)
-    return read(folder)
+    values = {"spec": DataSpec({label: CLASSES}), "group": "person", "monitor": "max val/f1"}
+    manifest = Manifest("valid", **{**values, "metrics": [{"type": "AttributeScores"}], **changes})
+    Evaluation(folder, made, manifest, samples).write()
+    return Evaluation.read(folder)
 
 
 @pytest.fixture
@@ -116,19 +119,19 @@ def test_predictions_that_do_not_say_what_scores_them_are_refused(tmp_path):
     evaluation(tmp_path / "a", np.ones(4, bool))
     found, manifest = Predictions.read(tmp_path / "a" / "predictions.parquet")
     found.write(tmp_path / "a" / "predictions.parquet", {key: value for key, value in manifest.items() if key != "metrics"})
-    with pytest.raises(UserError, match=r"does not say what scores it \(metrics is missing\)"):
-        read(tmp_path / "a")
+    with pytest.raises(UserError, match=r"does not say what it is of \(metrics is missing, or damaged\)"):
+        Evaluation.read(tmp_path / "a")
 
 
 def test_metrics_that_are_not_known_are_refused_in_one_line(tmp_path):
     with pytest.raises(UserError, match="metrics: not known here") as refused:
-        evaluation(tmp_path / "a", np.ones(4, bool), metrics=[{"type": "Luck"}]).metrics()
+        metrics_of(evaluation(tmp_path / "a", np.ones(4, bool), metrics=[{"type": "Luck"}]))
     assert "\n" not in str(refused.value)
 
 
 def test_predictions_that_are_not_finite_are_refused_by_name(tmp_path, sides):
     ids = sides[0].predictions.ids()
     broken = Predictions.of(ids, {"label": torch.full((300, 3), float("nan"))})
-    broken.write(sides[0].folder / "predictions.parquet", sides[0].manifest)
+    dataclasses.replace(sides[0], predictions=broken).write()
     with pytest.raises(UserError, match=r'300 predictions of "label" are not finite: 0000'):
-        compare.compare([read(sides[0].folder)], sides[1:])
+        compare.compare([Evaluation.read(sides[0].folder)], sides[1:])
