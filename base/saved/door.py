@@ -2,6 +2,7 @@
 
     find("saved/models/masks/20260301-101500-aaaa")   a path: a run, its checkpoint, a group, an ensemble, an exported file
     find("masks")                                     a name: the newest finished run or group of that name, else the newest
+    find("saved/models/masks")                        the same
     find("masks/20260301-101500-aaaa")                a label, as the app and `runs` show it; or the run's id alone
     find("last")                                      the newest finished run, else the newest
 
@@ -125,7 +126,7 @@ def find(what: str | Path, save_dir: Path = SAVED, *, name: str | None = None, t
             raise UserError(f"-r {AUTO}: is for training from a config; give a path, a name, or {NEWEST}")
         if text == NEWEST:
             return Run(_preferred(_runs_for_last(save_dir, name), to_train))
-        return at(Path(text)) or _named(str(Path(text)), save_dir, to_train)
+        return at(Path(text)) or _of_name(Path(text), to_train) or _named(str(Path(text)), save_dir, to_train)
     except UserError:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # a name that is too long or impossible for a file, a circle of links
@@ -180,9 +181,19 @@ def groups(save_dir: Path, name: str) -> list[Path]:
 
 def everything(save_dir: Path) -> list[Path]:
     """Return the folders of all runs that have a config or a checkpoint, all groups and all ensembles, the newest first."""
-    folders = {path.parent for file in (CONFIG, "*.pth", GROUP, ENSEMBLE) for path in (save_dir / "models").glob(f"*/*/{file}")}
-    folders |= {path.parent for path in save_dir.glob(f"*/{ENSEMBLE}")}
-    return sorted(folders, key=lambda folder: (folder.name, folder.parent.name), reverse=True)
+    found = [folder for name in (save_dir / "models").glob("*") for folder in _below(name)]
+    found += [path.parent for path in save_dir.glob(f"*/{ENSEMBLE}")]
+    return sorted(found, key=_age, reverse=True)
+
+
+def _below(name: Path) -> list[Path]:
+    """Return the folders of all runs, groups and ensembles in the folder of a name, the newest last."""
+    found = {path.parent for file in (CONFIG, "*.pth", GROUP, ENSEMBLE) for path in name.glob(f"*/{file}")}
+    return sorted(found, key=_age)
+
+
+def _age(folder: Path) -> tuple[str, str]:
+    return folder.name, folder.parent.name
 
 
 def newest_fitting(folders: Sequence[Path], require: Callable[[Path], object]) -> tuple[Path | None, list[str]]:
@@ -250,16 +261,21 @@ def _ensemble(folder: Path, within: tuple[Path, ...], left: Iterator[int]) -> En
 
 def _named(text: str, save_dir: Path, to_train: bool) -> Saved:
     """Return the saved thing that a label, an id or a name means. Raises UserError if it means nothing or several things."""
-    models, folders = save_dir / "models", everything(save_dir)[::-1]
+    models, folders = save_dir / "models", everything(save_dir)
     places = [models / text, save_dir / text, *(folder for folder in folders if folder.name == text)]
     if text.startswith(f"{save_dir.name}/"):  # the label of an ensemble
         places.append(save_dir.parent / text)
-    if of_name := [folder for folder in folders if folder.parent == models / text]:
-        places.append(_preferred(of_name, to_train))
-    meant = [saved for place in {place.resolve(): place for place in places}.values() if (saved := at(place)) is not None]
+    found = [*map(at, {place.resolve(): place for place in places}.values()), _of_name(models / text, to_train)]
+    meant = list({saved.path.resolve(): saved for saved in found if saved is not None}.values())
     if len(meant) > 1:
         raise UserError(f"{_shown(text)}: may mean {' or '.join(f'{one.noun}, {one.path}' for one in meant)}; give the path")
     return meant[0] if meant else _nothing(text, save_dir, folders)
+
+
+def _of_name(folder: Path, to_train: bool) -> Saved | None:
+    """Return what a name's folder below `models` stands for, None if it is no such folder, or an empty one."""
+    folders = _below(folder) if folder.absolute().parent.name == "models" else []
+    return at(_preferred(folders, to_train)) if folders else None
 
 
 def _preferred(folders: Sequence[Path], to_train: bool) -> Path:
@@ -287,7 +303,8 @@ def _runs_for_last(save_dir: Path, name: str | None) -> list[Path]:
 def _nothing(text: str, save_dir: Path, folders: Sequence[Path]) -> NoReturn:
     if Path(text).is_dir():
         raise UserError(f"{_shown(text)}: holds no checkpoint, group, ensemble or predictions")
-    names = list(dict.fromkeys(folder.name if folder.parent == save_dir else folder.parent.name for folder in folders))
+    named = (folder.name if folder.parent == save_dir else folder.parent.name for folder in reversed(folders))
+    names = list(dict.fromkeys(named))
     near = did_you_mean(text, {*names, *map(label, folders), *(folder.name for folder in folders)})
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     there = f"{save_dir} has {', '.join(names[:SHOWN])}{more}" if names else f"{save_dir} has none yet"

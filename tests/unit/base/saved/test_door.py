@@ -94,6 +94,7 @@ def test_a_name_is_the_newest_finished_run_of_it(saved: Path) -> None:
     write_run(saved, "faces/20260103-000000-cccc")
     assert find("masks", saved) == find("masks/", saved) == Run(old)
     assert find("masks", saved, to_train=True) == Run(new)
+    assert find(saved / "models" / "masks") == Run(old)
 
 
 def test_a_name_none_of_whose_runs_is_finished_is_the_newest(saved: Path) -> None:
@@ -136,7 +137,7 @@ def test_two_things_that_are_equally_meant_are_both_listed(saved: Path) -> None:
     both = write_ensemble(saved / "masks", two)
     with pytest.raises(UserError) as refused:
         find(OLD, saved)
-    assert f"{OLD}: may mean a run, {two} or a run, {one}" in str(refused.value)
+    assert f"{OLD}: may mean a run, {one} or a run, {two}" in str(refused.value)
     with pytest.raises(UserError) as refused:
         find("masks", saved)
     assert f"masks: may mean an ensemble, {both} or a run, {one}; give the path" in str(refused.value)
