@@ -9,7 +9,7 @@ from utils import options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    options.resume(parser, "checkpoint, exported model, or the folder of a run or of stages; repeat to average", repeat=True)
+    options.resume(parser, "path or name of a checkpoint, exported model, run or group of stages; repeat to average", repeat=True)
     options.output(parser, "default: bundle.zip in the run's log", "FILE.zip")
     options.overrides(parser)
 

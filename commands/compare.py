@@ -14,7 +14,9 @@ from utils import options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     for side in ("a", "b"):
-        parser.add_argument(side, metavar=side.upper(), help="run, group, ensemble, or folder of predictions")
+        parser.add_argument(
+            side, metavar=side.upper(), help="path or name of a run, group or ensemble, or a folder of predictions"
+        )
     for side in ("a", "b"):
         parser.add_argument(f"--{side}", metavar="RUN", dest=f"more_{side}", action="append", default=[],
                             help=f"another run of {side.upper()}, say of another seed: their mean counts")  # fmt: skip

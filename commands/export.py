@@ -11,7 +11,7 @@ FORMATS = ("onnx", "torch", "exported-program")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    options.resume(parser, "checkpoint, or the folder of a run or of a group of stages")
+    options.resume(parser, "path or name of a checkpoint, a run or a group of stages; `last`: the newest finished run")
     options.output(parser, "for the file and its model card (default: `export` in the run's log)")
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="torch: a checkpoint without what training needs")
     kinds = parser.add_mutually_exclusive_group()

@@ -9,8 +9,8 @@ from utils import options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    options.resume(parser, "checkpoint, a run's folder for its best, or a group of folds or an ensemble as one; `last`: the "
-                   "newest run; repeat to average", repeat=True)  # fmt: skip
+    options.resume(parser, "path or name of a checkpoint, a run (its best), a group of folds or an ensemble; `last`: the newest "
+                   "finished run, else the newest; repeat to average", repeat=True)  # fmt: skip
     options.output(parser, "where to write (default: a folder in the run's log)")
     parser.add_argument(
         "--split", choices=("valid", "test"), help="which samples (default: test where the config has a test_reader)"

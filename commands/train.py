@@ -14,8 +14,8 @@ from utils.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     options.config(parser, "JSON config; not needed with -r PATH", required=False)
-    options.resume(parser, "checkpoint or run folder to go on from; `last`: the newest run; `auto`: the newest unfinished run of "
-                   "this config, or a new one", required=False)  # fmt: skip
+    options.resume(parser, "path or name of the checkpoint, run or group to go on with; `last`: the newest unfinished run, else "
+                   "the newest; `auto`: the newest unfinished run of this config, or a new one", required=False)  # fmt: skip
     options.device(parser)
     options.overrides(parser)
     options.shortcuts(parser)
