@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Command -> its module, which has `add_arguments(parser)` and `main(args) -> exit status`, and what it does. A module
-# imports what is slow to import within `main`. A command of a task's room is there as long as the room is.
+# Command -> its module, which has `add_arguments(parser)` and `main(args) -> exit status`, and its description. A module
+# imports slow packages inside `main`. A command in a task's folder is available as long as the folder exists.
 COMMANDS = {
     "check": ("commands.check", "check a config and look at all of its data"),
     "train": ("commands.train", "train what a config describes, or go on with a run"),
@@ -37,12 +37,15 @@ COMMANDS = {
 
 
 def available() -> list[str]:
-    """Return the commands whose modules are there."""
+    """Return the names of the commands whose module files exist."""
     return [name for name, (module, _) in COMMANDS.items() if os.path.exists(os.path.join(HERE, *module.split(".")) + ".py")]
 
 
 def command(name: str, words: Sequence[str]) -> int:
-    """Run a command with the words that follow it on the command line; return its exit status. Raises UserError."""
+    """Run a command with the words that follow it on the command line; return its exit status.
+
+    Raises UserError if the command refuses its input.
+    """
     from importlib import import_module
 
     from utils.options import Parser
@@ -56,7 +59,7 @@ def command(name: str, words: Sequence[str]) -> int:
 
 
 def overview() -> str:
-    """Return what `laurel.py --help` prints."""
+    """Return the text of `laurel.py --help`: the list of commands."""
     lines = [f"  {name:<12}{COMMANDS[name][1]}" for name in available()]
     return "\n".join(["usage: laurel.py COMMAND …; laurel.py COMMAND --help lists its options", "", *lines])
 
@@ -74,7 +77,7 @@ def main() -> int:
 
 
 def script() -> None:
-    """Run the command line and exit. The list of commands comes first: it waits for no import."""
+    """Run the command line and exit. The list of commands is printed before any slow import."""
     if sys.argv[1:2] in ([], ["-h"], ["--help"]):
         print(overview())
         return

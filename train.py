@@ -1,4 +1,4 @@
-"""Train what a config describes: `python train.py -c configs/demo.json`, the same as `python laurel.py train`."""
+"""Train the model of a config: `python train.py -c configs/demo.json`, the same as `python laurel.py train`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pack what a competition wants handed in: a zip with code, config, weights, packages and the submission."""
+"""Pack the files to hand in to a competition: a zip with code, config, weights, list of packages and submission."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Pack; return the exit status."""
+    """Write the zip; return the exit status."""
     from trainer.shipping.bundle import run_bundle
 
     return run_bundle(args)

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print what is wrong with the config, or the report on its data; return the exit status."""
+    """Print the problems of the config, or the report on its data; return the exit status."""
     from trainer.experiment import build, stages
     from trainer.runs.launch import say_ok
     from utils import config, files

@@ -1,4 +1,4 @@
-"""Is B better than A? The same samples are drawn anew for both, so that they share the luck of the draw.
+"""Test if B is better than A, with a bootstrap that draws the same samples for both.
 
 A and B are runs, groups of folds, ensembles, or folders with predictions.parquet and samples.parquet of the same labelled
 samples. Each is scored by the metrics of its own config; scores of the same name are compared.
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the scores of both, their differences, and the verdict."""
+    """Print the scores of both, their differences, and the verdict; return the exit status."""
     from base.saved.door import find
     from trainer.evaluation.compare import print_comparison
     from utils import device

@@ -1,7 +1,7 @@
 """Find the crop box of every picture of a config's data, and write a CSV file for data_loader.args.crops.
 
-Given boxes come first (--boxes, in the order of the files), then the config's croppers in their order, or GrabCutCropper. If
-no box is found the picture stays whole, and its line says so. Sheets show pictures of each outcome of each cropper.
+The boxes of --boxes are used first, in the order of the files, then the config's croppers in their order, or GrabCutCropper.
+If no cropper finds a box the picture stays whole, and its line says so. Sheets show pictures of each outcome of each cropper.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _output(args: argparse.Namespace, crops: Crops | None, data_dir: Path) -> Path:
-    """Return the path of the box file. Raises UserError for a file that would be lost, or an existing folder."""
+    """Return the path of the box file. Raises UserError if it would overwrite a file, or the folder of --write exists."""
     from utils.errors import UserError
 
     if args.output is None and crops is None:

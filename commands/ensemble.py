@@ -1,4 +1,4 @@
-"""Fit the weights with which runs or groups of folds predict as one; `python test.py -r DIR` then takes the ensemble."""
+"""Fit the weights of an ensemble of runs or groups of folds; `python test.py -r DIR` predicts with the ensemble."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Fit; return the exit status."""
+    """Fit and write the ensemble; return the exit status. Raises UserError if there are fewer than two members."""
     from datetime import UTC, datetime
 
     from base.saved.door import find

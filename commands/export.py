@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Export; return the exit status."""
+    """Write the exported file and its model card; return the exit status."""
     from trainer.shipping.export import run_export
 
     return run_export(args)

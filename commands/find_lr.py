@@ -1,6 +1,6 @@
 """Raise the learning rate from step to step until the loss explodes, draw the curve, and suggest a rate.
 
-Writes lr.csv, lr.json and lr.png; the weights of the sweep are not kept.
+The command writes lr.csv, lr.json and lr.png. The weights of the sweep are not kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Sweep; return the exit status."""
+    """Run the sweep, and write and print the suggestion; return the exit status.
+
+    Raises UserError if the config describes stages, or there are several processes.
+    """
     import os
 
     from trainer.experiment.stages import is_staged

@@ -1,6 +1,6 @@
-"""Join folds that were trained apart, on other machines perhaps, into a group, and predict what each held out.
+"""Join folds that were trained separately, for example on other machines, into a group, and predict the held-out samples.
 
-`train.py --folds` trains them. All folds must be those of one config and its data.
+`train.py --folds` trains the folds. All folds must be of the same config and the same data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Join; return the exit status."""
+    """Join the folds; return the exit status."""
     from base.saved.door import find
     from trainer.evaluation.shelf import Shelf
     from trainer.runs.folds import join

@@ -1,4 +1,4 @@
-"""Find pictures that show nearly the same, and write their groups: a CSV file with columns id and source.
+"""Find pictures that show nearly the same, and write the groups to a CSV file with the columns id and source.
 
 In a config, data_loader.args.sources.file names the file and data_loader.args.split.group is "source".
 """
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the file, and print the largest groups. Raises UserError for a wrong --within."""
+    """Write the file, and print the largest groups; return the exit status. Raises UserError if --within is out of range."""
     import csv
     import io
     from collections import Counter

@@ -1,6 +1,6 @@
-"""Check a finished submission file of any origin before it is handed in: form, ids, order, repeats, range of answers.
+"""Check a submission file before it is handed in: form, ids, order, repeated rows, range of answers.
 
-Exit status: 0 if the file fits the config's submission, 2 with a line for each kind of problem.
+Exit status: 0 if the file fits the config's submission, 2 if it does not: then a line names each kind of problem.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the verdict. Raises UserError with all problems of the file."""
+    """Print the verdict; return the exit status. Raises UserError, which lists all problems, if the file has problems."""
     from base.contracts import RunContext
     from data_loader.prepare.section import build_loader, build_submission
     from utils import config

@@ -1,4 +1,4 @@
-"""Write configs/schema.json for editors and docs/config.md for readers, from what is registered."""
+"""Write configs/schema.json for editors and docs/config.md for readers, from the registered classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write both files, or say which are stale; return the exit status."""
+    """Write the files that are stale, or with --check print their names; return the exit status."""
     from trainer.experiment.schema import ROOT, stale
     from utils import files
 

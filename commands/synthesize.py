@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the data set; return the exit status."""
+    """Write the data set; return the exit status. Raises UserError if the layout refuses the options or cannot be written."""
     from data_loader.synthetic.layouts import LAYOUTS
 
     given = dict(vars(args))
@@ -53,7 +53,7 @@ def _add_layout(layouts: Any, name: str, layout: Layout) -> None:
 
 
 def counted(layout: Layout) -> dict[str, tuple[int, str]]:
-    """Return default and description of each argument of `write` that is a number of things."""
+    """Return name -> (default, description), for each argument of `write` that has a description (an Annotated number)."""
     hints = get_type_hints(layout.write, include_extras=True)
     defaults = {name: parameter.default for name, parameter in inspect.signature(layout.write).parameters.items()}
     return {name: (defaults[name], get_args(kind)[1]) for name, kind in hints.items() if get_origin(kind) is Annotated}

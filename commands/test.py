@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Predict; return the exit status."""
+    """Predict the split, and write the predictions, scores and submission; return the exit status."""
     from trainer.evaluation.testing import run_test
 
     return run_test(args)

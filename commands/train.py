@@ -1,6 +1,6 @@
-"""Train what a config describes, or go on with a run.
+"""Train the model that a config describes, or resume a run.
 
-Exit status: 0 done, 2 bad input, 75 stopped by SIGTERM, 130 by Ctrl-C; after 75 and 130, run again with -r auto.
+Exit status: 0 done, 2 bad input, 75 stopped by SIGTERM, 130 stopped by Ctrl-C. After 75 or 130 run again with -r auto.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train; return the exit status."""
+    """Train, or with --check report the config's problems; return the exit status. Raises UserError if no config is given."""
     if not args.config and (args.check or args.folds is not None or args.resume in (None, "auto")):
         raise UserError("-c/--config: is required; without one, -r PATH and -r last go on with a run")
     from trainer.runs import launch

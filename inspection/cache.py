@@ -1,4 +1,4 @@
-"""Answers kept as long as the files they come from stay as they are; one copy for all sessions."""
+"""A cache of answers that are computed from files. An answer is kept until its file changes; all sessions share the cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _caches: list[Callable[[], None]] = []
 
 
 def stamp(path: Path) -> Stamp:
-    """What changes when a file is written anew: its inode, size and time. All zero where there is none."""
+    """Return inode, size in bytes and time in ns of a file, which change when the file is written; zeros if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -28,8 +28,8 @@ def stamp(path: Path) -> Stamp:
 def by_file(entries: int) -> Callable[[Callable[Concatenate[Path, P], T]], Callable[Concatenate[Path, P], T]]:
     """Keep the last `entries` answers of a function whose first argument is the file it reads.
 
-    The others must be hashable. The answers are shared: nobody may change them. Who asks while another is still
-    computing the same answer waits for it; errors are not kept.
+    The other arguments must be hashable. The answers are shared: callers must not change them. A thread that asks for an
+    answer while another thread computes it waits for that answer. Errors are not kept.
     """
 
     def decorate(function: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
@@ -55,7 +55,7 @@ def by_file(entries: int) -> Callable[[Callable[Concatenate[Path, P], T]], Calla
                         while len(kept) > entries:
                             kept.popitem(last=False)
                 finally:
-                    with guard:  # after the answer is kept, so that whoever comes now finds it
+                    with guard:  # after the answer is kept, so that the next thread reads it
                         locks.pop(key, None)
                 return answer
 
@@ -65,6 +65,6 @@ def by_file(entries: int) -> Callable[[Callable[Concatenate[Path, P], T]], Calla
 
 
 def clear() -> None:
-    """Forget everything."""
+    """Delete all kept answers."""
     for forget in _caches:
         forget()

@@ -1,4 +1,4 @@
-"""A run's data set as its loader reads it: class balance, twins, what augmentation does. Importing this imports torch."""
+"""A run's data set as its loader reads it: class balance, similar pictures, augmented pictures. Importing this imports torch."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from utils import config
 from utils.errors import UserError
 
 CLOSE = 4  # of 64 bits in which two pictures' hashes may differ
-BANDS = CLOSE + 1  # two hashes that differ in CLOSE bits are equal in at least one of as many parts and one more
-CROWD = 200  # rows that share a part of their hash; more are compared with their neighbours only
+BANDS = CLOSE + 1  # parts of a hash: two hashes that differ in at most CLOSE bits are equal in at least one of the parts
+CROWD = 200  # largest number of rows with an equal part that are all compared; in a larger group only neighbours are compared
 AT_ONCE = 512
 UNKNOWN = "(unknown)"
 
 
 @dataclass(frozen=True)
 class Data:
-    """A loader with what it read. Whoever makes batches holds the lock."""
+    """A loader, its samples and its batches. Hold the lock while you make batches."""
 
     loader: BaseDataLoader
     samples: Samples
@@ -49,17 +49,17 @@ class Data:
 
     @property
     def group(self) -> str | None:
-        """The column whose values are to be on one side of the split only."""
+        """The column whose values must be on one side of the split only; None if the split has no group column."""
         return self.samples.split.group if self.samples.split is not None else None
 
     def table(self, split: str) -> SampleTable:
-        """The samples of a split. Raises UserError."""
+        """Return the samples of a split. Raises UserError if the data cannot be read."""
         with self.lock:
             return self.loader.table(split)
 
 
 class Twins(NamedTuple):
-    """Two samples that look alike, by the number of bits in which their hashes differ; 0 and `same` for equal bytes."""
+    """Two samples (rows) that look alike. distance: bits in which their hashes differ. same: True if the files are identical."""
 
     a: int
     b: int
@@ -69,7 +69,7 @@ class Twins(NamedTuple):
 
 @by_file(entries=2)
 def open_data(path: Path) -> Data:
-    """The data of a run's config.json. Raises UserError with all that is wrong with them."""
+    """Return the data of a run's config.json. Raises UserError, which lists all problems of the data."""
     raw = config.read(path)
     loader = build_loader(raw, RunContext(int(raw.values.get("seed", 0))))
     if not isinstance(loader, ReadsImages):
@@ -79,7 +79,10 @@ def open_data(path: Path) -> Data:
 
 
 def balance(data: Data) -> pd.DataFrame:
-    """Columns label, class, side, samples; with k folds also a side `fold i` for each, as it would be held out."""
+    """Return a table with the columns label, class, side, samples.
+
+    The sides are train and valid; with k folds also `fold i`, the samples that fold i holds out.
+    """
     sides = {"train": data.table("train"), "valid": data.table("valid")} | dict(_folds(data))
     spec, rows = data.samples.spec, []
     for label, names in spec.classes.items():
@@ -105,7 +108,7 @@ def _folds(data: Data) -> Iterator[tuple[str, SampleTable]]:
 
 
 def everything(data: Data) -> SampleTable:
-    """Training and validation samples in order of id, with a column `side`."""
+    """Return the training and validation samples in order of id, with a column `side` (train or valid)."""
     import pyarrow as pa
 
     tables = {side: data.table(side) for side in ("train", "valid")}
@@ -114,7 +117,7 @@ def everything(data: Data) -> SampleTable:
 
 
 def group_leaks(table: SampleTable, group: str | None) -> list[str]:
-    """The values of the split's group column (people, say) that are on both sides."""
+    """Return the values of the split's group column (for example people) that are on both sides, sorted."""
     if group is None or group not in table.names:
         return []
     sides = defaultdict(set)
@@ -127,7 +130,10 @@ def group_leaks(table: SampleTable, group: str | None) -> list[str]:
 
 
 def look_at_files(table: SampleTable, progress: Callable[[float], object]) -> tuple[np.ndarray, dict[str, str]]:
-    """Hashes (N,) uint64 of all pictures, 0 where there is none, and sample id -> why it cannot be read."""
+    """Return the hashes of all pictures, (N,) uint64, 0 if a picture cannot be read, and by sample id the reason for that.
+
+    progress: called with the finished share, in [0, 1].
+    """
     hashes, unreadable = np.zeros(len(table), np.uint64), dict[str, str]()
 
     def look(row: int) -> int | str:
@@ -149,9 +155,9 @@ def look_at_files(table: SampleTable, progress: Callable[[float], object]) -> tu
 
 
 def difference_hash(image: np.ndarray) -> int:
-    """64 bits: whether each cell of an 8 x 9 grid of grey is brighter than its right neighbour.
+    """Return the difference hash of a picture, 64 bits (N. Krawetz, 2013, "Kind of Like That"). image: (H, W, 3) uint8 RGB.
 
-    The difference hash (N. Krawetz, 2013, "Kind of Like That"). image: (H, W, 3) uint8.
+    The picture is shrunk to 8 rows of 9 grey cells; a bit is 1 if a cell is brighter than its right neighbour.
     """
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (9, 8), interpolation=cv2.INTER_AREA)
     bits = (grey[:, :-1] > grey[:, 1:]).reshape(-1)
@@ -159,7 +165,10 @@ def difference_hash(image: np.ndarray) -> int:
 
 
 def close_pairs(hashes: np.ndarray, limit: int = 2000) -> list[Twins]:
-    """Rows whose hashes differ in at most CLOSE bits, the most alike first; at most `limit`. Hashes of 0 are no pictures."""
+    """Return pairs of rows whose hashes differ in at most CLOSE bits, the most alike first, at most `limit` pairs.
+
+    hashes: (N,) uint64; rows with hash 0 have no picture and are left out.
+    """
     known = np.flatnonzero(hashes)
     parts = np.array_split(np.arange(64, dtype=np.uint64), BANDS)
     seen: dict[tuple[int, int], int] = {}
@@ -176,7 +185,10 @@ def close_pairs(hashes: np.ndarray, limit: int = 2000) -> list[Twins]:
 
 
 def twins(table: SampleTable, hashes: np.ndarray) -> pd.DataFrame:
-    """Columns a, b (rows), id a, id b, bits, bytes, sides: identical files first, those on both sides before the others."""
+    """Return a table of pairs that look alike: columns a, b (rows), first, second (ids), bits, bytes (same or other), sides.
+
+    Pairs on both sides of the split come first; within both groups identical files come first. hashes: (N,) uint64.
+    """
     identical = [Twins(a, b, 0, True) for group in duplicates.identical_files(table) for a, b in combinations(group, 2)]
     known = {(pair.a, pair.b) for pair in identical}
     pairs = identical + [pair for pair in close_pairs(hashes) if (pair.a, pair.b) not in known]
@@ -194,7 +206,10 @@ def twins(table: SampleTable, hashes: np.ndarray) -> pd.DataFrame:
 
 
 def augmented(data: Data, row: int, epoch: int, number: int) -> list[np.ndarray]:
-    """What training may show of a sample, (h, w, 3) uint8 RGB each: `number` draws of one epoch. Raises ImageError."""
+    """Return `number` augmented pictures of a sample as one epoch of training may draw them, (h, w, 3) uint8 RGB each.
+
+    Raises ImageError if the picture cannot be read.
+    """
     with data.lock:
         batch = data.batches.make(BatchKey("train", epoch, np.full(number, row), np.arange(number)))
     if isinstance(batch, Failure):

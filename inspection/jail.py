@@ -1,4 +1,4 @@
-"""The only door from a name that the data, a config or the address bar gives to a file."""
+"""The check of every file name that comes from the data, a config or the address bar: no file outside a folder is opened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ MAX_NAME = 4096
 
 
 def below(root: Path, *names: str) -> Path:
-    """The file or folder `names` below `root`, links followed. Raises UserError where it would lie elsewhere."""
+    """Return the path of the file or folder `names` below `root`, with links resolved.
+
+    Raises UserError if the path is not below `root`, or a name is no file name.
+    """
     try:
         if any("\0" in name or len(name) > MAX_NAME for name in names):
             raise ValueError

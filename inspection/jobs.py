@@ -1,4 +1,4 @@
-"""test.py from within the app: in a process of its own, so that the app stays quick and holds no second model."""
+"""Run test.py from the app, in a process of its own: the app stays quick and holds no second model in memory."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ SHARE = re.compile(r"(\d{1,3})%\|")  # as tqdm writes it
 
 
 def command(run: Run, split: str) -> str:
-    """The command line that makes a run's predictions of a split."""
+    """Return the command line that predicts a split with a run."""
     return f"python test.py -r {run.folder} --split {split}"
 
 
 def predict(run: Run, split: str, progress: Callable[[float], object]) -> None:
-    """Run it to its end. progress: called with shares in [0, 1]. Raises UserError with what the script said.
+    """Predict a split with a run, and wait for the end. progress: called with the finished share, in [0, 1].
 
-    The process ends with the call, however that ends.
+    Raises UserError with the last lines of the script if the script fails. If the call is interrupted, the process is
+    terminated.
     """
     words = [sys.executable, str(SCRIPT), "-r", str(run.folder), "--split", split, "--verbosity", "2"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

@@ -1,6 +1,6 @@
-"""The kinds of prediction: each task says how its predictions are told from others, and what they say of a submission.
+"""The kinds of prediction, one for each task: how to recognise its predictions, and how to compare them with a submission.
 
-A kind is a module `kind` in the room of a task with a `KIND`. Importing kinds imports neither torch nor streamlit.
+Each task's folder has a module `kind` with an object `KIND`. Importing kinds imports neither torch nor streamlit.
 """
 
 from __future__ import annotations
@@ -21,46 +21,49 @@ if TYPE_CHECKING:
     from inspection.results import Result
     from inspection.submissions import Submission
 
-Parse = Callable[[str, str], "Submission"]  # of a file's name and text; raises UserError for a text of another form
+Parse = Callable[[str, str], "Submission"]  # from a file's name and text; raises UserError if the text has another form
 
 
 class BaseKind(ABC):
     """The predictions of one task."""
 
     task: ClassVar[str]
-    formats: ClassVar[Mapping[str, Parse]] = {}  # by suffix of a file name, how a submission in it is read
+    formats: ClassVar[Mapping[str, Parse]] = {}  # suffix of a file name -> function that reads a submission
 
     @abstractmethod
     def recognises(self, schema: pa.Schema, spec: DataSpec) -> bool:
-        """Return whether predictions with these columns are of this task. spec: the classes that they were made for."""
+        """Return whether predictions with these columns are of this task. spec: the classes that were predicted."""
 
     def corrections(self, result: Result, config: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
-        """Return by label the reader's column of it and, by class, the text in that column; empty if there are no labels.
+        """Return label -> (column of the reader, {class: text in that column}); empty if there are no labels.
 
-        config: of the run. A label whose texts the config does not tell has none.
+        config: the run's config. If the config does not give a label's texts, its dict is empty.
         """
         return {}
 
     def columns(self, section: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Return the id and answer columns of a CSV submission. section: `submission` of the config, empty if it has none."""
+        """Return the id and answer columns of a CSV submission; None if this kind does not know them.
+
+        section: `submission` of the config; empty if the config has no such section.
+        """
         return None
 
     def expected(self, result: Result, section: Mapping[str, Any]) -> dict[str, str] | None:
-        """Return by key the answer that a submission of these predictions holds; None if this kind cannot tell."""
+        """Return key -> answer of a submission that is made from these predictions; None if this kind does not know it."""
         return None
 
     def shares(self, result: Result) -> dict[str, pd.DataFrame]:
-        """Return by label a table with the columns class, in training, predicted: shares in [0, 1]; NaN if not known."""
+        """Return label -> table with the columns class, in training, predicted: shares in [0, 1], NaN if not known."""
         return {}
 
 
 @cache
 def all_kinds() -> dict[str, BaseKind]:
-    """Return the kind of every task that has a room here, by the name of the task."""
+    """Return task -> kind, for every task that has a folder in this package."""
     rooms = sorted(path.parent.name for path in Path(__file__).parent.glob("*/kind.py"))
     return {room: importlib.import_module(f"inspection.{room}.kind").KIND for room in rooms}
 
 
 def kinds_of(schema: pa.Schema, spec: DataSpec) -> list[str]:
-    """Return the tasks whose predictions these columns are."""
+    """Return the tasks whose predictions have these columns."""
     return [task for task, kind in all_kinds().items() if kind.recognises(schema, spec)]

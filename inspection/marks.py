@@ -1,6 +1,6 @@
-"""What people mark while they look: a corrections file for the next run, and a list of what to look at again.
+"""The marks of people who look at samples: a corrections file for the next run, and a list of samples to look at again.
 
-Each is changed one mark at a time under a lock, so that neither of two people loses what the other marks.
+Each file is changed under a lock, one mark at a time: if two people mark at the same time, both marks are kept.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from utils.errors import UserError
 
 CORRECTIONS, AGAIN = "corrections.csv", "look_again.csv"
 AGAIN_COLUMNS = ["id", "note"]
-PATIENCE = 5.0  # seconds to wait for somebody else's mark
+PATIENCE = 5.0  # seconds to wait for the lock
 
-_threads = threading.Lock()  # record locks do not hold between the threads of one process
+_threads = threading.Lock()  # file locks do not separate the threads of one process
 
 
 class Mark(NamedTuple):
-    """A line of a corrections file: where column `where` is `value`, set column `target` to `to`."""
+    """A line of a corrections file: if column `where` is `value`, set column `target` to `to`."""
 
     where: str
     value: str
@@ -50,42 +50,42 @@ class Marks:
 
     @property
     def shown(self) -> str:
-        """Its name as the command line wants it, from the folder that the app was started in."""
+        """The path of the corrections file for a command line, relative to the current folder."""
         return os.path.relpath(self.corrections)
 
     def all(self) -> list[Mark]:
-        """The corrections, in order. Raises UserError for a file that is none."""
+        """Return the corrections, in order. Raises UserError if the file is not a corrections file."""
         return [Mark(*row) for row in _rows(self.corrections, CORRECTION_COLUMNS)]
 
     def again(self) -> list[tuple[str, str]]:
-        """Sample id and note of what is to be looked at again."""
+        """Return sample id and note of the samples to look at again. Raises UserError if the file has other columns."""
         return [(row[0], row[1]) for row in _rows(self.folder / AGAIN, AGAIN_COLUMNS)]
 
     def begin(self, source: Path) -> None:
-        """Take over the corrections that a run already had, where nothing is marked yet. Raises UserError."""
+        """Copy the corrections of a run, if there is no corrections file yet. Raises UserError if that file is wrong."""
         if not self.corrections.exists():
             rows = _rows(source, CORRECTION_COLUMNS)
             self._change(CORRECTIONS, CORRECTION_COLUMNS, lambda there: there or rows)
 
     def relabel(self, sample: str, column: str, to: str) -> None:
-        """The sample's value in a column is wrong, and should be `to`; in the place of an earlier mark of the same kind."""
+        """Mark that a sample's value in a column should be `to`; replace an earlier mark of the same sample and column."""
         self._put(Mark("id", sample, column, to))
 
     def exclude(self, sample: str) -> None:
-        """The picture is no use for training or validation."""
+        """Mark that a sample is left out of training and validation."""
         self._put(Mark("id", sample, EXCLUDE, ""))
 
     def remove(self, *marks: Mark) -> None:
-        """Take marks back."""
+        """Remove marks from the corrections file."""
         gone = [list(mark) for mark in marks]
         self._change(CORRECTIONS, CORRECTION_COLUMNS, lambda rows: [row for row in rows if row not in gone])
 
     def look_again(self, sample: str, note: str = "") -> None:
-        """Remember a sample."""
+        """Add a sample to the list of samples to look at again; replace its earlier note."""
         self._change(AGAIN, AGAIN_COLUMNS, lambda rows: [*(row for row in rows if row[0] != sample), [sample, note]])
 
     def forget(self, sample: str) -> None:
-        """It has been looked at."""
+        """Remove a sample from the list of samples to look at again."""
         self._change(AGAIN, AGAIN_COLUMNS, lambda rows: [row for row in rows if row[0] != sample])
 
     def _put(self, mark: Mark) -> None:
@@ -94,7 +94,7 @@ class Marks:
         )
 
     def _change(self, name: str, columns: list[str], change: Callable[[list[list[str]]], list[list[str]]]) -> None:
-        """Read, change and write a file while nobody else does. Raises UserError."""
+        """Read, change and write a file under the lock. Raises UserError if the file has other columns or cannot be written."""
         with _alone(self.folder):
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
@@ -103,7 +103,7 @@ class Marks:
 
 
 def as_csv(marks: list[Mark]) -> bytes:
-    """The corrections file as people download it."""
+    """Return the text of a corrections file with these marks, in UTF-8."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([CORRECTION_COLUMNS, *marks])
     return text.getvalue().encode()
@@ -120,7 +120,10 @@ def _rows(path: Path, columns: list[str]) -> list[list[str]]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder against other sessions of this app and other processes. Raises UserError."""
+    """Hold the folder's lock, against other sessions of the app and other processes.
+
+    Raises UserError if the lock is not free within PATIENCE seconds, or the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _threads:

@@ -1,4 +1,4 @@
-"""Models in memory for all sessions, and what they say of a picture. Importing this imports torch."""
+"""Models in memory, shared by all sessions, and their answers to a picture. Importing this imports torch."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from trainer.training.predict import evaluating, predict_pictures
 from utils.device import autocast, to_float32
 from utils.errors import UserError
 
-KEPT = 2  # models in memory: one, and one to compare it with
-GRID = 4  # a map of fewer cells along its shorter side says little
+KEPT = 2  # models in memory: the chosen model, and a second model to compare it with
+GRID = 4  # smallest useful number of cells along a map's shorter side
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A model and its loader. Whoever computes with them holds the lock."""
+    """A model and its loader. Hold the lock while you compute with them."""
 
     loaded: Loaded
     loader: BaseDataLoader
@@ -37,25 +37,28 @@ class Ready:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one picture."""
+    """A model's prediction for one picture."""
 
     seen: np.ndarray  # (h, w, 3) uint8 RGB, as the model saw it
     size: tuple[int, int]  # height and width of the picture as it was given to the loader
-    prediction: dict[str, np.ndarray]  # columns of Predictions, of this sample
-    kinds: Sequence[str] = ()  # the tasks whose prediction it is
-    note: str = ""  # on what it was cut to, for the user
+    prediction: dict[str, np.ndarray]  # column of Predictions -> value for this picture
+    kinds: Sequence[str] = ()  # the tasks whose prediction this is
+    note: str = ""  # for the user: how the picture was cropped
 
 
 @by_file(entries=KEPT)
 def ready(path: Path) -> Ready:
-    """The model of a checkpoint or of an exported file, one copy for all sessions. Raises UserError."""
+    """Return the model of a checkpoint or an exported file, one copy for all sessions. Raises UserError if loading fails."""
     device = torch.device("cpu")
     loaded = build.load_model(path, device)
     return Ready(loaded, build.build_loader(loaded.experiment, device))
 
 
 def answer(model: Ready, content: bytes) -> Answer:
-    """A picture's bytes through the loader's preprocessing and the config's inference. Raises ImageError."""
+    """Return the model's answer for the bytes of a picture, with the loader's preprocessing and the config's inference.
+
+    Raises ImageError if the bytes are not a picture.
+    """
     with model.lock:
         image, geometry, size, note = _prepared(model, content)
         inference = build.build_inference(model.loaded.experiment, model.loaded.spec)
@@ -68,11 +71,12 @@ def answer(model: Ready, content: bytes) -> Answer:
 
 
 def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Tensor]) -> np.ndarray:
-    """Where in the picture the score comes from: a map (h, w) in [0, 1]. Grad-CAM (Selvaraju et al. 2017), equations 1 and 2.
+    """Return a map (h, w) float32 in [0, 1] of where in the picture the score comes from.
 
-    The layer is the last whose output is a map of at least GRID cells a side. A network without maps (a transformer)
-    gives the size of the gradient times the input instead. score: from a prediction of one sample to a scalar.
-    Raises UserError where the score does not depend on the picture.
+    Grad-CAM (Selvaraju et al. 2017), equations 1 and 2, at the last layer whose output is a map of at least GRID cells a side.
+    For a network without maps (a transformer) the map is the absolute value of gradient times input. score: function from the
+    prediction of one sample to a scalar. Raises UserError if the score does not depend on the picture, or the model is an
+    ONNX file.
     """
     network = model.loaded.model
     if isinstance(network, ExportedModel):
@@ -93,13 +97,13 @@ def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Ten
 
 
 def _grad_cam(gradient: Tensor, layer: Tensor) -> Tensor:
-    """(1, C, h, w) twice -> (h, w)."""
+    """Return the Grad-CAM map (h, w) of a layer's gradient and output, (1, C, h, w) each."""
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     return (weights * layer).sum(dim=1)[0].relu()
 
 
 def _times_input(gradient: Tensor, pixels: Tensor) -> Tensor:
-    """(1, 3, H, W) twice -> (H / 8, W / 8): single pixels are too noisy to look at."""
+    """Return |gradient * pixels|, averaged over blocks of 8 x 8 since single pixels are noisy: (1, 3, H, W) -> (H / 8, W / 8)."""
     return nn.functional.avg_pool2d((gradient * pixels).abs().sum(dim=1, keepdim=True), 8, ceil_mode=True)[0, 0]
 
 
@@ -109,7 +113,7 @@ def _normalised(heat: Tensor) -> np.ndarray:
 
 
 class _Maps:
-    """The spatial outputs (1, C, h, w) of a network's modules, in the order in which they were computed."""
+    """The outputs (1, C, h, w) of a network's modules that are maps, in the order of computation."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network, self.outputs, self.handles = network, list[Tensor](), list[Any]()
@@ -127,14 +131,17 @@ class _Maps:
             self.outputs.append(output)
 
     def best(self) -> Tensor | None:
-        """The last of at least GRID cells a side, else the last; not what is as large as a picture itself."""
+        """Return the last map (1, C, h, w) of at least GRID cells a side, else the last map; None if there is no map."""
         fine = [output for output in self.outputs if min(output.shape[2:]) >= GRID]
         chosen = fine or self.outputs
         return chosen[-1] if chosen else None
 
 
 def _prepared(model: Ready, content: bytes) -> tuple[Tensor, Tensor, tuple[int, int], str]:
-    """(1, 3, h, w) uint8; (1, 2, 3) from its pixels to those of the decoded picture; the size of that; what it was cut to."""
+    """Return the model's input (1, 3, h, w) uint8, the affine map (1, 2, 3) from its pixels to the decoded picture's, size, note.
+
+    size: height and width of the decoded picture. note: how the picture was cropped.
+    """
     decoded = model.loader.pictures.decode(content)
     image, affine, note = model.loader.pictures.preprocess(decoded)
     return image[None], affine[None], (decoded.shape[0], decoded.shape[1]), note

@@ -1,4 +1,4 @@
-"""What a run predicted: the Predictions files beside its log, each with the samples that it is about."""
+"""The evaluations of a run: the Predictions files beside its log, each with the predicted samples."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ from inspection.kinds import kinds_of
 from inspection.runs import Run
 from utils.errors import UserError
 
-MAX_VALUES = 50  # a column with more different values is no attribute to slice by
+MAX_VALUES = 50  # a column with more different values is not used for slices
 
 
-@dataclass(frozen=True, eq=False)  # hashed as the thing that it is: others keep answers by it
+@dataclass(frozen=True, eq=False)  # compared and hashed by identity, as a key of cached answers
 class Result(Evaluation):
-    """An evaluation with what views show of it."""
+    """An evaluation, with the values that the pages show."""
 
     @cached_property
     def kinds(self) -> list[str]:
-        """The tasks whose predictions these are."""
+        """The tasks that the predictions belong to."""
         return kinds_of(self.predictions.columns.schema, self.spec)
 
     def numbers(self, label: str) -> np.ndarray:
-        """Return the class of every sample as it is reported, (N,) integers; -1 if not known."""
+        """Return the class number of every sample in the reported classes, (N,) int64; -1 if not known."""
         if label not in self.samples.names or not pa.types.is_integer(self.samples.columns[label].type):
             return np.full(len(self.samples), -1)
         return reported(self.samples.numbers(label).astype(np.int64), self.spec, label)
 
     @cached_property
     def attributes(self) -> dict[str, list[str]]:
-        """Column -> its different values as text, for the columns that samples can be grouped by."""
+        """Column -> its different values as text, for the columns that samples can be grouped by (at most MAX_VALUES values)."""
         found = {}
         for name in self._plain_columns:
             twin = len(self.spec.classes.get(name.removeprefix("raw:"), [])) if name.startswith("raw:") else 0
             different = pc.unique(self._text(name))
-            if name not in ("id", "path") and max(1, twin) < len(different) <= MAX_VALUES:  # else it says no more than the label
+            # A raw column with at most one value per class tells no more than its label.
+            if name not in ("id", "path") and max(1, twin) < len(different) <= MAX_VALUES:
                 found[name] = sorted(different.to_pylist())
         return found
 
@@ -53,11 +54,11 @@ class Result(Evaluation):
         return [name for name in self.samples.names if not pa.types.is_nested(self.samples.columns[name].type)]
 
     def texts(self, column: str) -> np.ndarray:
-        """A column as people read it, (N,) of text: class names in the place of class numbers."""
+        """Return a column as text, (N,) str, with class names in place of class numbers."""
         return np.asarray(self._text(column).to_numpy(zero_copy_only=False))
 
     def _text(self, column: str) -> pa.Array:
-        """The same in Arrow, which is much faster for all samples at once."""
+        """Return a column as text in an Arrow array (N), which is much faster than NumPy for all samples at once."""
         values = self.samples.columns[column].combine_chunks()
         if column in self.spec.classes and pa.types.is_integer(values.type):
             names = pa.array([*self.spec.classes[column], "(unknown)"], pa.string())
@@ -66,34 +67,34 @@ class Result(Evaluation):
 
     @cached_property
     def searchable(self) -> pa.Array:
-        """All text of a sample in one, small letters, for the search field."""
+        """The text of all columns of each sample, joined, in small letters, (N), for the search field."""
         return pc.utf8_lower(pc.binary_join_element_wise(*map(self._text, self._plain_columns), " "))
 
     def matching(self, query: str) -> np.ndarray:
-        """(N,) which samples hold every word of the query somewhere in their id, path or columns."""
+        """Return a mask (N,) bool of the samples whose id, path or other columns contain every word of the query."""
         hits: np.ndarray = np.ones(len(self.samples), dtype=bool)
         for word in query.lower().split():
             hits &= np.asarray(pc.match_substring(self.searchable, word))
         return hits
 
     def picture(self, row: int) -> Path:
-        """The image file of a sample. Raises UserError where it is not below the data folder."""
+        """Return the image file of a sample. Raises UserError if the file is not below the data folder."""
         return below(self.samples.root, str(self.samples.values("path", row)))
 
 
 def found(run: Run) -> list[str]:
-    """The folders with predictions of a run, by name, those of validation first."""
+    """Return the names of the run's folders with predictions, sorted, validation first."""
     folders = [path.parent for path in run.log.glob(f"*/{PREDICTIONS}")]
     return sorted((path.name for path in folders), key=lambda name: (not of_split(name, "valid"), name))
 
 
 def of_split(name: str, split: str) -> bool:
-    """Whether the predictions in a folder of that name are of a split; what folds held out is validation."""
+    """Return whether a folder of this name holds predictions of the split; out-of-fold predictions count as validation."""
     return name.startswith(split) or (split == "valid" and name == OUT_OF_FOLD)
 
 
 def read(run: Run, name: str) -> Result:
-    """The evaluation in a folder of the run's log. Raises UserError in a line that says what is wrong with it."""
+    """Return the evaluation in a folder of the run's log. Raises UserError if its files are missing, damaged or do not fit."""
     return _read(below(run.log, name, PREDICTIONS))
 
 
@@ -104,7 +105,7 @@ def _read(path: Path) -> Result:
 
 @by_file(entries=200)
 def _kinds(path: Path) -> frozenset[str]:
-    """Return the tasks whose predictions a file holds, from its header alone."""
+    """Return the tasks whose predictions a file holds; only its header is read."""
     try:
         schema, manifest = read_header(path.parent)
     except UserError:

@@ -1,4 +1,4 @@
-"""The runs below a folder such as `saved/`, alone and joined: how far each is, how good it became, what it takes of the disk."""
+"""The runs, groups of folds and ensembles below a folder (`saved/`): their status, epochs, scores and size on the disk."""
 
 from __future__ import annotations
 
@@ -26,62 +26,62 @@ from utils.checkpoint_names import BEST, LAST
 from utils.config import differences, key_text, show
 from utils.errors import UserError
 
-EXPORTED = (f"*{ONNX}", "*.pth")  # of what `python laurel.py export` writes: what test.py takes
-SHORT = 8  # letters of a hash that people compare
+EXPORTED = (f"*{ONNX}", "*.pth")  # the files of `python laurel.py export` that test.py can read
+SHORT = 8  # letters of a hash that are shown
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run. What cannot be read of it is empty, and said in `problem`."""
+    """One run. A file that cannot be read gives an empty value, and `problem` names the file."""
 
     folder: Path  # saved/models/<name>/<id>
 
     @property
     def label(self) -> str:
-        """`name/id`, its name in the address."""
+        """The name of the run in the address bar: `name/id`."""
         return door.label(self.folder)
 
     @property
     def log(self) -> Path:
-        """The folder of its log."""
+        """The folder of the run's log."""
         return RunFolder.at(self.folder).log
 
     @property
     def status(self) -> str:
-        """`running`, `stopped` (killed, and nobody goes on with it), `finished`, or why it ended."""
+        """The status: `running`, `stopped` (killed and not resumed), `finished`, or the reason why the run ended."""
         run = RunFolder.at(self.folder)
         return "stopped" if run.status == "running" and not run.busy else run.status
 
     @property
     def config_file(self) -> Path:
-        """The config as it was written."""
+        """The config file of the run."""
         return self.folder / CONFIG
 
     @property
     def config(self) -> dict[str, Any]:
-        """What is in that; empty where it cannot be read."""
+        """The content of the config file; empty if the file cannot be read."""
         return _json(self.config_file)
 
     @property
     def parts(self) -> list[Run]:
-        """The runs that have epochs: itself, or what is joined in it."""
+        """The runs that have epochs: this run itself, or the runs that are joined in it."""
         return [self]
 
     @property
     def epochs(self) -> pd.DataFrame:
-        """A row per epoch, a column per score."""
+        """A table with a row per epoch and a column per score."""
         return _epochs(self.log / LOG)
 
     @cached_property
     def problem(self) -> str:
-        """What is broken; empty if nothing is."""
+        """A line on what is broken; empty if the run can be used."""
         if not self.config:
             return f"{self.config_file}: cannot be read"
         return "" if list(self.folder.glob("*.pth")) else f"{self.folder}: holds no checkpoint yet"
 
     @property
     def model_files(self) -> dict[str, Path]:
-        """Its checkpoints by name, the best and the last one first, and then what was exported from it."""
+        """Name -> file: the checkpoints, the best and the last one first, and then the exported models."""
         own = {path.name: path for path in sorted(self.folder.glob("*.pth"), key=lambda path: (len(path.name), path.name))}
         place = RunFolder.at(self.folder).exported
         exported = sorted(path for pattern in EXPORTED for path in place.glob(pattern))
@@ -90,13 +90,13 @@ class Run:
 
     @property
     def monitor(self) -> Monitor:
-        """The score that was watched."""
+        """The monitored score, with its direction (min or max)."""
         text = self.config.get("trainer", {})
         return Monitor(str(text.get("monitor", "min val/loss")) if isinstance(text, dict) else "min val/loss")
 
     @property
     def best(self) -> float | None:
-        """The best value of the watched score."""
+        """The best value of the monitored score; None if there is no value."""
         monitor, epochs = self.monitor, self.epochs
         if monitor.name not in epochs:
             return None
@@ -105,15 +105,15 @@ class Run:
 
     @property
     def bytes(self) -> int:
-        """What its two folders take of the disk."""
+        """The size on the disk of the run's folder and its log, in bytes."""
         return sum(size for place in (self.folder, self.log) for size in _sizes(place))
 
     def anew(self, setting: str) -> list[str]:
-        """The commands that train it once more with a setting, such as `data_loader.args.corrections=marks.csv`."""
+        """Return the commands that train the run again with a setting, for example `data_loader.args.corrections=marks.csv`."""
         return [f"python train.py -c {self.config_file} --set {setting}"]
 
     def hashes(self) -> dict[str, str]:
-        """The first letters of the hashes of its config, of the config's data section, and of its split."""
+        """Return the first SHORT letters of the hashes of the config, of its data section and of the split, by name."""
         config = self.config
         texts = {"config": config, "data": config.get("data_loader")}
         hashed = {name: files.hash_json(value)[:SHORT] if value else "" for name, value in texts.items()}
@@ -122,7 +122,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Joined(Run):
-    """Several runs as one, with predictions and a score of its own, and no epochs."""
+    """Several runs as one: it has predictions and a score, but no epochs."""
 
     @property
     def config_file(self) -> Path:
@@ -162,13 +162,13 @@ class Damaged(Joined):
         return {}
 
     def anew(self, setting: str) -> list[str]:
-        """Return nothing: which runs these were is not known."""
+        """Return no commands: the members are not known."""
         return []
 
 
 @dataclass(frozen=True)
 class Folds(Joined):
-    """A group of folds. Its predictions of validation are those of all training samples."""
+    """A group of folds. Its validation predictions are of all training samples, each predicted by the fold that held it out."""
 
     record: Group = field(compare=False)
 
@@ -179,7 +179,7 @@ class Folds(Joined):
 
     @property
     def members(self) -> dict[str, Run]:
-        """The last run of each fold that has begun, by the fold's name."""
+        """Name of the fold -> its last run, for every fold that has begun."""
         begun = {name: run for name in self.record.members if (run := self.record.run(name)) is not None}
         return {name.partition("/")[0]: Run(run) for name, run in begun.items()}
 
@@ -193,11 +193,11 @@ class Folds(Joined):
 
     @property
     def best(self) -> float | None:
-        """The watched score of what the folds held out."""
+        """The monitored score of the out-of-fold predictions; None if there are none yet."""
         return read_scores(self.log / OUT_OF_FOLD).get(self.monitor.name.removeprefix("val/"))
 
     def anew(self, setting: str) -> list[str]:
-        """Of all folds at once. The config of stages is in no run: CONFIG stands for it."""
+        """Return the command that trains all folds again. No run holds the config of stages: CONFIG stands for its path."""
         stages = dict.fromkeys(stage for name in self.record.members if (stage := name.partition("/")[2]))
         if stages:
             return [" ".join(["python train.py -c CONFIG --folds all", *(f"--set {stage}:{setting}" for stage in stages)])]
@@ -206,7 +206,7 @@ class Folds(Joined):
 
 @dataclass(frozen=True)
 class Ensemble(Joined):
-    """Several runs or groups with the weights that were fitted for them."""
+    """Several runs or groups, with their fitted weights."""
 
     record: door.Ensemble = field(compare=False)
 
@@ -220,7 +220,7 @@ class Ensemble(Joined):
 
     @cached_property
     def runs(self) -> list[Run]:
-        """The runs and groups of all members; those of an ensemble that takes part in this one are among them."""
+        """The runs and groups of all members; a member that is an ensemble is replaced by its own runs."""
         members = [run_at(member.path) for member in self.record.members]
         each = [run for member in members for run in (member.runs if isinstance(member, Ensemble) else [member])]
         return list({run.folder: run for run in each}.values())
@@ -235,7 +235,7 @@ class Ensemble(Joined):
 
     @property
     def best(self) -> float | None:
-        """What its weights were fitted for."""
+        """The score that the weights were fitted for."""
         return self.record.record.score
 
     @property
@@ -243,12 +243,12 @@ class Ensemble(Joined):
         return sum(_sizes(self.folder))
 
     def anew(self, setting: str) -> list[str]:
-        """Of all that take part; it is made of them by `python laurel.py ensemble`."""
+        """Return the commands that train all members again; `python laurel.py ensemble` joins them afterwards."""
         return [command for run in self.runs for command in run.anew(setting)]
 
 
 def run_at(path: Path) -> Run:
-    """Return what is kept in a folder, or the run of a checkpoint; of a group of stages the run of the last one."""
+    """Return the run, group of folds or ensemble in a folder, or the run of a checkpoint; for stages the last run."""
     folder = path.parent if path.is_file() else path
     try:
         saved = _joined(folder)
@@ -266,12 +266,12 @@ def run_at(path: Path) -> Run:
 
 
 def all_runs(saved: Path = door.SAVED) -> list[Run]:
-    """Return every run that has written its config or a checkpoint, groups of folds and ensembles among them, newest first."""
+    """Return every run that has written its config or a checkpoint, every group of folds and every ensemble, newest first."""
     return [run_at(folder) for folder in door.everything(saved) if not _is_staged(folder)]
 
 
 def _is_staged(folder: Path) -> bool:
-    """Whether a folder holds a group of stages, whose runs are listed by themselves."""
+    """Return whether a folder holds a group of stages: the runs of stages are listed one by one."""
     try:
         return isinstance(_joined(folder), door.StageGroup)
     except UserError:
@@ -279,7 +279,7 @@ def _is_staged(folder: Path) -> bool:
 
 
 def _joined(folder: Path) -> door.Saved | None:
-    """The group or ensemble in a folder, None for a run's. Raises UserError if its record is damaged."""
+    """Return the group or ensemble in a folder; None if the folder is of a run. Raises UserError if the record is damaged."""
     return next((_opened(folder / file) for file in (ENSEMBLE, GROUP) if (folder / file).is_file()), None)
 
 
@@ -289,7 +289,7 @@ def _opened(record: Path) -> door.Saved | None:
 
 
 def overview(runs: Iterable[Run]) -> pd.DataFrame:
-    """A row per run, as people compare them."""
+    """Return a table with a row per run: run, status, epochs, monitored, best, hashes (config, data, split), MB, problem."""
     rows = []
     for run in runs:
         stands = {"run": run.label, "status": run.status, "epochs": _last_epoch(run)}
@@ -299,19 +299,19 @@ def overview(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def _last_epoch(run: Run) -> int:
-    """How many epochs there are, of all parts together."""
+    """Return the number of epochs of all parts together."""
     each = [part.epochs for part in run.parts]
     return sum(int(epochs["epoch"].max()) for epochs in each if "epoch" in epochs and len(epochs))
 
 
 def scores(runs: Iterable[Run]) -> list[str]:
-    """The names of everything the runs computed each epoch, those of validation first."""
+    """Return the names of all scores that the runs computed each epoch, validation first."""
     names = {str(name) for run in runs for name in run.epochs.columns if "/" in str(name)}
     return sorted(names, key=lambda name: (not name.startswith("val/"), name.count("/"), name))
 
 
 def curves(runs: Iterable[Run], names: Sequence[str], smoothing: float = 0.0) -> pd.DataFrame:
-    """Columns run, score, epoch, value and smooth (what `smoothed` makes of the values), a row per point."""
+    """Return a table with a row per point: columns run, score, epoch, value, smooth (the values after `smoothed`)."""
     pieces = []
     for run in runs:
         for name in names:
@@ -324,7 +324,10 @@ def curves(runs: Iterable[Run], names: Sequence[str], smoothing: float = 0.0) ->
 
 
 def smoothed(values: np.ndarray, amount: float) -> np.ndarray:
-    """Exponential moving average (N,) with `amount` in [0, 1) of the past kept, without its bias towards 0 (Adam, section 3)."""
+    """Return the exponential moving average (N,) float64, corrected for its bias towards 0 (Adam, Kingma and Ba 2015, section 3).
+
+    values: (N,). amount: share of the past that is kept, in [0, 1).
+    """
     average, result = 0.0, np.empty(len(values))
     for step, value in enumerate(values):
         average = amount * average + (1 - amount) * value
@@ -333,13 +336,13 @@ def smoothed(values: np.ndarray, amount: float) -> np.ndarray:
 
 
 def config_difference(old: Run, new: Run) -> pd.DataFrame:
-    """A row for every key at which the configs of two runs differ."""
+    """Return a table with a row for every key whose value differs between the configs of two runs."""
     rows = [(key_text(key), show(a), show(b)) for key, a, b in differences(old.config, new.config)]
     return pd.DataFrame(rows, columns=["key", old.label, new.label] if old.label != new.label else ["key", "this", "other"])
 
 
 def _sizes(folder: Path) -> Iterable[int]:
-    """The sizes of the files in a folder, with those below it; links are not followed."""
+    """Yield the sizes in bytes of all files in a folder and below it; links are not followed."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -362,7 +365,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 @by_file(entries=500)
 def _epochs(path: Path) -> pd.DataFrame:
-    """The epochs of a log. Most lines are of steps: they are passed over unread."""
+    """Return a table with the epochs of a log. Most lines are of steps: they are skipped without parsing."""
     entries = []
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
@@ -379,7 +382,7 @@ def _epochs(path: Path) -> pd.DataFrame:
 
 
 def _parsed(line: str) -> dict[str, Any]:
-    """A line of a log; empty where a kill cut it off."""
+    """Return a line of a log as a dict; empty if the line is incomplete because the process was killed."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

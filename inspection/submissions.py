@@ -1,4 +1,4 @@
-"""A submission file looked at before it is handed in: its form, its answers, and what changed since an earlier one."""
+"""Checks of a submission file before it is handed in: its form, its answers, and the difference to an earlier file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_BYTES = 200_000_000
 
 @dataclass
 class Submission:
-    """Rows of a file: what is asked (an id, or several joined by a space) and the answer, both as text."""
+    """The rows of a submission file: keys (an id, or several ids joined by a space) and answers, both as text."""
 
     name: str
     keys: list[str]
@@ -40,16 +40,17 @@ class Submission:
 
 
 def found(folder: Path) -> list[Path]:
-    """The files in an evaluation's folder that may be submissions."""
+    """Return the files in an evaluation's folder that can be submissions, sorted."""
     ours = {MANIFEST, SCORES}
     return sorted(path for path in folder.glob("*") if path.suffix in formats() and path.name not in ours)
 
 
 def parse(name: str, content: bytes, columns: tuple[str, str] | None = None) -> Submission:
-    """Return a submission file's rows.
+    """Return the rows of a submission file.
 
-    CSV with a header: the id and answer columns as given, else the first and the last. A format of a task as the task reads
-    it. Any other text: lines whose last word is the answer. Raises UserError for a file that is none of them.
+    CSV with a header: columns gives the id and answer columns, by default the first and the last. A format of a task is read
+    by that task. In any other text the last word of a line is the answer. Raises UserError if the file is too large, is not
+    UTF-8 text, or does not have the form of its suffix.
     """
     if len(content) > MAX_BYTES:
         raise UserError(f"{name}: has {len(content):,} bytes; allowed: {MAX_BYTES:,}")
@@ -101,10 +102,10 @@ def _lines(name: str, text: str) -> Submission:
 
 
 def lint(submission: Submission, wanted: Sequence[str] | None, expected: Mapping[str, str] | None = None) -> list[str]:
-    """Everything that is wrong with it, a line each; nothing if it may be handed in.
+    """Return all problems of a submission, one line each; an empty list if it can be handed in.
 
-    wanted: the keys that the competition asks for, in its order, where they are known. expected: key -> answer as the
-    predictions give it, where they do.
+    wanted: the keys that the competition asks for, in its order; None if they are not known. expected: key -> answer by the
+    predictions; None if it is not known.
     """
     keys = submission.keys
     empty = [key for key, answer in zip(keys, submission.answers, strict=True) if not answer.strip()]
@@ -113,9 +114,10 @@ def lint(submission: Submission, wanted: Sequence[str] | None, expected: Mapping
 
 
 def verdict(section: Mapping[str, Any], result: Result, name: str, content: bytes) -> list[str] | None:
-    """What the config's own submission finds wrong with a file, a line a kind; None where the file is not of its name.
+    """Return the problems of a file by the rules of the config's submission, one line for each kind of problem.
 
-    section: `submission` of the config. Raises UserError where it does not hold, or the sample file cannot be read.
+    Returns None if the file has another name than the submission writes. section: `submission` of the config. Raises UserError
+    if the section is wrong, or the competition's sample file cannot be read.
     """
     from base.base_reader import SUBMISSIONS
     from base.registry import import_all
@@ -134,7 +136,7 @@ def verdict(section: Mapping[str, Any], result: Result, name: str, content: byte
 
 
 def remarks(submission: Submission, expected: Mapping[str, str] | None = None) -> list[str]:
-    """What no competition would refuse, but somebody should look at. expected: as for `lint`."""
+    """Return problems that a competition accepts but a person should look at, one line each. expected: as for `lint`."""
     problems, keys = list[str](), submission.keys
     if expected is not None:
         other = [key for key, answer in submission.by_key.items() if key in expected and expected[key] != answer]
@@ -145,7 +147,10 @@ def remarks(submission: Submission, expected: Mapping[str, str] | None = None) -
 
 
 def difference(old: Submission, new: Submission) -> pd.DataFrame:
-    """Columns key, before, now: the rows whose answers differ, or that only one of them has (then empty)."""
+    """Return a table with the columns key, before, now: the rows whose answers differ.
+
+    If only one submission has a key, the answer of the other is empty text.
+    """
     before, now = old.by_key, new.by_key
     keys = list(dict.fromkeys([*new.keys, *old.keys]))
     changed = [(key, before.get(key, ""), now.get(key, "")) for key in keys if before.get(key) != now.get(key)]
@@ -153,7 +158,7 @@ def difference(old: Submission, new: Submission) -> pd.DataFrame:
 
 
 def answer_shares(submission: Submission) -> pd.DataFrame:
-    """Columns answer, rows, share."""
+    """Return a table with the columns answer, rows, share: how often each answer was given, share in [0, 1]."""
     counts, number = Counter(submission.answers), len(submission.answers)
     rows = [(answer, count, count / number) for answer, count in sorted(counts.items(), key=lambda item: (len(item[0]), item[0]))]
     return pd.DataFrame(rows, columns=["answer", "rows", "share"])

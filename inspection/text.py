@@ -1,4 +1,4 @@
-"""Text from data on a page that reads Markdown: names of files, people, classes and runs are shown as they are."""
+"""Functions that show text and numbers on a Markdown page: names of files, people, classes and runs are shown literally."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 
 
 def literal(text: object) -> str:
-    """The text as a code span, in which Streamlit's Markdown finds no HTML, link, emoji, colour or formula.
+    """Return the text as a code span, so that Streamlit's Markdown makes no HTML, link, emoji, colour or formula of it.
 
-    Escaping single characters would not do: addresses and :emoji: are found after escapes have been taken away.
+    Escaping single characters is not enough: Streamlit looks for addresses and :emoji: after it has removed the escapes.
     """
     line = " ".join(str(text).split())
     fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
@@ -17,10 +17,10 @@ def literal(text: object) -> str:
 
 
 def share(value: float, digits: int = 1) -> str:
-    """A share in [0, 1] as people read it."""
+    """Return a share in [0, 1] as a percentage; a dash if it is NaN."""
     return "–" if value != value else f"{value:.{digits}%}"
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number, or a dash where there is none."""
+    """Return a number with so many decimals; a dash if it is NaN."""
     return "–" if value != value else f"{value:,.{digits}f}"

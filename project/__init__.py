@@ -1,1 +1,1 @@
-"""Projects made from this template: what they take of it, and how they take later versions."""
+"""Projects made from this template: how to start a project, and how to merge later versions of the template into it."""

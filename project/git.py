@@ -1,4 +1,4 @@
-"""What projects ask of git: the files of a checkout, a first history, and a commit of a folder's files on a branch."""
+"""The git commands that projects need: list tracked files, begin a history, commit a folder's files, merge a branch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from utils.errors import UserError
 
-TEMPLATE, WORK = "template", "main"  # the branches of a project: the template's files as they came, and the user's own work
+TEMPLATE, WORK = "template", "main"  # the branches of a project: the unchanged files of the template, and the user's work
 TRAILER = "Laurel-Template"  # in the messages of commits on `template`
 _IDENTITY = ("-c", "user.name=Laurel", "-c", "user.email=laurel@localhost")
 _UNSIGNED = ("-c", "commit.gpgsign=false")
@@ -23,13 +23,13 @@ def there() -> bool:
 
 
 def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run git in a folder."""
+    """Run git in a folder; return its status and output. environment: variables to set."""
     inherited = {name: value for name, value in os.environ.items() if name not in _SET_BY_HOOKS}
     return subprocess.run(["git", *words], cwd=folder, env=inherited | environment, capture_output=True, text=True)
 
 
 def ask(folder: Path, *words: str, **environment: str) -> str:
-    """Return what git says. Raises UserError if it fails."""
+    """Run git in a folder; return its output. Raises UserError if git fails."""
     done = run(folder, *words, **environment)
     if done.returncode:
         raise UserError(f"{folder}: git failed: {' '.join(done.stderr.split()) or f'status {done.returncode}'}")
@@ -37,20 +37,20 @@ def ask(folder: Path, *words: str, **environment: str) -> str:
 
 
 def tracked(folder: Path) -> list[str]:
-    """Return the files that git tracks below a folder; none if it is no checkout, or git is missing."""
+    """Return the files that git tracks below a folder; an empty list if it is not a checkout, or git is not installed."""
     done = run(folder, "ls-files", "-z") if there() else None
     return done.stdout.split("\0")[:-1] if done and not done.returncode else []
 
 
 def head(folder: Path) -> str | None:
-    """Return the commit of a checkout, None if the folder is not the top of one."""
+    """Return the current commit of a checkout; None if the folder is not the top folder of a checkout."""
     done = run(folder, "rev-parse", "HEAD", "--show-toplevel") if there() else None
     lines = done.stdout.splitlines() if done and not done.returncode else []
     return lines[0] if lines and Path(lines[1]) == folder else None
 
 
 def start(folder: Path, message: str) -> None:
-    """Begin a history in a folder: all its files are the first commit of the branch `template`, and `main` begins there."""
+    """Begin a history in a folder: commit all its files on the branch `template`, and start `main` at that commit."""
     ask(folder, "init", "--quiet")
     ask(folder, "update-ref", f"refs/heads/{TEMPLATE}", commit_of(folder, folder, message))
     ask(folder, "symbolic-ref", "HEAD", f"refs/heads/{WORK}")
@@ -58,7 +58,7 @@ def start(folder: Path, message: str) -> None:
 
 
 def commit_of(repository: Path, files: Path, message: str, parent: str | None = None) -> str:
-    """Write all files of a folder into a commit that no branch has yet; return it. The repository's own files stay untouched."""
+    """Commit all files of a folder on no branch; return the commit's hash. The repository's own files stay as they are."""
     place = ask(repository, "rev-parse", "--absolute-git-dir")
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_DIR": place, "GIT_WORK_TREE": str(files), "GIT_INDEX_FILE": str(Path(folder) / "index")}
@@ -69,12 +69,12 @@ def commit_of(repository: Path, files: Path, message: str, parent: str | None = 
 
 
 def merge(repository: Path, branch: str) -> subprocess.CompletedProcess[str]:
-    """Merge a branch into the current one, as the user if git knows the user."""
+    """Merge a branch into the current branch, as the user if git has the user's name; return git's status and output."""
     return run(repository, *_user(repository), *_UNSIGNED, "merge", "--no-edit", branch)
 
 
 def conclude(repository: Path) -> None:
-    """Commit a merge whose conflicts are resolved."""
+    """Commit a merge whose conflicts are resolved. Raises UserError if git fails."""
     ask(repository, *_user(repository), *_UNSIGNED, "commit", "--quiet", "--no-edit")
 
 

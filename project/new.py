@@ -1,6 +1,6 @@
-"""Make a project of this template's files, for some of its tasks, without data, runs and history.
+"""Make a project from this template's files, for all or some of its tasks, without data, runs and history.
 
-It takes the files that git tracks, or, if the template is no checkout, those that .gitignore does not name.
+The files are those that git tracks; if the template is not a git checkout, those that .gitignore does not name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Make the project, and print the commands that come next; return the exit status."""
+    """Make the project, and print the next commands; return the exit status. Raises UserError if it cannot be written."""
     target, name = _target(args)
     asked = [task.strip() for task in args.tasks.split(",")] if args.tasks is not None else template.tasks_here()
     tasks = with_required(asked)
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _target(args: argparse.Namespace) -> tuple[Path, str]:
-    """Return the folder and the name of the project. Raises UserError if one of them cannot be used."""
+    """Return the folder and the name of the project. Raises UserError if the folder or the name cannot be used."""
     target = args.folder.resolve()
     name = args.name or target.name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):

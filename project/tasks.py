@@ -1,4 +1,4 @@
-"""Which files belong to which task."""
+"""The tasks of the template, and the files that belong to each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from utils.errors import UserError
 TASKS = ("attributes", "verification", "detection", "pretext")
 REQUIRES = {"pretext": {"attributes"}}  # a pretext trains the network of attributes, with its loss and scores
 
-# In Markdown and YAML: lines between `<!-- task: detection -->` and `<!-- end -->` (YAML: `# task: detection`, `# end`), and a
-# line that ends with such a mark. With several names, `attributes, verification`, all of them are needed.
+# Marks are lines in Markdown (`<!-- task: detection -->`, `<!-- end -->`) and YAML (`# task: detection`, `# end`). They mark the
+# lines between them; a mark at the end of a line marks this line. If a mark names several tasks (`attributes, verification`), its
+# lines are kept only if the project has all of them.
 _BLOCK = re.compile(r"^(?:<!--|#) task: ([\w, ]+?)(?: -->)?\n.*?^(?:<!--|#) end(?: -->)?\n\n?", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"^.*\S +(?:<!--|#) task: ([\w, ]+?)(?: -->)?\n", re.MULTILINE)
 
 
 def with_required(tasks: Iterable[str]) -> list[str]:
-    """Return the tasks and those that they require, in the order of TASKS. Raises UserError if a name is unknown."""
+    """Return the tasks and the tasks that they require, in the order of TASKS. Raises UserError if a name is unknown."""
     wanted = set(tasks)
     for name in sorted(wanted - set(TASKS)):
         raise UserError(f'--tasks: found "{name}"{config.did_you_mean(name, TASKS)}; allowed: {", ".join(TASKS)}')
@@ -28,15 +29,15 @@ def with_required(tasks: Iterable[str]) -> list[str]:
 
 
 def tasks_of(name: str) -> set[str]:
-    """Return the tasks that a file serves by its path: `model/detection/boxes.py` and `docs/tasks/detection.md` detection."""
+    """Return the tasks in a file's path: `model/detection/boxes.py` and `docs/tasks/detection.md` belong to detection."""
     return {part.partition(".")[0] for part in PurePosixPath(name).parts} & set(TASKS)
 
 
 def left_out(root: Path, names: Collection[str], unwanted: set[str]) -> set[str]:
-    """Return the files below `root`, of `names`, that a project without the unwanted tasks does not have.
+    """Return the names of the files below `root` that a project without the unwanted tasks does not have.
 
-    They are the files of the folders and pages of these tasks, and the configs that name a class of theirs, or extend or
-    stage such a config.
+    These are the folders and pages of the unwanted tasks, the configs that name one of their classes, and the configs that
+    extend or stage one of those configs.
     """
     rooms = {name for name in names if tasks_of(name) & unwanted}
     gone = _classes(root, rooms) - _classes(root, set(names) - rooms)
@@ -54,12 +55,12 @@ def keep_marked(text: str, unwanted: set[str]) -> str:
 
 
 def marked(text: str) -> list[set[str]]:
-    """Return the tasks that each mark of a text names."""
+    """Return the set of tasks of each mark in a text."""
     return [named(match[1]) for pattern in (_BLOCK, _LINE) for match in pattern.finditer(text)]
 
 
 def named(mark: str) -> set[str]:
-    """Return the tasks of a mark, `attributes, verification`."""
+    """Return the tasks that a mark names: two for `attributes, verification`."""
     return {name.strip() for name in mark.split(",")}
 
 
@@ -70,7 +71,7 @@ def _classes(root: Path, names: Iterable[str]) -> set[str]:
 
 
 def _types(path: Path) -> set[str]:
-    """Return the class names in a config, in those that it extends, and in those that it stages."""
+    """Return the class names in a config, in the configs that it extends, and in the configs that it stages."""
     values = config.read(path).values
     stages = values.get("stages") or []
     others = [*config.parents(path), *(path.parent / stage["config"] for stage in stages)]

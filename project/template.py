@@ -1,4 +1,4 @@
-"""The files of this template, and a new project made of them."""
+"""The files of this template, and how to make a new project from them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from project.tasks import TASKS, keep_marked, left_out, tasks_of, with_required
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORD = ".laurel.json"  # in a project: its name, its tasks and the version of the template that it has
+RECORD = ".laurel.json"  # in a project: its name, its tasks and the version of its template
 GENERATED = ("configs/schema.json", "docs/config.md")
-OWN = (".ci/", RECORD)  # of the template, and not of a project
+OWN = (".ci/", RECORD)  # files of the template that a project does not have
 DEMOS = ("demo.json", "verify_demo.json", "demo_drivers.json", "examples/rotation.json")  # `make train` takes the first
 
 
 def files_of(root: Path = ROOT) -> list[str]:
-    """Return the paths of the template's files below `root`: what git tracks, or else everything but what .gitignore names."""
+    """Return the paths of the template's files below `root`: tracked by git, else not named by .gitignore."""
     tracked = git.tracked(root)
     names = tracked if "new_project.py" in tracked else _not_ignored(root)
     return sorted(name for name in names if not name.startswith(OWN) and (root / name).is_file())
@@ -39,7 +39,7 @@ def tasks_here(root: Path = ROOT) -> list[str]:
 
 
 def make(target: Path, name: str, tasks: list[str], root: Path = ROOT) -> None:
-    """Write the files of a project with some tasks, and those that they require, into `target`.
+    """Write the files of a project with these tasks, and the tasks that they require, into `target`.
 
     Raises UserError if the template lacks a task, and OSError if a file cannot be read or written.
     """
@@ -64,7 +64,7 @@ def make(target: Path, name: str, tasks: list[str], root: Path = ROOT) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return what the project in `folder` says of itself. Raises UserError if it is no project made from a template."""
+    """Return name, tasks and version of the project in `folder`. Raises UserError if it is not a project made from a template."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         return {"name": str(record["name"]), "tasks": list(map(str, record["tasks"])), "version": str(record["version"])}
@@ -75,13 +75,13 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def version(root: Path = ROOT) -> str:
-    """Return the version of the template."""
+    """Return the version of the template; "?" if pyproject.toml has none."""
     found = re.search(r'^version = "(.*)"', (root / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     return found[1] if found else "?"
 
 
 def generate(folder: Path) -> bool:
-    """Write the schema and the reference of a project for the parts that it has; return False if packages are missing."""
+    """Write the schema and the reference for the parts that a project has; return False if that fails or packages are missing."""
     if not all(importlib.util.find_spec(package) for package in ("torch", "pydantic", "albumentations", "timm")):
         return False
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -96,7 +96,7 @@ def _edit(path: Path, change: Callable[[str], str]) -> None:
 
 
 def _not_ignored(root: Path) -> Iterator[str]:
-    """Yield every file that no line of .gitignore names: `folder/` and `*.suffix` at any depth, `a/b` at the top."""
+    """Yield every file that .gitignore does not name. `folder/` and `*.suffix` match at any depth, `a/b` from the top."""
     lines = (root / ".gitignore").read_text(encoding="utf-8").split() if (root / ".gitignore").exists() else []
     patterns = [".git", *(line.strip("/") for line in lines if not line.startswith("#"))]
     for folder, folders, files in os.walk(root):

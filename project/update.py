@@ -14,20 +14,20 @@ from utils.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the command."""
+    """Declare the command's options."""
     parser.add_argument("template", type=Path, help="the folder of the later version of the template")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the command in this project; return the exit status."""
+    """Update this project; return the exit status."""
     return update(ROOT, args.template.expanduser().resolve())
 
 
 def update(project: Path, template: Path) -> int:
     """Commit the template's files, for the tasks of the project, on its branch `template`, and merge it into the current branch.
 
-    Returns 0, or 1 if the merge has conflicts, which are left to the user as git leaves them. The working tree is touched by
-    the merge alone. Raises UserError if the folders are no project and no template, or the project has changes that are not
+    Returns 0, or 1 if the merge has conflicts, which the user resolves with git. Only the merge changes the working tree.
+    Raises UserError if `project` is not a project, `template` is not a template, or the project has changes that are not
     committed.
     """
     record = read_record(project)
@@ -65,7 +65,10 @@ def _branch(project: Path) -> str:
 
 
 def _last(project: Path) -> str:
-    """Return the newest commit of the template that the project has; a clone may lack the branch, which is then made again."""
+    """Return the newest commit of the template in the project; if a clone lacks the branch `template`, make the branch again.
+
+    Raises UserError if there is no commit of the template.
+    """
     found = git.run(project, "rev-parse", "--verify", "--quiet", f"refs/heads/{git.TEMPLATE}").stdout.strip()
     if not found:
         found = git.ask(project, "log", "-1", "--format=%H", f"--grep=^{git.TRAILER}: ")
@@ -84,7 +87,7 @@ def _make(template: Path, target: Path, record: dict[str, object]) -> None:
 
 
 def _merge(project: Path, branch: str, version: str) -> int:
-    """Merge the branch `template`; of a generated file that both sides changed, the project's own stays."""
+    """Merge the branch `template`; return 1 if conflicts are left. If both sides changed a generated file, keep the project's."""
     done = git.merge(project, git.TEMPLATE)
     conflicts = set(git.ask(project, "diff", "--name-only", "--diff-filter=U").splitlines())
     for name in sorted(conflicts.intersection(GENERATED)):

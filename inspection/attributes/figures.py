@@ -1,7 +1,7 @@
-"""Figures over class probabilities next to the truth, by the functions of the metrics, of the samples that are known.
+"""Figures of class probabilities and their truth, computed by the functions of the metrics. Samples without a truth are left out.
 
 N samples, K classes. probabilities: (N, K) float64, NaN for a picture that could not be read. truth, answer: (N,) integers,
--1 not known.
+-1 if not known.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ Z95 = 1.959964  # the normal distribution's 97.5 % quantile
 
 
 def predicted(probabilities: np.ndarray) -> np.ndarray:
-    """Return the most probable class, (N,); -1 for a sample without a prediction."""
+    """Return the most probable class of each sample, (N,) int64; -1 for a sample without a prediction."""
     there = np.isfinite(probabilities).all(axis=1)
     return np.where(there, np.where(there[:, None], probabilities, 0).argmax(axis=1), -1)
 
 
 def loss(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return -log of the true class's probability in nats, (N,); NaN if truth or prediction is not known."""
+    """Return -log of the true class's probability in nats, (N,) float64; NaN if truth or prediction is not known."""
     rows, values = known(truth, predicted(probabilities)), np.full(len(truth), np.nan)
     values[rows] = measures.losses(probabilities[rows], truth[rows])
     return values
 
 
 def confidence(probabilities: np.ndarray) -> np.ndarray:
-    """Return the largest probability, (N,)."""
+    """Return the largest probability of each sample, (N,) float64."""
     return np.asarray(probabilities.max(axis=1))
 
 
 def margin(probabilities: np.ndarray) -> np.ndarray:
-    """Return how far the largest probability is ahead of the second, (N,); the probability itself if there is one class."""
+    """Return the largest minus the second largest probability, (N,) float64; the probability itself if there is one class."""
     if probabilities.shape[1] < 2:
         return confidence(probabilities)
     top = np.partition(probabilities, -2, axis=1)
@@ -52,23 +52,23 @@ ORDERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def ordered(rows: np.ndarray, by: str, probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the given rows in one of the ORDERS; rows without a value come last, ties stay as they are."""
+    """Return the given rows, (n,) integers, sorted by one of ORDERS; rows without a value come last, ties keep their order."""
     return np.asarray(rows[np.argsort(ORDERS[by](probabilities[rows], truth[rows]), kind="stable")])
 
 
 def known(truth: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    """Return which samples have both a truth and an answer, (N,) bool."""
+    """Return a mask (N,) bool of the samples that have both a truth and an answer."""
     return np.asarray((truth >= 0) & (answer >= 0))
 
 
 def confusion(truth: np.ndarray, answer: np.ndarray, classes: int) -> np.ndarray:
-    """Return the number of samples of each true class (row) that were taken for each class (column), (K, K)."""
+    """Return the confusion matrix, (K, K) integers: number of samples by true class (row) and predicted class (column)."""
     rows = known(truth, answer)
     return measures.confusion(truth[rows], answer[rows], classes)
 
 
 class Figures(NamedTuple):
-    """Accuracy and macro F1 in [0, 1], mean loss in nats, expected calibration error in [0, 1]; over known samples."""
+    """Accuracy, macro F1 and expected calibration error in [0, 1], and mean loss in nats, over the known samples."""
 
     samples: int
     wrong: int
@@ -79,7 +79,7 @@ class Figures(NamedTuple):
 
 
 def figures(probabilities: np.ndarray, truth: np.ndarray, answer: np.ndarray) -> Figures:
-    """Return the figures of a label, which are those of the metrics on the same samples; NaN if no sample is known."""
+    """Return the figures of a label, equal to the metrics on the same samples; NaN if no sample is known."""
     rows = known(truth, answer)
     if not rows.any():
         return Figures(0, 0, *[float("nan")] * 4)
@@ -95,13 +95,13 @@ def figures(probabilities: np.ndarray, truth: np.ndarray, answer: np.ndarray) ->
 
 
 def calibration(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
-    """Return a table with the columns low, high, samples, confidence, accuracy: a row for each bin that has samples."""
+    """Return a table with a row for each bin of confidence that has samples: columns low, high, samples, confidence, accuracy."""
     rows = known(truth, predicted(probabilities))
     return pd.DataFrame(measures.calibration_bins(probabilities[rows], truth[rows])._asdict())
 
 
 def wilson(right: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 95 % interval of a share, right out of number (Wilson 1927): lower and upper bounds in [0, 1]."""
+    """Return the 95 % intervals of the shares right / number (Wilson 1927): lower and upper bounds in [0, 1], (n,) each."""
     share = right / number
     centre = (share + Z95**2 / (2 * number)) / (1 + Z95**2 / number)
     half = Z95 / (1 + Z95**2 / number) * np.sqrt(share * (1 - share) / number + Z95**2 / (4 * number**2))
@@ -109,10 +109,10 @@ def wilson(right: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def slices(columns: Mapping[str, np.ndarray], truth: np.ndarray, answer: np.ndarray, least: int = 1) -> pd.DataFrame:
-    """Return a row per value of each column: attribute, value, samples, wrong, accuracy, low, high (of a 95 % interval).
+    """Return a table with a row per value of each column: attribute, value, samples, wrong, accuracy, low, high.
 
-    The worst comes first: by the upper bound, so that a slice of two unlucky samples does not come before one of two hundred.
-    columns: name -> (N,) text. least: slices of fewer samples are left out.
+    low, high: bounds of the 95 % interval of the accuracy. Rows are sorted by high, lowest first, so that a slice of two wrong
+    samples does not come before a slice of two hundred. columns: name -> (N,) str. least: smaller slices are left out.
     """
     rows = known(truth, answer)
     right = (truth == answer)[rows]

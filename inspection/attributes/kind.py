@@ -15,7 +15,7 @@ from inspection.attributes.labels import Labels, predicted_labels, texts_of
 from inspection.kinds import BaseKind
 from inspection.results import Result
 
-COMBINED = "CombinedClassSubmission"  # the submission whose answers follow from the predicted classes
+COMBINED = "CombinedClassSubmission"  # a submission whose answers are computed from the predicted classes
 
 
 class Attributes(BaseKind):
@@ -24,20 +24,20 @@ class Attributes(BaseKind):
     task = "attributes"
 
     def recognises(self, schema: pa.Schema, spec: DataSpec) -> bool:
-        """Return whether the probabilities of some label are among the columns."""
+        """Return whether the columns hold the class probabilities of a label."""
         return bool(predicted_labels(schema, spec))
 
     def corrections(self, result: Result, config: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
-        """Return column and texts of every predicted label."""
+        """Return label -> (column of the reader, {class: text}), for every predicted label."""
         return {label: texts_of(config, label) for label in Labels(result).names}
 
     def columns(self, section: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Return the columns that the submission's arguments name."""
+        """Return `id_column` and `answer_column` of the submission's arguments; None if one of them is not given."""
         names = _args(section).get("id_column"), _args(section).get("answer_column")
         return (str(names[0]), str(names[1])) if all(names) else None
 
     def expected(self, result: Result, section: Mapping[str, Any]) -> dict[str, str] | None:
-        """Return by sample id the combined class of the most probable classes; samples that could not be read left out."""
+        """Return sample id -> combined class of the most probable classes; samples that could not be read are left out."""
         if section.get("type") != COMBINED:
             return None
         labels = Labels(result)
@@ -47,7 +47,7 @@ class Attributes(BaseKind):
         return {sample: str(answer) for sample, answer in pairs if answer >= 0}
 
     def shares(self, result: Result) -> dict[str, pd.DataFrame]:
-        """Return the table of every predicted label."""
+        """Return label -> table with the columns class, in training, predicted, for every predicted label."""
         labels = Labels(result)
         return {name: _shares(labels, name) for name in labels.names}
 
@@ -65,7 +65,10 @@ def _shares(labels: Labels, name: str) -> pd.DataFrame:
 
 
 def reported_counts(counts: Any, merged: Any, classes: int) -> np.ndarray:
-    """Return how often each reported class was trained on, (classes,), from those of the trained ones; NaN if not known."""
+    """Return the number of training samples of each reported class, (classes,), from the counts of the trained classes.
+
+    merged: reported class of each trained class; empty if they are equal. The result is NaN if the counts are not known.
+    """
     if not counts:
         return np.full(classes, np.nan)
     return np.bincount(merged if merged else range(classes), counts, classes)

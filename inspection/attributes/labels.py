@@ -1,4 +1,4 @@
-"""The labels of an evaluation: their classes, probabilities, truth and answers, one by one and all together."""
+"""The labels of an evaluation: classes, probabilities, truth and answers of each label, and of all labels together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def predicted_labels(schema: pa.Schema, spec: DataSpec) -> list[str]:
 
 
 class Labels:
-    """The labels that an evaluation predicts; all of them together are a label too, of every combination of classes."""
+    """The labels that an evaluation predicts. ALL_LABELS is one more label: its classes are all combinations of classes."""
 
     def __init__(self, result: Result) -> None:
         self.result, self.spec = result, result.spec
@@ -34,18 +34,21 @@ class Labels:
 
     @property
     def choices(self) -> list[str]:
-        """The labels, and all of them together if that makes few enough classes."""
+        """The labels, and ALL_LABELS if it has at most MAX_COMBINED classes."""
         size = int(np.prod([len(self.spec.classes[name]) for name in self.names]))
         return [*self.names, *([ALL_LABELS] if len(self.names) > 1 and size <= MAX_COMBINED else [])]
 
     def classes(self, label: str) -> list[str]:
-        """Return the names of a label's classes, or of all combinations."""
+        """Return the names of a label's classes; for ALL_LABELS the names of all combinations."""
         if label == ALL_LABELS:
             return combined_names([self.spec.classes[name] for name in self.names])
         return self.spec.classes[label]
 
     def probabilities(self, label: str) -> np.ndarray:
-        """Return (N, K) float64, NaN for a sample without a prediction; of all labels together the products of theirs."""
+        """Return the class probabilities (N, K) float64, NaN for a sample without a prediction.
+
+        For ALL_LABELS a probability is the product of the labels' probabilities.
+        """
         if label != ALL_LABELS:
             return self.result.predictions.array(label).astype(np.float64)
         product = np.ones((len(self.result.predictions), 1))
@@ -54,11 +57,14 @@ class Labels:
         return product
 
     def truth(self, label: str) -> np.ndarray:
-        """Return (N,) class numbers, -1 if not known."""
+        """Return the true class of every sample, (N,) integers, -1 if not known."""
         return self._joined(label, self.result.numbers)
 
     def answer(self, label: str) -> np.ndarray:
-        """Return (N,) the most probable class, of all labels together that of each; -1 for a sample without a prediction."""
+        """Return the most probable class of every sample, (N,) integers; -1 for a sample without a prediction.
+
+        For ALL_LABELS the answer is the combination of each label's most probable class.
+        """
         return self._joined(label, lambda name: figures.predicted(self.probabilities(name)))
 
     def _joined(self, label: str, numbers: Any) -> np.ndarray:
@@ -68,9 +74,9 @@ class Labels:
 
 
 def texts_of(config: Mapping[str, Any], label: str) -> tuple[str, dict[str, str]]:
-    """Return the reader's column of a label and, by class, the text in it that means the class, as the loader would read it.
+    """Return the reader's column of a label, and class -> text in that column that the loader reads as the class.
 
-    For classes that are ranges of numbers, a number within. Empty if the config has no such label.
+    For a class that is a range of numbers the text is a number in the range. Both are empty if the config has no such label.
     """
     try:
         section = Label.model_validate(config["data_loader"]["args"]["labels"][label])

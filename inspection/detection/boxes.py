@@ -1,4 +1,4 @@
-"""Boxes next to the truth, by the functions of the metrics. Boxes are (n, 4) x1, y1, x2, y2 in pixels of the original picture."""
+"""Comparison of boxes with the truth. Boxes: (n, 4) x1, y1, x2, y2 in pixels of the original picture."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ KINDS = (MISSED, WRONG_CLASS, BADLY_PLACED, DUPLICATE, NOTHING_THERE, RIGHT)
 
 @dataclass(frozen=True)
 class Boxes:
-    """The boxes of one picture. scores is None for the truth."""
+    """The boxes of one picture, predicted or true. scores: None if the boxes are the truth."""
 
     boxes: np.ndarray  # (n, 4)
     labels: np.ndarray  # (n,) class numbers
     scores: np.ndarray | None = None  # (n,) in [0, 1]
 
     def above(self, confidence: float) -> Boxes:
-        """Return the boxes that are at least so confident, the most confident first."""
+        """Return the boxes whose score is at least `confidence`, the most confident first."""
         assert self.scores is not None
         rows = np.argsort(-self.scores, kind="stable")
         rows = rows[self.scores[rows].astype(np.float64) >= confidence]  # in double precision, as the metric compares
@@ -46,10 +46,10 @@ class Boxes:
 
 
 def judge(predicted: Boxes, truth: Boxes, threshold: float) -> tuple[list[str], np.ndarray]:
-    """Return what each predicted box is, one of KINDS, and which objects were missed, (m,) bool.
+    """Return the kind of each predicted box (one of KINDS), and a mask (m,) bool of the missed objects.
 
-    The boxes come in order of confidence, and take objects of their class as the metric matches them. A missed object is an
-    object that no box took.
+    predicted: boxes in order of confidence. Boxes are matched to objects of their class as in the metric. An object is missed
+    if no box was matched to it. threshold: smallest IoU of a match.
     """
     taken = np.full(len(predicted.labels), -1)  # the object that each box takes
     for label in np.unique(predicted.labels):
@@ -73,9 +73,10 @@ def _why_wrong(near: np.ndarray, own: np.ndarray, threshold: float) -> str:
 
 
 def judged(predicted: Sequence[Boxes], truth: Sequence[Boxes], confidence: float, threshold: float) -> pd.DataFrame:
-    """Return a row per predicted box and per missed object of all pictures: sample (row), kind, label, score, side.
+    """Return a table with a row per predicted box and per missed object of all pictures: sample (row), kind, label, score, side.
 
-    side: the square root of the box's area in pixels.
+    side: the square root of the box's area, in pixels. confidence: smallest score of a box that counts. threshold: smallest IoU
+    of a match.
     """
     pieces = []
     for sample, (given, true) in enumerate(zip(predicted, truth, strict=True)):
@@ -94,7 +95,7 @@ def judged(predicted: Sequence[Boxes], truth: Sequence[Boxes], confidence: float
 
 
 def curves(predicted: Sequence[Boxes], truth: Sequence[Boxes], classes: int, detections: int = DETECTIONS) -> Curves:
-    """Return the curves of the metric. detections: boxes of a class in a picture that count, the surest first."""
+    """Return the metric's curves. detections: number of boxes of a class in a picture that count, the most confident first."""
     objects = Objects([one.boxes for one in truth], [one.labels for one in truth])
     scores = [one.scores for one in predicted if one.scores is not None]
     found = Found([one.boxes for one in predicted], [one.labels for one in predicted], scores)
@@ -102,7 +103,7 @@ def curves(predicted: Sequence[Boxes], truth: Sequence[Boxes], classes: int, det
 
 
 def detections(config: Mapping[str, Any]) -> int:
-    """Return how many boxes of a class in a picture the metric counts, from the config of the run."""
+    """Return the number of boxes of a class in a picture that the metric counts, from the run's config."""
     given = config.get("metrics")
     parts = [part for part in given if isinstance(part, dict)] if isinstance(given, list) else []
     args = next((part.get("args") for part in parts if part.get("type") == "BoxScores"), None)
@@ -110,7 +111,7 @@ def detections(config: Mapping[str, Any]) -> int:
 
 
 def precision_recall(found: Curves, overlap: float) -> pd.DataFrame:
-    """Return the columns label, precision, recall at one of the overlaps of IOUS, for the classes that have objects."""
+    """Return a table with the columns label, precision, recall at an overlap of IOUS, for the classes that have objects."""
     precision = found.precision[_place(overlap), :, :, 0]  # (101, K)
     labels = np.flatnonzero((precision > -1).all(axis=0))
     return pd.DataFrame({
@@ -121,7 +122,7 @@ def precision_recall(found: Curves, overlap: float) -> pd.DataFrame:
 
 
 def average_precision(found: Curves, overlap: float, label: int) -> float:
-    """Return the average precision of a class at one of the overlaps of IOUS; NaN for a class without objects."""
+    """Return the average precision of a class at an overlap of IOUS, in [0, 1]; NaN if the class has no objects."""
     value = mean_known(found.precision[_place(overlap), :, label, 0])
     return float("nan") if value is None else value
 

@@ -1,4 +1,4 @@
-"""Boxes on a picture. Names stand beside it, not in it: OpenCV can write no script but Latin."""
+"""Boxes drawn on a picture, with numbers. Class names are not drawn: OpenCV can write Latin letters only."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def drawn(
     size: tuple[int, int] | None = None,
     dashed: bool = False,
 ) -> np.ndarray:
-    """A copy of the picture (H, W, 3) uint8 RGB with numbered boxes (n, 4), x1 y1 x2 y2, a colour for each label.
+    """Return a copy of the picture (H, W, 3) uint8 RGB with numbered boxes, in a colour for each label.
 
-    size: height and width of the picture that the boxes are in pixels of; default: this one. dashed: without numbers, as
-    truth is drawn.
+    boxes: (n, 4) x1, y1, x2, y2 in pixels of a picture with height and width `size` (default: of this picture). labels: (n,)
+    class numbers. dashed: draw dashed lines without numbers, for the truth.
     """
     canvas = np.ascontiguousarray(image).copy()
     height, width = size or canvas.shape[:2]
@@ -41,7 +41,7 @@ def drawn(
 
 
 def _dashed(canvas: np.ndarray, box: tuple[int, int, int, int], thick: int) -> None:
-    """White dashes on black, which show on any picture."""
+    """Draw white dashes on a black line, which are visible on any picture."""
     x1, y1, x2, y2 = box
     corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
     cv2.rectangle(canvas, (x1, y1), (x2, y2), BLACK, thick)

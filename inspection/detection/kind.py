@@ -13,7 +13,7 @@ from utils.errors import UserError
 
 
 def parse_annotations(name: str, text: str) -> Submission:
-    """Read {"annotations": [{"file_name", "objects"}]}: a row for each picture. Raises UserError for another form."""
+    """Read {"annotations": [{"file_name", "objects"}]}, a row for each picture. Raises UserError if the text has another form."""
     try:
         entries = json.loads(text)["annotations"]
         keys = [str(entry["file_name"]) for entry in entries]
@@ -30,7 +30,7 @@ class Detection(BaseKind):
     formats = {".json": parse_annotations}
 
     def recognises(self, schema: pa.Schema, spec: DataSpec) -> bool:
-        """Return whether there are boxes among the columns."""
+        """Return whether the columns hold boxes."""
         return "boxes" in schema.names
 
 

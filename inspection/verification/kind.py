@@ -16,7 +16,7 @@ class Verification(BaseKind):
     task = "verification"
 
     def recognises(self, schema: pa.Schema, spec: DataSpec) -> bool:
-        """Return whether there is an embedding among the columns."""
+        """Return whether the columns hold an embedding."""
         return EMBEDDING in schema.names
 
 

@@ -1,4 +1,4 @@
-"""The nearest vectors to some queries: exact, a block of the gallery at a time."""
+"""Exact search for the vectors of a gallery that are nearest to queries, one block of the gallery at a time."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 
 from utils.errors import UserError
 
-BLOCK = 16_384  # rows of a gallery at a time: 16,384 x 512 float32 are 32 MiB
+BLOCK = 16_384  # rows of a gallery in a block: 16,384 x 512 float32 are 32 MiB
 
 
 class Nearest(NamedTuple):
-    """For each query its nearest rows, nearest first; of equally near ones the first row comes first."""
+    """The nearest rows of the gallery for each query, nearest first; of equally near rows the first row comes first."""
 
     scores: np.ndarray  # (Q, k) float32, cosines
     rows: np.ndarray  # (Q, k) int64, of the gallery
 
 
 def nearest(queries: np.ndarray, blocks: Iterable[np.ndarray], number: int) -> Nearest:
-    """The `number` rows of the largest cosine to each query; fewer where the gallery is smaller.
+    """Return the `number` rows with the largest cosine to each query; all rows if the gallery is smaller.
 
-    queries: (Q, D) float. blocks: the gallery in order, (n, D) float each. Only one block and the best rows so far are
-    held. Raises UserError for vectors that are zero or not finite.
+    queries: (Q, D) float. blocks: the gallery in order, (n, D) float each. Only one block and the best rows so far are in
+    memory. Raises UserError if a vector is zero or not finite.
     """
     wanted = unit(queries, "query")
     scores, rows, start = np.empty((len(wanted), 0), np.float32), np.empty((len(wanted), 0), np.int64), 0
@@ -39,11 +39,14 @@ def nearest(queries: np.ndarray, blocks: Iterable[np.ndarray], number: int) -> N
 
 
 def best(scores: np.ndarray, number: int) -> np.ndarray:
-    """The places of the largest scores of each row, largest first, (Q, number); of equal ones the first. scores: (Q, n)."""
+    """Return the columns of the largest scores of each row, largest first, (Q, number) int64; of equal scores the first column.
+
+    scores: (Q, n). If n is smaller than `number`, the result has n columns.
+    """
     number = min(number, scores.shape[1])
     if number == 0:
         return np.empty((len(scores), 0), np.int64)
-    # The smallest score that is among the best; equal ones may be too many, so that a stable sort chooses between them.
+    # The smallest of the best scores. Too many columns may have this score: the stable sort below takes the first of them.
     least = np.partition(scores, -number, axis=1)[:, -number]
     chosen = np.empty((len(scores), number), np.int64)
     for row, bound in enumerate(least):
@@ -53,7 +56,10 @@ def best(scores: np.ndarray, number: int) -> np.ndarray:
 
 
 def unit(vectors: np.ndarray, what: str, start: int = 0) -> np.ndarray:
-    """The vectors at length 1, (n, D) float32. Raises UserError naming rows, counted from `start`, that cannot be."""
+    """Return the vectors scaled to length 1, (n, D) float32. Raises UserError if a vector is zero or not finite.
+
+    what, start: name of the vectors and number of the first row, for the error.
+    """
     vectors = np.asarray(vectors, np.float32)
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
     bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
@@ -64,6 +70,6 @@ def unit(vectors: np.ndarray, what: str, start: int = 0) -> np.ndarray:
 
 
 def in_blocks(vectors: np.ndarray, size: int = BLOCK) -> Iterator[np.ndarray]:
-    """An array, which may be a file mapped into memory, block by block."""
+    """Yield an array (N, D), which may be a memory-mapped file, in blocks (n, D) of at most `size` rows."""
     for start in range(0, len(vectors), size):
         yield vectors[start : start + size]

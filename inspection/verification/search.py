@@ -1,7 +1,7 @@
-"""Find the pictures of a gallery that are most like a given one.
+"""Find the pictures of a gallery that are most similar to query pictures.
 
-The gallery is a folder of pictures, where the first folder of a path says what belongs together, or the
-predictions.parquet of test.py, whose vectors are read a block at a time.
+The gallery is a folder of pictures, or the predictions.parquet of test.py, whose vectors are read in blocks. Pictures
+are in one group if the first folder of their paths is the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BATCH = 64  # pictures that pass through the model at a time
 
 @dataclass(frozen=True)
 class Found:
-    """One answer: a group of the gallery, its picture that is most like the query, and their cosine."""
+    """One answer: a group of the gallery, the name of its picture that is most similar to the query, and their cosine."""
 
     group: str
     name: str
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the answers to each query; return the exit status."""
+    """Print the answers to each query; return the exit status. Raises UserError if --top is less than 1."""
     from base.saved.door import find, model_file
     from utils import device
 
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 class Embedder:
-    """A checkpoint that turns files of pictures into vectors, as evaluation would."""
+    """A model that computes the vectors of picture files, with the same steps as an evaluation."""
 
     def __init__(self, checkpoint: Path, device: torch.device, column: str | None) -> None:
         from data_loader.crop.cut_pictures import NO_CROPPERS
@@ -74,7 +74,7 @@ class Embedder:
         self.inference, self.column = build.build_inference(self.loaded.experiment, self.loaded.spec), column
 
     def vectors(self, paths: Iterable[Path]) -> Iterator[np.ndarray]:
-        """(n, D) float32 for the next pictures, in their order. Raises UserError naming a file that is no picture."""
+        """Yield the vectors (n, D) float32 of the next n pictures, in order. Raises UserError if a file is not a picture."""
         import torch
 
         from base.predictions import Predictions
@@ -97,7 +97,7 @@ class Embedder:
             raise UserError(f"{path}: cannot be read ({reason})") from None
 
     def vector_column(self, predictions: Any) -> str:
-        """The column that is compared. Raises UserError where there is none, or a choice."""
+        """Return the column to compare. Raises UserError if there is no such vector, or several and none was chosen."""
         vectors = [name for name in predictions.names if not predictions.ragged(name) and predictions.array(name).ndim == 2]
         if self.column is not None and self.column not in vectors:
             raise UserError(f'--column: found "{self.column}"; the model predicts these vectors: {", ".join(vectors) or "none"}')
@@ -107,7 +107,7 @@ class Embedder:
 
 
 def search(embedder: Embedder, gallery: Path, queries: list[Path], top: int) -> list[list[Found]]:
-    """For each query the groups with the most similar pictures, each by its best."""
+    """Return for each query the `top` groups with the most similar pictures. The score of a group is that of its best picture."""
     import numpy as np
 
     from data_loader.formats.pattern_reader import find_images
@@ -120,14 +120,14 @@ def search(embedder: Embedder, gallery: Path, queries: list[Path], top: int) -> 
         names = find_images(gallery)
         blocks = embedder.vectors(gallery / name for name in names)
     groups = [name.split("/")[0] for name in names]
-    # Enough pictures to see so many groups, even where the largest groups come first.
+    # Search for enough pictures to have `top` groups, even if the pictures of the largest groups come first.
     sizes = sorted(np.unique(np.array(groups, object).astype(str), return_counts=True)[1].tolist(), reverse=True)
     found = nearest(wanted, blocks, sum(sizes[: top - 1]) + 1)
     return [_by_group(names, groups, *answer)[:top] for answer in zip(found.rows.tolist(), found.scores.tolist(), strict=True)]
 
 
 def _by_group(names: list[str], groups: list[str], rows: list[int], scores: list[float]) -> list[Found]:
-    """The first row of each group."""
+    """Return the first row of each group, in the order of the rows."""
     seen: dict[str, Found] = {}
     for row, score in zip(rows, scores, strict=True):
         seen.setdefault(groups[row], Found(groups[row], names[row], score))
@@ -135,7 +135,10 @@ def _by_group(names: list[str], groups: list[str], rows: list[int], scores: list
 
 
 def _stored(path: Path, column: str | None) -> tuple[list[str], Iterator[np.ndarray]]:
-    """Names, and the vectors of a predictions file block by block. Raises UserError for another file."""
+    """Return the names, and an iterator over the vectors (n, D) in blocks, of a predictions file.
+
+    Raises UserError if the file is not a predictions file, or does not have the column.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

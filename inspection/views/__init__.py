@@ -1,6 +1,6 @@
-"""The pages of the app, in the order in which a person asks: how good, what does it say, what is wrong, why, what next.
+"""The pages of the app, in the order of the menu.
 
-A page is a module with a `VIEW` in this folder, or in the `views` folder of a task.
+A page is a module with an object `VIEW`, in this folder or in the `views` folder of a task.
 """
 
 from __future__ import annotations

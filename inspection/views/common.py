@@ -1,4 +1,4 @@
-"""What the views share: the chosen run and evaluation, messages, pages of pictures. Text from data goes through `plain`."""
+"""Parts that the pages share: choice of run and evaluation, messages, galleries. `plain` shows text from data literally."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ FIRST_RUN = "make train", "python train.py -c configs/demo.json"
 class View:
     """A page of the app.
 
-    place: where it stands in the menu, in ascending order. kinds: the kinds of prediction it can show; empty for a view
-    that needs none.
+    place: number that orders the menu, ascending. kinds: the tasks whose predictions the page can show; empty if the page
+    needs no predictions.
     """
 
     name: str
@@ -37,12 +37,12 @@ class View:
 
 
 def plain(text: object) -> None:
-    """Text from data, as it is."""
+    """Show text from data literally, without Markdown."""
     st.text(str(text))
 
 
 def problem(text: object) -> None:
-    """What is wrong, in its place, while the rest of the page goes on; text from data may be in it."""
+    """Show an error message, which may contain text from data; the rest of the page is shown as usual."""
     lines = str(text).splitlines() or ["unknown"]
     st.error(literal(lines[0]), icon=":material/error:")
     if len(lines) > 1:
@@ -50,38 +50,41 @@ def problem(text: object) -> None:
 
 
 def commands(*lines: str) -> None:
-    """Commands to copy."""
+    """Show commands to copy."""
     st.code("\n".join(lines), language="bash", wrap_lines=True)
 
 
 def no_runs() -> None:
-    """What to do where there is no run."""
+    """Say how to train a run, if there is no run yet."""
     st.info("No runs yet. Train one: `make train`, or:", icon=":material/rocket_launch:")
     commands(FIRST_RUN[1])
 
 
 def chosen_run() -> Run | None:
-    """The run of the sidebar."""
+    """Return the run chosen in the sidebar; None if there is no such run."""
     label = st.session_state.get("run")
     return next((run for run in all_runs() if run.label == label), None)
 
 
 def run_box() -> None:
-    """The box in the sidebar from which all views take their run."""
+    """Show the box that chooses the run of all pages."""
     labels = [run.label for run in all_runs()]
     if labels:
         st.selectbox("Run", labels, key="run", bind=QUERY)
 
 
 def other_run(label: str, key: str, but: Run | None = None) -> Run | None:
-    """A box to choose a second run to compare with."""
+    """Show a box to choose a second run to compare with; return the run, None if none is chosen. but: run to leave out."""
     runs = {run.label: run for run in all_runs() if run != but}
     name = st.selectbox(label, [*runs], index=None, key=key, bind=QUERY, placeholder="none")
     return runs.get(name or "")
 
 
 def model_box(run: Run, label: str, key: str) -> Path | None:
-    """The checkpoint or exported file of a run that the user chooses, where there are several; a message where there is none."""
+    """Return a checkpoint or exported file of a run; if there are several, the user chooses.
+
+    If there is none, show a message and return None.
+    """
     files = run.model_files
     if not files:
         problem(f"{run.folder}: holds no checkpoint yet")
@@ -90,7 +93,10 @@ def model_box(run: Run, label: str, key: str) -> Path | None:
 
 
 def chosen_result(run: Run, kinds: Collection[str], split: str = "valid") -> Result | None:
-    """The evaluation that the user chooses, of one of the kinds; offers to make it where there is none."""
+    """Let the user choose an evaluation of one of the kinds, with those of `split` first, and return it.
+
+    If there is no such evaluation, or it cannot be read, offer to make it and return None.
+    """
     names = results.found(run)
     fitting = [name for name in names if results.kind_of(run, name) & set(kinds)]
     if not fitting:
@@ -112,7 +118,7 @@ def chosen_result(run: Run, kinds: Collection[str], split: str = "valid") -> Res
 
 
 def offer(run: Run, split: str) -> None:
-    """Say which command makes a run's predictions, and make them at the press of a button."""
+    """Show the command that predicts a split with a run, and a button that runs it."""
     st.info(f"No {split} predictions of this run yet. Make them with this command, or here.", icon=":material/play_circle:")
     commands(jobs.command(run, split))
     if st.button("Predict now", key=f"make-{split}", icon=":material/play_arrow:"):
@@ -126,7 +132,7 @@ def offer(run: Run, split: str) -> None:
 
 
 def pages(number: int, key: str, size: int = PAGE) -> slice:
-    """A pager where there are more than fit on a page, and which of them to show."""
+    """Return the slice of `number` things to show; if they do not fit on a page of `size`, show a pager."""
     count = max(1, -(-number // size))
     if count == 1:
         return slice(0, size)
@@ -135,7 +141,10 @@ def pages(number: int, key: str, size: int = PAGE) -> slice:
 
 
 def gallery(result: Result, rows: Sequence[int] | np.ndarray, caption: Callable[[int], Sequence[str]], width: int = 150) -> None:
-    """Small pictures of samples in rows that wrap, each with lines of text; a broken one is a message in its place."""
+    """Show small pictures of samples, with lines of text below each; a message in place of a picture that cannot be read.
+
+    rows: (n,) integers. width: of a picture in pixels.
+    """
     with st.container(horizontal=True, gap="small"):
         for row in map(int, rows):
             with st.container(width=width, gap="small"):
@@ -144,7 +153,7 @@ def gallery(result: Result, rows: Sequence[int] | np.ndarray, caption: Callable[
 
 
 def sample_picture(path_of: Callable[[], Path], width: int) -> None:
-    """The picture of a file, or why there is none."""
+    """Show the picture of a file, or the reason why it cannot be shown. width: in pixels."""
     try:
         st.image(pictures.thumbnail(path_of()), width=width)
     except (UserError, ImageError) as error:
@@ -152,5 +161,5 @@ def sample_picture(path_of: Callable[[], Path], width: int) -> None:
 
 
 def samples_of(result: Result) -> dict[str, int]:
-    """Sample id -> row."""
+    """Return sample id -> row."""
     return {sample: row for row, sample in enumerate(result.samples.ids())}

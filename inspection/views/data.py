@@ -1,4 +1,4 @@
-"""Data: what there is of each class, on which side, what stands on both, what cannot be read, what augmentation does."""
+"""The page Data: number of samples of each class and side, values on both sides, unreadable and similar files, augmentation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN = 8
 
 
 def show() -> None:
-    """One part at a time, of the data that the chosen run's config names."""
+    """Show the part of the page that the user chooses, for the data of the chosen run's config."""
     run = chosen_run()
     if run is None:
         no_runs()
@@ -84,7 +84,7 @@ def _bars(rows: pd.DataFrame) -> None:
 
 
 def _files(run: Run, data: Data) -> None:
-    """Every file looked at once: what cannot be read, and what looks alike."""
+    """Read every file once, then show the files that cannot be read and the pairs that look alike."""
     from inspection.dataset import everything, look_at_files, twins
 
     table = everything(data)
@@ -136,7 +136,7 @@ def _twins(data: Data, found: pd.DataFrame) -> None:
 
 
 def _augmentation(run: Run, data: Data) -> None:
-    """One picture as training may show it: the first as it is, then a draw each."""
+    """Show the file of a sample, and then augmented pictures of it as training may draw them."""
     from inspection.dataset import augmented
 
     table = data.table("train")

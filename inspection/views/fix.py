@@ -1,4 +1,4 @@
-"""Fix: mark what is wrong with the data while looking at it; the next run takes the marks as its corrections."""
+"""The page Fix: mark wrong labels and bad pictures while you look at samples; the next run uses the marks as corrections."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHOWN = 6
 
 
 def show() -> None:
-    """Samples with what can be marked, then all marks."""
+    """Show samples with buttons to mark them, then all marks."""
     run = chosen_run()
     if run is None:
         no_runs()
@@ -56,7 +56,7 @@ def show() -> None:
 
 
 def _take_over(run: Run, marks: Marks) -> None:
-    """Begin with the corrections that the run already had, so that the new file can stand in the place of the old."""
+    """Copy the corrections that the run already had into the new file, so that the new file can replace the old one."""
     section = run.config.get("data_loader")
     args = section.get("args") if isinstance(section, dict) else None
     given = args.get("corrections") if isinstance(args, dict) else None
@@ -68,7 +68,7 @@ def _take_over(run: Run, marks: Marks) -> None:
 
 
 def _rows(result: Result, place: Any) -> tuple[np.ndarray, Lines]:
-    """Return the samples to show, in the order of their task if it has one, and what to say of each."""
+    """Return the rows to show, (n,) integers, in the order of their task if the task has an order, and their lines."""
     with place:
         for kind in result.kinds:
             if (chosen := task_views()[kind].rows(result)) is not None:
@@ -79,7 +79,7 @@ def _rows(result: Result, place: Any) -> tuple[np.ndarray, Lines]:
 
 
 def _sample(run: Run, result: Result, marks: Marks, row: int, lines: list[str]) -> None:
-    """A picture, and its three buttons."""
+    """Show a picture and its three buttons."""
     sample = result.samples.id(row)
     sample_picture(lambda: result.picture(row), 150)
     plain("\n".join(lines))
@@ -93,7 +93,7 @@ def _sample(run: Run, result: Result, marks: Marks, row: int, lines: list[str]) 
 
 
 def _relabel(run: Run, result: Result, marks: Marks, sample: str) -> None:
-    """Let the user choose the right class of one of the labels or, of any other column, the right text."""
+    """Let the user choose a label and its right class, or another column and its right text."""
     labels: dict[str, tuple[str, dict[str, str]]] = {}
     for kind in result.kinds:
         labels |= all_kinds()[kind].corrections(result, run.config)
@@ -108,7 +108,7 @@ def _relabel(run: Run, result: Result, marks: Marks, sample: str) -> None:
 
 
 def _columns(result: Result, labels: Collection[str]) -> list[str]:
-    """Return the reader's other columns that a correction may set."""
+    """Return the reader's columns, other than the labels, that a correction can set."""
     names = [name for name in result.samples.names if name not in ("id", "path", *labels)]
     return [name for name in names if not name.startswith("raw:") and name in result.attributes]
 
@@ -127,7 +127,7 @@ def _do(change: Any, said: str) -> None:
 
 
 def _marks(marks: Marks, run: Run) -> None:
-    """All marks, how to take them back, and how the next run takes them."""
+    """Show all marks, a button to remove marks, and the command that trains with them."""
     st.divider()
     st.subheader("Marks")
     if said := st.session_state.pop("marked", None):

@@ -1,4 +1,4 @@
-"""Predict: pictures of yours through a run's own preprocessing, model and decoder, and why it says so."""
+"""The page Predict: the answers of a run's model to uploaded pictures, and maps that explain the answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
 
 
 def show() -> None:
-    """Upload pictures or take one, see what one or two models say of them."""
+    """Let the user upload or take pictures, and show the answers of one or two models."""
     run = chosen_run()
     if run is None:
         no_runs()
@@ -40,7 +40,7 @@ def show() -> None:
 
 
 def _models(run: Run) -> list[tuple[str, Ready]]:
-    """The run's model, and a second one to compare with, each with the name of its run and file."""
+    """Return the run's model, and a second model if the user chooses one, each with the name of its run and file."""
     left, right = st.columns(2)
     with left:
         chosen = [(run, model_box(run, "Model", "model"))]
@@ -53,7 +53,7 @@ def _models(run: Run) -> list[tuple[str, Ready]]:
 
 
 def _model(path: Path) -> Ready | None:
-    """A model, in memory once for all; a message where it cannot be loaded."""
+    """Return a model, which all sessions share; show a message and return None if it cannot be loaded."""
     with st.spinner("loading the model"):
         from inspection import models
 
@@ -66,7 +66,7 @@ def _model(path: Path) -> Ready | None:
 
 
 def _contents() -> list[tuple[str, bytes]]:
-    """Name and bytes of what was uploaded or photographed."""
+    """Return the name and bytes of every uploaded picture and of the photo."""
     left, right = st.columns([3, 1])
     uploads = left.file_uploader("Pictures", type=TYPES, accept_multiple_files=True, key="pictures")
     photo = None
@@ -83,7 +83,7 @@ def _contents() -> list[tuple[str, bytes]]:
 
 
 def _one(name: str, content: bytes, models: list[tuple[str, Ready]], why: bool) -> None:
-    """A picture as it is, and a column for each model."""
+    """Show a picture, and a column with the answer of each model. why: also show the map that explains the answer."""
     try:
         picture = pictures.uploaded(content)
     except ImageError as error:
@@ -100,7 +100,7 @@ def _one(name: str, content: bytes, models: list[tuple[str, Ready]], why: bool) 
 
 
 def _said(model: Ready, content: bytes, picture: np.ndarray, key: str, why: bool) -> None:
-    """What one model says of one picture."""
+    """Show the answer of one model to a picture. content: the upload. picture: the same decoded, (H, W, 3) uint8 RGB."""
     from inspection.models import answer
 
     try:
@@ -128,7 +128,7 @@ def _said(model: Ready, content: bytes, picture: np.ndarray, key: str, why: bool
 
 
 def _why(model: Ready, content: bytes, said: Answer, key: str) -> np.ndarray | None:
-    """Return the picture under a map of where the score comes from that its task explains; show a message if there is none."""
+    """Return the picture (h, w, 3) uint8 RGB with the map of the score laid over it; show a message if there is no map."""
     from inspection.models import saliency
 
     score = task_views()[said.kinds[0]].score(said, model.loaded.spec, f"why-{key}")

@@ -1,4 +1,4 @@
-"""Runs: which there are, how good each became, their curves, and how their configs differ."""
+"""The page Runs: a table of all runs with their scores, the curves of runs, and the differences between their configs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from inspection import runs as runs_on_disk
 from inspection.runs import Run
 from inspection.views.common import QUERY, View, chosen_run, no_runs, plain, problem
 
-REFRESH = 3.0  # seconds between looks at a run in progress
-CURVES = 6  # runs that may be laid over each other
+REFRESH = 3.0  # seconds between two updates of a run in progress
+CURVES = 6  # largest number of runs in one chart
 
 
 def show() -> None:
-    """A table of all runs, then curves, difference and config of those chosen."""
+    """Show a table of all runs, then the curves, config differences and config of the chosen runs."""
     runs = runs_on_disk.all_runs()
     run = chosen_run()
     if not runs or run is None:

@@ -1,4 +1,4 @@
-"""Submission: may it be handed in, does it look like the training data, and what has changed since the last one."""
+"""The page Submission: problems of a file, its classes next to those of training, and the difference to an earlier file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def show() -> None:
-    """The verdict first."""
+    """Show the problems of the chosen submission, its distribution, and the difference to an earlier submission."""
     run = chosen_run()
     if run is None:
         no_runs()
@@ -61,7 +61,7 @@ def show() -> None:
 
 
 def common_offer(run: Run) -> None:
-    """How to get test predictions."""
+    """Show how to make test predictions."""
     from inspection.views.common import offer
 
     offer(run, "test")
@@ -74,13 +74,13 @@ def _section(run: Run) -> dict[str, Any]:
 
 
 def _asked(result: Result, question: Callable[[BaseKind], T | None]) -> T | None:
-    """Return the first answer of the kinds of prediction; None if none of them has any."""
+    """Return the first answer of the result's kinds of prediction that is not None; None if all answers are None."""
     answers = (question(all_kinds()[kind]) for kind in result.kinds)
     return next((answer for answer in answers if answer is not None), None)
 
 
 def _verdict(result: Result, submission: Submission, content: bytes, section: dict[str, Any]) -> None:
-    """What is wrong with the file; nothing, one hopes. It is what `python laurel.py lint` says, and some remarks."""
+    """Show the problems of the file: those of `python laurel.py lint`, and the remarks."""
     expected = _asked(result, lambda kind: kind.expected(result, section))
     found = None
     try:
@@ -105,7 +105,7 @@ def _verdict(result: Result, submission: Submission, content: bytes, section: di
 
 
 def _distribution(result: Result, submission: Submission) -> None:
-    """The answers, and each label's classes next to those of training."""
+    """Show the shares of each label's classes next to those of training, and the answers in the file."""
     st.subheader("Classes, next to training")
     tables = {label: table for kind in result.kinds for label, table in all_kinds()[kind].shares(result).items()}
     for label, table in tables.items():
@@ -128,7 +128,7 @@ def _distribution(result: Result, submission: Submission) -> None:
 
 
 def _difference(result: Result, submission: Submission, columns: tuple[str, str] | None) -> None:
-    """Which answers changed, from what to what, and the pictures."""
+    """Show the answers that differ from an earlier submission, and the pictures of these samples."""
     st.subheader("Difference to an earlier one")
     others = _others(result)
     left, right = st.columns(2)
@@ -166,7 +166,7 @@ def _changed_pictures(result: Result, changed: pd.DataFrame) -> None:
 
 
 def _others(result: Result) -> dict[str, Path]:
-    """The submission files of all other evaluations, by a name that tells them apart."""
+    """Return name -> submission file, for the test predictions of all other evaluations."""
     found: dict[str, Path] = {}
     for other in all_runs():
         for name in results.found(other):

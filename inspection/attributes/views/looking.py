@@ -1,4 +1,4 @@
-"""Choosing samples: the label that is looked at, filters and orders. Mistakes and Fix share them, and the address keeps them."""
+"""The choice of samples by label, filters and order, for the pages Mistakes and Fix. The address bar keeps the choice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANY = "any"
 
 @dataclass(frozen=True)
 class Look:
-    """A label of an evaluation. truth, answer: (N,) class numbers, -1 where not known."""
+    """The chosen label of an evaluation. probabilities: (N, K) float64. truth, answer: (N,) integers, -1 if not known."""
 
     result: Result
     label: str
@@ -28,11 +28,11 @@ class Look:
 
     @property
     def known(self) -> bool:
-        """Whether the samples have a truth."""
+        """True if at least one sample has a truth."""
         return bool((self.truth >= 0).any())
 
     def lines(self, row: int) -> list[str]:
-        """What there is to say of a sample: its id, truth and answer, how sure the model is, its loss."""
+        """Return the lines to show for a sample: its id, truth and answer, the model's confidence, its loss."""
         sample = self.result.samples.id(row)
         if self.answer[row] < 0:
             return [sample, self.result.predictions.failed().get(sample, "no prediction")]
@@ -51,7 +51,7 @@ def label_box(labels: Labels) -> Look:
 
 
 def chosen_rows(look: Look) -> np.ndarray:
-    """The rows that fit the filters, in the order that was chosen."""
+    """Let the user choose filters and an order; return the rows that fit, (n,) integers, in that order."""
     keep: np.ndarray = np.ones(len(look.truth), dtype=bool)
     first, second = st.columns(2), st.columns(4)
     orders = [name for name in attributes.ORDERS if look.known or "loss" not in name]

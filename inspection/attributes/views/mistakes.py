@@ -1,4 +1,4 @@
-"""Mistakes: where truth and answer part, which samples show it, for whom it is worst, and whether the model knew."""
+"""The page Mistakes: confusion matrix, samples, calibration, and accuracy by the values of each column."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEAST = 10
 
 
 def show() -> None:
-    """The confusion matrix, and below it samples, calibration or slices."""
+    """Show the confusion matrix, and below it samples, calibration or slices."""
     run = chosen_run()
     if run is None:
         no_runs()
@@ -58,7 +58,7 @@ def _figures(look: Look) -> None:
 
 
 def _matrix(look: Look) -> None:
-    """The confusion matrix; a click on a cell sets the two class filters."""
+    """Show the confusion matrix; a click on a cell sets the two class filters."""
     size = len(look.names)
     counts = attributes.confusion(look.truth, look.answer, size)
     rows, columns = np.indices(counts.shape).reshape(2, -1)
@@ -107,7 +107,7 @@ def _samples(look: Look) -> None:
 
 
 def _calibration(look: Look) -> None:
-    """Accuracy over confidence: on the diagonal, 80 % sure is right in 80 of 100 cases."""
+    """Show accuracy over confidence. On the diagonal both are equal: of answers with 80 % confidence 80 % are right."""
     table = attributes.calibration(look.probabilities, look.truth)
     if table.empty:
         st.info("Calibration needs samples with a truth.")
@@ -128,7 +128,7 @@ def _calibration(look: Look) -> None:
 
 
 def _slices(look: Look) -> None:
-    """Accuracy by the values of each column, the worst first."""
+    """Show the accuracy for each value of each column, the worst first."""
     columns = {name: look.result.texts(name) for name in look.result.attributes}
     if not columns or not look.known:
         st.info("Slices need samples with a truth and a column with a few different values.")

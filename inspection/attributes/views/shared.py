@@ -1,4 +1,4 @@
-"""Class probabilities on the pages that all tasks share."""
+"""The parts for class probabilities of the pages that all tasks share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class AttributeViews(TaskViews):
-    """A chart for each label; the probability of a class that the user chooses is explained."""
+    """A chart for each label. The map explains the probability of a class that the user chooses."""
 
     def show(self, said: Answer, picture: np.ndarray, spec: DataSpec) -> None:
         """Show the most probable class and the probabilities of each label."""
@@ -29,7 +29,7 @@ class AttributeViews(TaskViews):
             _probabilities(label, spec.classes[label], said.prediction[label])
 
     def score(self, said: Answer, spec: DataSpec, key: str) -> Score:
-        """Return the logarithm of the probability of the class that the user chooses, at first the most probable one."""
+        """Return a score: the log of the probability of the class that the user chooses (by default the most probable class)."""
         labels = _labels(said, spec)
         options = [(label, index) for label in labels for index in range(len(spec.classes[label]))]
         label, index = st.selectbox(
@@ -42,7 +42,7 @@ class AttributeViews(TaskViews):
         return lambda prediction: prediction[label][0, index].clamp_min(1e-12).log()
 
     def rows(self, result: Result) -> tuple[np.ndarray, Lines]:
-        """Return the samples that fit the user's filters, the worst first."""
+        """Return the rows (n,) integers that fit the user's filters, in the chosen order, and their lines."""
         look = label_box(Labels(result))
         return chosen_rows(look), look.lines
 

@@ -1,4 +1,4 @@
-"""Boxes: truth and predictions on the pictures, what is wrong with each box, precision and recall of each class."""
+"""The page Boxes: truth and predictions on the pictures, the kind of each mistake, precision and recall of each class."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Judged:
-    """All boxes of an evaluation next to the truth."""
+    """All predicted boxes of an evaluation and the true boxes, one Boxes for each picture."""
 
     predicted: list[Boxes]
     truth: list[Boxes] | None
@@ -45,7 +45,7 @@ class Judged:
 
 
 def show() -> None:
-    """The sliders, the count of each kind of mistake, pictures, curves."""
+    """Show the sliders, the number of each kind of mistake, pictures and curves."""
     run = chosen_run()
     if run is None:
         no_runs()
@@ -78,7 +78,7 @@ def _judged(path: Path, result: Result, names: tuple[str, ...], detections: int)
 
 
 def true_boxes(result: Result, names: list[str]) -> list[Boxes]:
-    """Return the truth of every sample; objects of other classes are left out."""
+    """Return the true boxes of every sample; objects of classes that are not in `names` are left out."""
     objects = objects_of(result.samples)
     labels, ends = objects.labels(names), objects.ends[1:-1]
     each = zip(np.split(objects.boxes, ends), np.split(labels, ends), strict=True)
@@ -115,7 +115,7 @@ def _pictures(result: Result, data: Judged, at: pd.DataFrame, names: list[str], 
 
 
 def _filtered(at: pd.DataFrame, names: list[str], rows: np.ndarray) -> np.ndarray:
-    """The samples with boxes of the chosen kind, class and size."""
+    """Let the user choose a kind, class and size; return the rows with such boxes, (n,) integers, those with the most first."""
     first, second, third = st.columns(3)
     kind = first.selectbox("Mistake", [ANY, *boxes.KINDS], key="kind", bind=QUERY)
     label = second.selectbox("Class", [ANY, *names], key="class", bind=QUERY)
@@ -130,7 +130,7 @@ def _filtered(at: pd.DataFrame, names: list[str], rows: np.ndarray) -> np.ndarra
 
 
 def _picture(result: Result, data: Judged, at: pd.DataFrame, names: list[str], confidence: float, row: int) -> None:
-    """One picture: truth dashed, predictions numbered, and a table of what each is."""
+    """Show one picture with the truth dashed and the predictions numbered, and a table with the kind of each box."""
     sample = result.samples.id(row)
     plain(sample)
     if reason := result.predictions.failed().get(sample):

@@ -1,4 +1,4 @@
-"""Boxes on the pages that all tasks share."""
+"""The parts for boxes of the pages that all tasks share."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CONFIDENCE = 0.3
 
 
 class DetectionViews(TaskViews):
-    """The boxes in the picture and in a table; the most confident one is explained."""
+    """The boxes in the picture and in a table. The map explains the score of the most confident box."""
 
     def show(self, said: Answer, picture: np.ndarray, spec: DataSpec) -> None:
-        """Show the boxes that are at least as confident as the page of boxes asks for."""
+        """Show the boxes whose score is at least the confidence chosen on the page Boxes."""
         names, least = spec.classes.get(OBJECT, []), st.session_state.get("confidence", CONFIDENCE)
         boxes, scores, numbers = (np.asarray(said.prediction[name]) for name in ("boxes", "scores", "labels"))
         scores = scores.astype(np.float64)  # compared in double precision, as the metric does

@@ -1,4 +1,4 @@
-"""Pairs: one person or two? What a threshold costs, the hardest pairs, faces of yours, and a map of all embeddings."""
+"""The page Pairs: the rates at a threshold, the hardest pairs, uploaded faces, and a map of all embeddings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PICK = "point"
 
 
 def show() -> None:
-    """One part at a time."""
+    """Show the part of the page that the user chooses."""
     run = chosen_run()
     if run is None:
         no_runs()
@@ -69,7 +69,7 @@ def show() -> None:
 
 
 def _threshold(result: Result, table: pd.DataFrame) -> None:
-    """The slider, and everything that moves with it."""
+    """Show the slider of the threshold, and the rates, histogram and ROC at that threshold."""
     scores, same = table["score"].to_numpy(float), (table["same"] == 1).to_numpy()
     if not same.any() or same.all():
         st.info("A threshold needs pairs of one person and pairs of two.")
@@ -125,7 +125,7 @@ def _roc(roc: exact.Curve, found: pairs.Rates) -> None:
 
 
 def _table(table: pd.DataFrame) -> None:
-    """Show what is refused at a few rates of accepted impostors, of those that so many pairs can show."""
+    """Show the false reject rates at a few false accept rates that so many pairs can measure."""
     percent = st.column_config.NumberColumn(format="percent")
     columns = table.rename(columns={"limit": "FAR at most"})
     st.dataframe(columns, hide_index=True, column_config={name: percent for name in ("FAR at most", "far", "frr", "accuracy")})
@@ -162,7 +162,7 @@ def _pair(result: Result, ids: Sequence[str], score: float) -> None:
 
 
 def _faces(run: Run, result: Result) -> None:
-    """Two uploads compared, and the first looked for among the samples."""
+    """Compare two uploads, and search the samples for the first upload."""
     path = model_box(run, "Model", "model")
     if path is None:
         return
@@ -213,7 +213,7 @@ def _embed(path: Path, name: str, content: bytes) -> np.ndarray | None:
 
 
 def _map(result: Result) -> None:
-    """Two dimensions of the embeddings; a click on a point opens its picture."""
+    """Show two dimensions of the embeddings; a click on a point opens its picture."""
     places = pairs.flat(result.predictions.array(EMBEDDING))
     rows = np.flatnonzero(np.isfinite(places).all(axis=1))
     rows = rows[:: max(1, -(-len(rows) // ON_MAP))]
