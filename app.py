@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from inspection.views import VIEWS
+from inspection.views import views
 from inspection.views.common import QUERY, problem, run_box
 from utils.errors import UserError
 
@@ -13,11 +13,11 @@ def main() -> None:
     st.set_page_config(page_title="Laurel", layout="wide")
     with st.sidebar:
         st.title("Laurel")
-        name = st.radio("View", list(VIEWS), key="view", bind=QUERY)
+        name = st.radio("View", list(views()), key="view", bind=QUERY)
         run_box()
     st.title(name)
     try:
-        VIEWS[name].show()
+        views()[name].show()
     except UserError as error:
         problem(error)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from inspection.views.common import View
@@ -24,4 +25,7 @@ def _views() -> Iterator[View]:
                 yield view
 
 
-VIEWS: dict[str, View] = {view.name: view for view in sorted(_views(), key=lambda view: view.place)}
+@cache
+def views() -> dict[str, View]:
+    """Return the pages by name, in the order of the menu."""
+    return {view.name: view for view in sorted(_views(), key=lambda view: view.place)}

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from inspection.views import VIEWS
+from inspection.views import views
 from tests.app_world import write_answers
 from tests.helpers import ROOT
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", views())
 def test_without_runs_every_view_says_what_to_do(app: Callable[..., AppTest], view: str) -> None:
     page = app(view)
     assert not page.exception
     assert "make train" in page.info[0].value
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", views())
 def test_a_run_in_which_everything_is_broken_is_a_message(app: Callable[..., AppTest], tmp_path: Path, view: str) -> None:
     run = write_answers(tmp_path, ["on", "off"])
     for path in (*run.folder.glob("*"), *run.log.rglob("*")):

@@ -11,7 +11,7 @@ import pytest
 
 from inspection import results
 from inspection.runs import Run
-from inspection.views import VIEWS
+from inspection.views import views
 from tests.helpers import run_folders
 from tests.tasks import parts
 
@@ -24,7 +24,7 @@ def world(request: pytest.FixtureRequest, system: Callable[[Any], Path]) -> tupl
     return request.param, system(request.param)
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", views())
 def test_every_view_opens(world: tuple[Any, Path], open_app: Callable[..., Any], view: str) -> None:
     page = open_app(world[1], view)
     assert not page.exception
