@@ -40,8 +40,8 @@ def main(args: argparse.Namespace) -> int:
     if is_staged(config.read(args.config)):
         raise UserError(f"{args.config}: describes stages, each with rates of its own; give the config of one of them")
     made = sweep(config.read(args.config, args.set), ramp, device.select(args.device))
-    found = suggest(made.rates, made.smoothed, made.diverged, made.ended)
+    suggestion = suggest(made.rates, made.smoothed, made.diverged, made.ended)
     output = args.output or Path("saved", "find-lr", Path(args.config).stem)
-    write(made, found, output)
-    print(*found.lines(), f"the curve: {output / 'lr.png'}, lr.csv, lr.json", sep="\n")
+    write(made, suggestion, output)
+    print(*suggestion.lines(), f"the curve: {output / 'lr.png'}, lr.csv, lr.json", sep="\n")
     return 0

@@ -19,10 +19,10 @@ _caches: list[Callable[[], None]] = []
 def stamp(path: Path) -> Stamp:
     """Return inode, size in bytes and time in ns of a file, which change when the file is written; zeros if there is no file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return 0, 0, 0
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def by_file(entries: int) -> Callable[[Callable[Concatenate[Path, P], T]], Callable[Concatenate[Path, P], T]]:

@@ -123,7 +123,7 @@ def group_leaks(table: SampleTable, group: str | None) -> list[str]:
     sides = defaultdict(set)
     for value, side in zip(table.strings(group), table.strings("side"), strict=True):
         sides[value].add(side)
-    return sorted(value for value, found in sides.items() if len(found) > 1 and value)
+    return sorted(value for value, its_sides in sides.items() if len(its_sides) > 1 and value)
 
 
 # Twins --------------------------------------------------------------------------------------------------------------
@@ -145,11 +145,11 @@ def look_at_files(table: SampleTable, progress: Callable[[float], object]) -> tu
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(table), AT_ONCE):
             rows = range(start, min(start + AT_ONCE, len(table)))
-            for row, found in zip(rows, pool.map(look, rows), strict=True):
-                if isinstance(found, str):
-                    unreadable[table.id(row)] = found
+            for row, seen in zip(rows, pool.map(look, rows), strict=True):
+                if isinstance(seen, str):
+                    unreadable[table.id(row)] = seen
                 else:
-                    hashes[row] = found
+                    hashes[row] = seen
             progress(rows.stop / len(table))
     return hashes, unreadable
 
@@ -197,9 +197,9 @@ def twins(table: SampleTable, hashes: np.ndarray) -> pd.DataFrame:
         (a, b, ids[a], ids[b], bits, "same" if same else "other", " and ".join(dict.fromkeys([side[a], side[b]])))
         for a, b, bits, same in pairs
     ]
-    found = pd.DataFrame(rows, columns=["a", "b", "first", "second", "bits", "bytes", "sides"])
-    key = found["sides"].str.contains(" and ")
-    return found.assign(key=key).sort_values(["key"], ascending=False, kind="stable", ignore_index=True).drop(columns="key")
+    frame = pd.DataFrame(rows, columns=["a", "b", "first", "second", "bits", "bytes", "sides"])
+    key = frame["sides"].str.contains(" and ")
+    return frame.assign(key=key).sort_values(["key"], ascending=False, kind="stable", ignore_index=True).drop(columns="key")
 
 
 # Augmentation -------------------------------------------------------------------------------------------------------

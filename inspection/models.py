@@ -62,12 +62,14 @@ def answer(model: Ready, content: bytes) -> Answer:
     with model.lock:
         image, geometry, size, note = _prepared(model, content)
         inference = build.build_inference(model.loaded.experiment, model.loaded.spec)
-        found = predict_pictures(model.loaded.model, [("picture", image[0], geometry[0])], image.device, inference)
+        predictions = predict_pictures(model.loaded.model, [("picture", image[0], geometry[0])], image.device, inference)
     for metric in build.build_metrics(model.loaded.experiment, model.loaded.spec):
         metric.use(model.loaded.fitted.get(metric.state_key, {}))
-        found = metric.adjust(found)
-    prediction = {name: found.lists(name)[0] if found.ragged(name) else found.array(name)[0] for name in found.names}
-    return Answer(_picture(image), size, prediction, kinds_of(found.columns.schema, model.loaded.spec), note)
+        predictions = metric.adjust(predictions)
+    prediction = {
+        name: predictions.lists(name)[0] if predictions.ragged(name) else predictions.array(name)[0] for name in predictions.names
+    }
+    return Answer(_picture(image), size, prediction, kinds_of(predictions.columns.schema, model.loaded.spec), note)
 
 
 def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Tensor]) -> np.ndarray:

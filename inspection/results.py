@@ -40,14 +40,14 @@ class Result(Evaluation):
     @cached_property
     def attributes(self) -> dict[str, list[str]]:
         """Column -> its different values as text, for the columns that samples can be grouped by (at most MAX_VALUES values)."""
-        found = {}
+        values = {}
         for name in self._plain_columns:
             twin = len(self.spec.classes.get(name.removeprefix("raw:"), [])) if name.startswith("raw:") else 0
             different = pc.unique(self._text(name))
             # A raw column with at most one value per class tells no more than its label.
             if name not in ("id", "path") and max(1, twin) < len(different) <= MAX_VALUES:
-                found[name] = sorted(different.to_pylist())
-        return found
+                values[name] = sorted(different.to_pylist())
+        return values
 
     @property
     def _plain_columns(self) -> list[str]:

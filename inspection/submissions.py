@@ -131,8 +131,8 @@ def verdict(section: Mapping[str, Any], result: Result, name: str, content: byte
     data_dir = Path(result.manifest.data_dir)
     if sample := getattr(writer, "sample", None):
         below(data_dir, sample)
-    found: list[str] | None = writer.lint(content, result.samples, data_dir).problems if writer.file_name == name else None
-    return found
+    problems: list[str] | None = writer.lint(content, result.samples, data_dir).problems if writer.file_name == name else None
+    return problems
 
 
 def remarks(submission: Submission, expected: Mapping[str, str] | None = None) -> list[str]:

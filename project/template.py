@@ -76,8 +76,8 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def version(root: Path = ROOT) -> str:
     """Return the version of the template; "?" if pyproject.toml has none."""
-    found = re.search(r'^version = "(.*)"', (root / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1] if found else "?"
+    match = re.search(r'^version = "(.*)"', (root / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    return match[1] if match else "?"
 
 
 def generate(folder: Path) -> bool:

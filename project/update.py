@@ -69,13 +69,13 @@ def _last(project: Path) -> str:
 
     Raises UserError if there is no commit of the template.
     """
-    found = git.run(project, "rev-parse", "--verify", "--quiet", f"refs/heads/{git.TEMPLATE}").stdout.strip()
-    if not found:
-        found = git.ask(project, "log", "-1", "--format=%H", f"--grep=^{git.TRAILER}: ")
-        if not found:
+    commit = git.run(project, "rev-parse", "--verify", "--quiet", f"refs/heads/{git.TEMPLATE}").stdout.strip()
+    if not commit:
+        commit = git.ask(project, "log", "-1", "--format=%H", f"--grep=^{git.TRAILER}: ")
+        if not commit:
             raise UserError(f"{project}: has no branch {git.TEMPLATE} (git fetch origin {git.TEMPLATE}:{git.TEMPLATE})")
-        git.ask(project, "branch", git.TEMPLATE, found)
-    return found
+        git.ask(project, "branch", git.TEMPLATE, commit)
+    return commit
 
 
 def _make(template: Path, target: Path, record: dict[str, object]) -> None:

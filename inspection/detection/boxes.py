@@ -98,8 +98,8 @@ def curves(predicted: Sequence[Boxes], truth: Sequence[Boxes], classes: int, det
     """Return the metric's curves. detections: number of boxes of a class in a picture that count, the most confident first."""
     objects = Objects([one.boxes for one in truth], [one.labels for one in truth])
     scores = [one.scores for one in predicted if one.scores is not None]
-    found = Found([one.boxes for one in predicted], [one.labels for one in predicted], scores)
-    return coco_curves(objects, found, classes, detections)
+    detected = Found([one.boxes for one in predicted], [one.labels for one in predicted], scores)
+    return coco_curves(objects, detected, classes, detections)
 
 
 def detections(config: Mapping[str, Any]) -> int:
@@ -110,9 +110,9 @@ def detections(config: Mapping[str, Any]) -> int:
     return int(args.get("detections", DETECTIONS)) if isinstance(args, dict) else DETECTIONS
 
 
-def precision_recall(found: Curves, overlap: float) -> pd.DataFrame:
+def precision_recall(all_curves: Curves, overlap: float) -> pd.DataFrame:
     """Return a table with the columns label, precision, recall at an overlap of IOUS, for the classes that have objects."""
-    precision = found.precision[_place(overlap), :, :, 0]  # (101, K)
+    precision = all_curves.precision[_place(overlap), :, :, 0]  # (101, K)
     labels = np.flatnonzero((precision > -1).all(axis=0))
     return pd.DataFrame({
         "label": np.repeat(labels, len(RECALLS)),
@@ -121,9 +121,9 @@ def precision_recall(found: Curves, overlap: float) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def average_precision(found: Curves, overlap: float, label: int) -> float:
+def average_precision(all_curves: Curves, overlap: float, label: int) -> float:
     """Return the average precision of a class at an overlap of IOUS, in [0, 1]; NaN if the class has no objects."""
-    value = mean_known(found.precision[_place(overlap), :, label, 0])
+    value = mean_known(all_curves.precision[_place(overlap), :, label, 0])
     return float("nan") if value is None else value
 
 

@@ -28,9 +28,9 @@ def nearest(queries: np.ndarray, blocks: Iterable[np.ndarray], number: int) -> N
     wanted = unit(queries, "query")
     scores, rows, start = np.empty((len(wanted), 0), np.float32), np.empty((len(wanted), 0), np.int64), 0
     for block in blocks:
-        found = wanted @ unit(block, "gallery", start).T  # (Q, n)
-        places = best(found, number)
-        scores = np.concatenate([scores, np.take_along_axis(found, places, axis=1)], axis=1)
+        cosines = wanted @ unit(block, "gallery", start).T  # (Q, n)
+        places = best(cosines, number)
+        scores = np.concatenate([scores, np.take_along_axis(cosines, places, axis=1)], axis=1)
         rows = np.concatenate([rows, places + start], axis=1)
         kept = best(scores, number)
         scores, rows = np.take_along_axis(scores, kept, axis=1), np.take_along_axis(rows, kept, axis=1)

@@ -60,8 +60,8 @@ def distance(result: Result) -> Distance:
 
 def fitted(result: Result) -> dict[str, float]:
     """Return name -> threshold, for the thresholds that were fitted on validation."""
-    found = [values for values in result.manifest.fitted.values() if isinstance(values, dict)]
-    return {str(name): float(value) for values in found for name, value in values.items() if str(name).startswith("threshold")}
+    sections = [values for values in result.manifest.fitted.values() if isinstance(values, dict)]
+    return {str(name): float(value) for values in sections for name, value in values.items() if str(name).startswith("threshold")}
 
 
 def rates(scores: np.ndarray, same: np.ndarray, threshold: float) -> Rates:

@@ -52,9 +52,9 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--top: found {args.top}; allowed: at least 1")
     embedder = Embedder(model_file(find(args.resume)), device.select(args.device), args.column)
     answers = search(embedder, args.gallery, args.query, args.top)
-    for query, found in zip(args.query, answers, strict=True):
+    for query, groups in zip(args.query, answers, strict=True):
         print(query)
-        for rank, one in enumerate(found, 1):
+        for rank, one in enumerate(groups, 1):
             print(f"{rank:>4}  {one.score:.4f}  {one.group}  ({one.name})")
     return 0
 
@@ -122,8 +122,8 @@ def search(embedder: Embedder, gallery: Path, queries: list[Path], top: int) -> 
     groups = [name.split("/")[0] for name in names]
     # Search for enough pictures to have `top` groups, even if the pictures of the largest groups come first.
     sizes = sorted(np.unique(np.array(groups, object).astype(str), return_counts=True)[1].tolist(), reverse=True)
-    found = nearest(wanted, blocks, sum(sizes[: top - 1]) + 1)
-    return [_by_group(names, groups, *answer)[:top] for answer in zip(found.rows.tolist(), found.scores.tolist(), strict=True)]
+    near = nearest(wanted, blocks, sum(sizes[: top - 1]) + 1)
+    return [_by_group(names, groups, *answer)[:top] for answer in zip(near.rows.tolist(), near.scores.tolist(), strict=True)]
 
 
 def _by_group(names: list[str], groups: list[str], rows: list[int], scores: list[float]) -> list[Found]:

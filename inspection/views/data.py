@@ -97,31 +97,31 @@ def _files(run: Run, data: Data) -> None:
         hashes, unreadable = look_at_files(table, lambda done: bar.progress(done, f"decoding: {done:.0%}"))
         st.session_state[key] = twins(table, hashes), unreadable
         st.rerun()
-    found, unreadable = st.session_state[key]
-    both = found["sides"].str.contains(" and ")
-    values = {"Pictures": len(table), "Unreadable": len(unreadable), "Same bytes": int((found["bytes"] == "same").sum()),
-              "Look alike": len(found), "On both sides": int(both.sum())}  # fmt: skip
+    pairs, unreadable = st.session_state[key]
+    both = pairs["sides"].str.contains(" and ")
+    values = {"Pictures": len(table), "Unreadable": len(unreadable), "Same bytes": int((pairs["bytes"] == "same").sum()),
+              "Look alike": len(pairs), "On both sides": int(both.sum())}  # fmt: skip
     with st.container(horizontal=True):
         for name, value in values.items():
             st.metric(name, f"{value:,}", width=120)
     if unreadable:
         st.subheader("Unreadable")
         st.dataframe(pd.DataFrame(unreadable.items(), columns=["sample", "reason"]), hide_index=True)
-    _twins(data, found)
+    _twins(data, pairs)
 
 
-def _twins(data: Data, found: pd.DataFrame) -> None:
+def _twins(data: Data, pairs: pd.DataFrame) -> None:
     from inspection.dataset import everything
 
     table, group = everything(data), data.group
     st.subheader("Duplicates and near-duplicates")
     if group and st.toggle("Only of different groups", value=True, key="apart", help="the split's group column, people say"):
         values = np.array(table.strings(group), dtype=object)
-        found = found[values[found["a"].to_numpy(int)] != values[found["b"].to_numpy(int)]]
-    if found.empty:
+        pairs = pairs[values[pairs["a"].to_numpy(int)] != values[pairs["b"].to_numpy(int)]]
+    if pairs.empty:
         st.success("No two pictures look alike.")
         return
-    for pair in found.iloc[pages(len(found), "twins", SHOWN)].to_dict("records"):
+    for pair in pairs.iloc[pages(len(pairs), "twins", SHOWN)].to_dict("records"):
         with st.container(horizontal=True, border=True):
             for row, sample in ((pair["a"], pair["first"]), (pair["b"], pair["second"])):
                 with st.container(width=140):

@@ -39,12 +39,12 @@ def show() -> None:
         st.info("These are validation predictions; a submission is made of the test split.")
         common_offer(run)
         return
-    found = submissions.found(result.folder)
-    if not found:
+    files = submissions.found(result.folder)
+    if not files:
         st.info("No submission file beside these predictions: this run's config has no `submission` section.")
         return
-    path = found[
-        [file.name for file in found].index(right.selectbox("File", [file.name for file in found], key="file", bind=QUERY))
+    path = files[
+        [file.name for file in files].index(right.selectbox("File", [file.name for file in files], key="file", bind=QUERY))
     ]
     content = path.read_bytes()
     section = _section(run)
@@ -82,17 +82,17 @@ def _asked(result: Result, question: Callable[[BaseKind], T | None]) -> T | None
 def _verdict(result: Result, submission: Submission, content: bytes, section: dict[str, Any]) -> None:
     """Show the problems of the file: those of `python laurel.py lint`, and the remarks."""
     expected = _asked(result, lambda kind: kind.expected(result, section))
-    found = None
+    by_rules = None
     try:
-        found = submissions.verdict(section, result, submission.name, content) if section else None
+        by_rules = submissions.verdict(section, result, submission.name, content) if section else None
     except (UserError, OSError) as error:
         problem(f"the competition's own rules cannot be applied: {error}")
-    if found is None:
+    if by_rules is None:
         wanted = result.predictions.ids()
         by_sample = submission.keys and set(submission.keys) & set(wanted)
         problems = submissions.lint(submission, wanted if by_sample else None, expected)
     else:
-        problems = found + submissions.remarks(submission, expected)
+        problems = by_rules + submissions.remarks(submission, expected)
     if problems:
         st.error(f"{len(problems)} problems: better not handed in.", icon=":material/error:")
         for line in problems:
@@ -167,13 +167,13 @@ def _changed_pictures(result: Result, changed: pd.DataFrame) -> None:
 
 def _others(result: Result) -> dict[str, Path]:
     """Return name -> submission file, for the test predictions of all other evaluations."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for other in all_runs():
         for name in results.found(other):
             folder = other.log / name
             if folder != result.folder and name.startswith("test"):
-                found |= {f"{other.label}, {name}: {path.name}": path for path in submissions.found(folder)}
-    return found
+                files |= {f"{other.label}, {name}: {path.name}": path for path in submissions.found(folder)}
+    return files
 
 
 VIEW = View("Submission", 80, show, frozenset(all_kinds()))

@@ -47,10 +47,10 @@ def show() -> None:
 
 
 def _figures(look: Look) -> None:
-    found = attributes.figures(look.probabilities, look.truth, look.answer)
+    figures = attributes.figures(look.probabilities, look.truth, look.answer)
     values = {
-        "Samples": f"{found.samples:,}", "Wrong": f"{found.wrong:,}", "Accuracy": share(found.accuracy),
-        "Macro F1": number(found.f1), "Loss": number(found.loss), "ECE": share(found.calibration),
+        "Samples": f"{figures.samples:,}", "Wrong": f"{figures.wrong:,}", "Accuracy": share(figures.accuracy),
+        "Macro F1": number(figures.f1), "Loss": number(figures.loss), "ECE": share(figures.calibration),
     }  # fmt: skip
     with st.container(horizontal=True):
         for name, value in values.items():

@@ -69,7 +69,7 @@ def show() -> None:
 @by_file(entries=4)
 def _judged(path: Path, result: Result, names: tuple[str, ...], detections: int) -> Judged:
     columns = result.predictions
-    predicted = [Boxes(*found) for found in zip(*(columns.lists(name) for name in ("boxes", "labels", "scores")), strict=True)]
+    predicted = [Boxes(*lists) for lists in zip(*(columns.lists(name) for name in ("boxes", "labels", "scores")), strict=True)]
     if not has_objects(result.samples):
         return Judged(predicted, None, np.zeros(len(names), int), None)
     truth = true_boxes(result, list(names))

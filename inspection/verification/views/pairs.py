@@ -81,9 +81,9 @@ def _threshold(result: Result, table: pd.DataFrame) -> None:
         "Threshold", low, max(high, low + step), float(np.clip(best, low, high)), step, format="%.4f", key="threshold"
     )
     st.caption(f"Pairs at least this alike are taken for one person. The best on these pairs: {best:.4f}.")
-    found = pairs.rates(scores, same, threshold)
-    values = {"Accuracy": share(found.accuracy, 2), "FAR": share(found.far, 2), "FRR": share(found.frr, 2),
-              "F1 of same": number(found.f1, 4), "Taken for one": f"{found.accepted:,}",
+    at = pairs.rates(scores, same, threshold)
+    values = {"Accuracy": share(at.accuracy, 2), "FAR": share(at.far, 2), "FRR": share(at.frr, 2),
+              "F1 of same": number(at.f1, 4), "Taken for one": f"{at.accepted:,}",
               "EER": share(exact.equal_error_rate(roc), 2), "AUC": number(exact.auc(roc), 4)}  # fmt: skip
     with st.container(horizontal=True):
         for name, value in values.items():
@@ -92,7 +92,7 @@ def _threshold(result: Result, table: pd.DataFrame) -> None:
     with left:
         _histogram(scores, same, threshold)
     with right:
-        _roc(roc, found)
+        _roc(roc, at)
     _table(pairs.at_limits(roc, scores, same))
 
 
@@ -111,7 +111,7 @@ def _histogram(scores: np.ndarray, same: np.ndarray, threshold: float) -> None:
     st.altair_chart((bars + rule).properties(height=300))
 
 
-def _roc(roc: exact.Curve, found: pairs.Rates) -> None:
+def _roc(roc: exact.Curve, at: pairs.Rates) -> None:
     table = pairs.curve(roc).assign(tar=lambda rows: 1 - rows["frr"])
     axis, whole = alt.Axis(format="%"), alt.Scale(domain=[0, 1])
     line = alt.Chart(table).mark_line(interpolate="step-after").encode(
@@ -119,7 +119,7 @@ def _roc(roc: exact.Curve, found: pairs.Rates) -> None:
         y=alt.Y("tar:Q", title="genuine accepted (1 - FRR)", axis=axis, scale=whole), order="threshold:Q",
         tooltip=[alt.Tooltip("threshold:Q", format=".4f"), *(alt.Tooltip(f"{name}:Q", format=".2%") for name in ("far", "frr"))],
     )  # fmt: skip
-    here = pd.DataFrame({"far": [found.far], "tar": [1 - found.frr]})
+    here = pd.DataFrame({"far": [at.far], "tar": [1 - at.frr]})
     point = alt.Chart(here).mark_circle(size=140, color="#c92a2a", opacity=1).encode(x="far:Q", y="tar:Q")
     st.altair_chart((line + point).properties(height=300))
 
