@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -103,5 +104,7 @@ def test_every_mark_of_the_project_has_its_end_and_names_tasks(name: str) -> Non
     text = (ROOT / name).read_text(encoding="utf-8")
     marks = marked(text)
     assert set().union(*marks) <= set(TASKS)
-    assert text.count("<!-- task: ") == len(marks)
-    assert text.count("<!-- end -->") == sum(line.startswith("<!-- task: ") for line in text.splitlines())
+    lines = text.splitlines()
+    begin, end = (sum(line.startswith(mark) for line in lines) for mark in ("<!-- task: ", "<!-- end -->"))
+    ended = sum(re.search(r"\S +<!-- task: [^>]*-->$", line) is not None for line in lines)
+    assert (begin, begin + ended) == (end, len(marks))
