@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from base.contracts import DataSpec
+from base.evaluation import Manifest
 from base.predictions import Predictions
 from base.table import SampleTable
 from inspection.attributes import figures
@@ -35,7 +36,7 @@ def labels(request: pytest.FixtureRequest, tmp_path: Path) -> Labels:
         values[draw.random(values.shape) < 0.1] = 0
     samples = SampleTable.from_columns(tmp_path, {"id": ids, "path": ids, "camera": draw.choice(["a", "b"], 500), **truth})
     predictions = Predictions.of(ids, {name: torch.from_numpy(values) for name, values in given.items()})
-    return Labels(Result(tmp_path, predictions, {"classes": CLASSES, "merged": SPEC.merged}, samples))
+    return Labels(Result(tmp_path, predictions, Manifest("valid", spec=SPEC), samples))
 
 
 def shown(labels: Labels, label: str) -> figures.Figures:

@@ -9,6 +9,7 @@ import pytest
 
 from base.contracts import DataSpec
 from base.detection.objects import OBJECT, class_counts, object_columns
+from base.evaluation import Manifest
 from inspection.detection import boxes
 from inspection.detection.views.boxes import _judged, true_boxes
 from inspection.results import Result
@@ -27,7 +28,7 @@ def result(request: pytest.FixtureRequest, tmp_path: Path) -> Result:
     counts, codes = np.array([len(labels) for labels in truth[1]]), np.concatenate(truth[1]).astype(int)
     names = object_columns(np.zeros((len(codes), 4)), codes, CLASSES, counts)["names"]
     (tmp_path / "predictions.parquet").touch()
-    return Result(tmp_path, box_predictions(*found), {"classes": SPEC.classes}, table.with_column("names", names))
+    return Result(tmp_path, box_predictions(*found), Manifest("valid", spec=SPEC), table.with_column("names", names))
 
 
 def test_the_average_precision_of_a_class_is_that_of_the_metric(result: Result, tmp_path: Path) -> None:

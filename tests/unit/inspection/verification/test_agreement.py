@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from base.evaluation import Manifest
 from base.predictions import Predictions
 from base.table import SampleTable
 from base.verification.pairs import Distance, Pairs, add_pairs
@@ -42,7 +43,7 @@ def result(measure: Distance, metric: PairScores, tmp_path: Path) -> Result:
     fitted = metric.fit(predictions, samples)
     (tmp_path / "predictions.parquet").touch()
     metric.use(fitted)
-    return Result(tmp_path, predictions, {"fitted": {"PairScores": fitted}}, samples)
+    return Result(tmp_path, predictions, Manifest("valid", fitted={"PairScores": fitted}), samples)
 
 
 @pytest.fixture
