@@ -1,7 +1,7 @@
-"""Is B better than A? `python laurel.py compare A B`: the same samples drawn anew for both, so that luck is shared.
+"""Test if B is better than A, with a bootstrap that draws the same samples for both: `python laurel.py compare A B`.
 
 A and B are runs, groups of folds, ensembles, or folders with the predictions.parquet and samples.parquet of the same
-labelled samples. Each is scored by the metrics of its own config; compared are scores of the same name.
+labelled samples. Each is scored by the metrics of its own config; scores of the same name are compared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from utils.errors import UserError
 
 
 class Difference(NamedTuple):
-    """One score of both sides."""
+    """One score of both sides, and its difference."""
 
     name: str
     a: float
@@ -33,15 +33,15 @@ class Difference(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """Of the scores of all samples."""
+        """The difference of the scores of all samples."""
         return self.b - self.a
 
 
 def print_comparison(a: Sequence[Saved], b: Sequence[Saved], metric: str | None, chosen: torch.device) -> None:
     """Print a row for each score that both sides have, and the verdict.
 
-    a, b: of several on a side the mean of their scores counts. metric: of the verdict, None for the score that the training of
-    A watched. Raises UserError.
+    a, b: if a side has several, the mean of their scores counts. metric: the score of the verdict, None for the score that the
+    training of A monitored. Raises UserError if the two sides cannot be compared.
     """
     with Shelf(chosen, verbosity=2) as shelf:
         first, second = ([evaluation(saved, shelf) for saved in side] for side in (a, b))
@@ -62,10 +62,10 @@ def evaluation(saved: Saved, shelf: Shelf) -> Evaluation:
 
 
 def compare(a: Sequence[Evaluation], b: Sequence[Evaluation]) -> list[Difference]:
-    """Every score that both sides have, each side's being the mean of its evaluations.
+    """Return every score that both sides have. The score of a side is the mean over its evaluations.
 
-    The paired bootstrap (Efron and Tibshirani 1993; of clusters where samples belong together): a round draws the same
-    samples for all. Raises UserError where they are not of the same samples, or have no score in common.
+    The paired bootstrap (Efron and Tibshirani 1993; over clusters if samples belong together): each round draws the same
+    samples for all. Raises UserError if the evaluations are not of the same samples, or have no score in common.
     """
     units = _units([*a, *b])
     (points_a, rounds_a), (points_b, rounds_b) = _scores(a, units), _scores(b, units)
@@ -83,7 +83,7 @@ def compare(a: Sequence[Evaluation], b: Sequence[Evaluation]) -> list[Difference
 
 
 def verdict(differences: Sequence[Difference], metric: str) -> str:
-    """One sentence. metric: `f1`, `max f1` or `min eer`. Raises UserError for a score that is not compared."""
+    """Return the verdict in one sentence. metric: `f1`, `max f1` or `min eer`. Raises UserError if that score is not compared."""
     monitor = Monitor(metric if metric.partition(" ")[0] in ("max", "min") else f"max {metric}")
     name, by_name = monitor.name.removeprefix("val/"), {one.name: one for one in differences}
     if name not in by_name:
@@ -97,7 +97,7 @@ def verdict(differences: Sequence[Difference], metric: str) -> str:
 
 
 def _scores(side: Sequence[Evaluation], units: np.ndarray) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Means over a side's evaluations: of the scores of all samples, and of those of each round."""
+    """Return the means over a side's evaluations of the scores of all samples, and of the scores of each round, (rounds,)."""
     points, rounds = [], []
     for one in side:
         metrics = metrics_of(one)
@@ -116,7 +116,10 @@ def _group(evaluations: Sequence[Evaluation]) -> str | None:
 
 
 def _units(evaluations: Sequence[Evaluation]) -> np.ndarray:
-    """What is drawn together, (N,). Raises UserError where evaluations differ in samples, or in who belongs together."""
+    """Return the unit of each sample, (N,) int64: samples of a unit are drawn together.
+
+    Raises UserError if the evaluations differ in their samples or in their units.
+    """
     first = evaluations[0]
     for other in evaluations[1:]:
         if other.samples.ids() != first.samples.ids():

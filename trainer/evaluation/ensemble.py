@@ -1,6 +1,6 @@
-"""Weights for several groups or runs, fitted on what each held out: `python laurel.py ensemble A B -o DIR`.
+"""Weights of an ensemble of groups or runs, fitted on their held-out samples: `python laurel.py ensemble A B -o DIR`.
 
-`test.py -r DIR` then takes them as one thing.
+`test.py -r DIR` predicts with the ensemble.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METHOD = f"greedy selection with replacement, {ROUNDS} rounds, on what each memb
 
 
 def fit(several: Sequence[Saved], folder: Path, monitor: str | None, shelf: Shelf) -> None:
-    """Choose the weights, and write DIR/ensemble.json beside what all together predict for the samples held out."""
+    """Choose the weights, and write DIR/ensemble.json and the ensemble's predictions for the held-out samples."""
     both = shelf.open(several)
     assert isinstance(both, Several)
     both.require_held_out()
@@ -68,7 +68,7 @@ class Watched:
             raise UserError(f"--monitor: {unknown_score(self.name, [name for metric in metrics for name in metric.names])}")
 
     def score(self, predictions: Predictions) -> float:
-        """Its value, at what the metric fits on the same predictions."""
+        """Return the score of predictions, with the values (thresholds) that the metric fits on these predictions."""
         (metric,) = self.metrics
         metric.use(metric.fit(predictions, self.table))
         found = metric.compute(predictions, self.table)
@@ -78,11 +78,11 @@ class Watched:
 
 
 def greedy(members: int, score: Callable[[Sequence[float]], float], sign: float = 1.0) -> tuple[list[float], float]:
-    """Weights (members,) of sum 1, and their score: ensemble selection with replacement (Caruana et al. 2004, section 2).
+    """Return weights (members,) of sum 1 and their score: ensemble selection with replacement (Caruana et al. 2004, section 2).
 
-    Again and again that member joins, who may be in already, with whom the score is best, the first of equals; kept are the
-    fewest members with the best score of all rounds. sign: -1 where small is good. The score is of the samples that the
-    weights were chosen on, and with few members hardly better for it.
+    Repeat: add the member with which the score is best; a member may be added several times; of equal members the first is
+    added. The weights are those of the round with the best score, of equal rounds the one with the fewest members. sign: -1 if
+    small scores are good. The score is of the samples that the weights were chosen on; with few members the bias is small.
     """
     known: dict[tuple[int, ...], float] = {}
 

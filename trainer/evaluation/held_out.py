@@ -1,4 +1,4 @@
-"""Predictions of the samples that were held out: read if they are on disk and of these weights, else made."""
+"""Predictions of the held-out samples: read from the disk if they are of the same weights, made otherwise."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def metrics_of(evaluation: Evaluation) -> list[BaseMetric]:
 
 
 def _fresh(folder: Path, predictor: Predictor) -> bool:
-    """Whether an evaluation is in the folder that was made by these weights and views."""
+    """Return whether the folder holds an evaluation that was made with these weights and views."""
     if not is_evaluation(folder):
         return False
     try:

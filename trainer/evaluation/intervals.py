@@ -1,4 +1,4 @@
-"""How far scores may be off by chance: intervals from drawing the samples anew, all of a group at a time."""
+"""Confidence intervals of scores by the bootstrap; the samples of a group are drawn together."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from base.table import SampleTable
 
 
 def units_of(table: SampleTable, group: str | None) -> np.ndarray:
-    """A number from 0 on for each sample, (N,) int64: the same for those that are drawn together.
+    """Return the unit of each sample, (N,) int64, counted from 0: samples of a unit are drawn together.
 
-    These have the same value of `group`, a column of the table; a sample without a value, and every sample without a
-    `group`, is alone.
+    Samples with the same value in the column `group` are one unit. A sample without a value is a unit of its own; without
+    `group` every sample is.
     """
     if group is None or group not in table.names:
         return np.arange(len(table))
@@ -25,9 +25,9 @@ def units_of(table: SampleTable, group: str | None) -> np.ndarray:
 def resampled(
     metric: BaseMetric, predictions: Predictions, table: SampleTable, units: np.ndarray, rounds: int = ROUNDS, seed: int = SEED
 ) -> dict[str, np.ndarray]:
-    """Name -> score of each round, (rounds,), NaN where a round has none. units: (N,), as `units_of` gives them.
+    """Return name -> score of each round, (rounds,) float64, NaN if a round has no score. units: (N,) int64, from `units_of`.
 
-    Equal units give the same rounds, whatever is scored.
+    With equal units and seed the rounds draw the same samples for every metric and all predictions.
     """
     pieces: dict[str, list[np.ndarray]] = {}
     for drawn in draws(int(units.max()) + 1, len(units), rounds, seed):
@@ -44,10 +44,10 @@ def intervals(
     rounds: int = ROUNDS,
     seed: int = SEED,
 ) -> dict[str, Interval]:
-    """Score -> its 95 % interval, the middle of the scores over `rounds` drawings with replacement.
+    """Return score -> its 95 % interval: the middle 95 % of the scores over `rounds` drawings with replacement.
 
-    Samples of one group are not independent of each other, and drawing them one by one would give intervals that are too
-    small. What `metric` fitted stays as it is. A score that some drawings do not have is the middle of those that have it.
+    Samples of one group are not independent of each other; drawing them one by one would give intervals that are too small.
+    The metric's fitted values do not change. If a score is missing in some drawings, the interval is over the other drawings.
     The same arguments give the same intervals.
     """
     scores = resampled(metric, predictions, table, units_of(table, group), rounds, seed)

@@ -1,4 +1,4 @@
-"""What predicts as one thing: a checkpoint, the folds of a group, several of either."""
+"""The predictors: a checkpoint, the folds of a group, or several of them together."""
 
 from __future__ import annotations
 
@@ -29,42 +29,42 @@ from utils.errors import UserError
 
 
 class Predictor(ABC):
-    """Predictions of a split, and where they come from. The first checkpoint's config says how they are fused and scored."""
+    """A source of predictions for a split. The first checkpoint's config says how predictions are fused and scored."""
 
     @property
     @abstractmethod
     def checkpoints(self) -> list[Checkpoint]:
-        """All that take part, in order."""
+        """All checkpoints that take part, in order."""
 
     @abstractmethod
     def table(self, split: str) -> SampleTable:
-        """The samples that `predict` predicts, in order of id."""
+        """Return the samples that `predict` predicts, in order of id."""
 
     @abstractmethod
     def predict(self, split: str, precision: str | None = None) -> Predictions:
-        """A row for each sample of the table. precision: instead of that of the config."""
+        """Return predictions with a row for each sample of the table. precision: replaces that of the config."""
 
     @abstractmethod
     def folder(self, split: str) -> Path:
-        """Where its predictions are kept."""
+        """Return the folder in which the predictions of a split are kept."""
 
     @abstractmethod
     def picture(self, split: str, row: int) -> np.ndarray:
-        """A sample's picture in the pixels of predictions, (h, w, 3) uint8 RGB."""
+        """Return a sample's picture in the pixels of the predictions, (h, w, 3) uint8 RGB."""
 
     @abstractmethod
     def require_held_out(self) -> None:
-        """Raise UserError where some checkpoint may have been trained on its validation samples."""
+        """Raise UserError if a checkpoint may have been trained on its validation samples."""
 
     def require_whole(self) -> None:
-        """Raise UserError where samples are missing from its validation."""
+        """Raise UserError if samples are missing from the validation."""
 
     def stored(self, split: str) -> dict[str, Any]:
-        """What was fitted on its validation and kept, by metric; empty where that is to be fitted anew."""
+        """Return metric -> stored values that were fitted on validation; empty if the values must be fitted again."""
         return {}
 
     def origin(self, split: str) -> dict[str, Any]:
-        """Where predictions come from, for their manifest."""
+        """Return the origin of the predictions, for their manifest."""
         return {
             "checkpoints": [one.description for one in self.checkpoints],
             "config_hash": self.first.loaded.experiment.hash,
@@ -73,17 +73,17 @@ class Predictor(ABC):
 
     @property
     def first(self) -> Checkpoint:
-        """The one whose config counts."""
+        """The first checkpoint, whose config counts."""
         return self.checkpoints[0]
 
     @property
     def resampled(self) -> bool:
-        """Whether its validation is large enough for intervals to be worth their time."""
+        """True if intervals of the validation's scores are to be computed."""
         return False
 
 
 class Checkpoint(Predictor):
-    """One model, and the loader that gives it pictures as it was trained on."""
+    """One model, and a loader with the preprocessing of its training."""
 
     def __init__(self, loaded: Loaded, loader: BaseDataLoader, device: torch.device, verbosity: int = 0) -> None:
         self.loaded, self.loader, self.device, self.verbosity = loaded, loader, device, verbosity
@@ -94,27 +94,27 @@ class Checkpoint(Predictor):
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The checkpoint's file."""
         return self.loaded.path
 
     @property
     def inference(self) -> Inference:
-        """How its config wants predictions made."""
+        """The inference settings of the checkpoint's config."""
         return build.build_inference(self.loaded.experiment, self.loaded.spec)
 
     @property
     def folds(self) -> Folds | None:
-        """The folds of its config."""
+        """The folds of the checkpoint's config."""
         return build.declared_folds(self.loaded.experiment.config)
 
     @property
     def description(self) -> dict[str, Any]:
-        """For a manifest."""
+        """The description of the checkpoint for a manifest."""
         return {"path": str(self.path), "sha256": self.loaded.digest, "run": self.path.parent.name}
 
     @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 of the weights that predict; unlike the file's it does not depend on where the run was kept."""
+        """The SHA-256 of the weights that predict; unlike that of the file it does not depend on the run's folder."""
         if self.loaded.exported:
             return self.loaded.digest
         return weights_hash(self.loaded.state.get("ema") or self.loaded.state["model"])
@@ -126,11 +126,11 @@ class Checkpoint(Predictor):
         return self._run(split, self.loader, precision)[0]
 
     def predict_from(self, loader: BaseDataLoader, split: str, precision: str | None = None) -> Predictions:
-        """Predictions of another loader's samples, which gives its pictures in the same way."""
+        """Return predictions for the samples of another loader, which must have the same preprocessing."""
         return self._run(split, loader, precision)[0]
 
     def evaluate(self, split: str) -> tuple[Predictions, dict[str, float]]:
-        """Predictions, and the losses over the samples where they have what the loss compares with."""
+        """Return predictions, and the losses over the samples if these have targets."""
         loss = self._loss() if self.loader.labelled(split) and not self.loaded.exported else None
         return self._run(split, self.loader, loss=loss)
 
@@ -169,7 +169,7 @@ class Checkpoint(Predictor):
 
 
 class FoldModels(Predictor):
-    """The models of a group's folds: each predicts what it did not see, and all together what none of them saw.
+    """The models of a group's folds. Validation: each model predicts the samples it held out. Test: all models together.
 
     place: the group's folder. missing: folds whose training is not finished.
     """
@@ -213,7 +213,10 @@ class FoldModels(Predictor):
             model.require_held_out()
 
     def require_whole(self) -> None:
-        """Every sample that some fold was trained on must be held out in another; none can be in two, whose table refuses it."""
+        """Raise UserError if a sample that a fold was trained on is not held out by another fold.
+
+        No sample can be held out twice: the table refuses that.
+        """
         if self.missing:
             folds = some(map(str, self.missing), 20)
             raise UserError(f"{self.place}: fold {folds} is not finished; train it first, or use --split test")
@@ -230,7 +233,7 @@ class FoldModels(Predictor):
         return manifest.fitted if manifest.checkpoints == self.origin("valid")["checkpoints"] else {}
 
     def origin(self, split: str) -> dict[str, Any]:
-        """Of out-of-fold predictions nothing that depends on when and where they were made: they are the same bytes each time."""
+        """Return the origin; for out-of-fold predictions without time and place, so that its bytes are always the same."""
         if split != "valid":
             return super().origin(split)
         hashes = {fold: model.loaded.state["split_hash"] for fold, model in self.models.items()}
@@ -246,14 +249,14 @@ class FoldModels(Predictor):
 
 @dataclass(frozen=True)
 class Place:
-    """Where an ensemble was written, and what was fitted for it."""
+    """The folder of an ensemble, and its fitted values."""
 
     folder: Path
     fitted: dict[str, Any]
 
 
 class Several(Predictor):
-    """Predictions of the same samples fused. place: of an ensemble whose weights were fitted."""
+    """Several predictors, whose predictions of the same samples are fused. place: of an ensemble with fitted weights."""
 
     def __init__(self, members: Sequence[Predictor], weights: Sequence[float] | None = None, place: Place | None = None) -> None:
         self.members, self.weights, self.place = list(members), weights, place
@@ -307,9 +310,9 @@ class Several(Predictor):
 
 
 def fused(first: Checkpoint, several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
-    """One prediction of several, as the first checkpoint's config says, of the columns that all have.
+    """Return several predictions fused into one, by the first checkpoint's config, with the columns that all of them have.
 
-    Raises UserError where one is not finite, or they have not in common what the first one's metrics need.
+    Raises UserError if a value is not finite, or a column that the first checkpoint's metrics need is not in all predictions.
     """
     names = [name for name in several[0].names if all(name in other.names for other in several)]
     needed = [label for label in first.loaded.spec.classes if label in several[0].names]

@@ -1,4 +1,4 @@
-"""From what is kept on disk to what predicts: the models of checkpoints, groups of runs and ensembles."""
+"""The predictors of saved checkpoints, groups of runs and ensembles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Shelf:
         return self
 
     def __exit__(self, *details: object) -> None:
-        """Stop what the loaders started."""
+        """Stop the processes that the loaders started."""
         for loader in self._loaders.values():
             loader.close()
 
@@ -60,7 +60,7 @@ class Shelf:
         return Checkpoint(loaded, self._loaders[key], self.device, self.verbosity)
 
     def _folds(self, group: Group) -> FoldModels:
-        """The last run of every fold that is finished."""
+        """Return the models of the last run of every finished fold."""
         models: dict[int, Checkpoint] = {}
         number = 0
         for name in filter(group.finished, group.finals().values()):
@@ -84,12 +84,12 @@ class Shelf:
 
 
 def hashes(predictor: Predictor) -> list[str]:
-    """SHA-256 of the weights of every checkpoint."""
+    """Return the SHA-256 of the weights of every checkpoint."""
     return [one.weights_hash for one in predictor.checkpoints]
 
 
 def _require_compatible(models: Sequence[Checkpoint]) -> None:
-    """Raise UserError where two configs declare different classes under one label, or have no label in common."""
+    """Raise UserError if two configs declare different classes under one label, or have no label in common."""
     first = build.declared_spec(models[0].loaded.experiment.config).classes
     for other in models[1:]:
         found = build.declared_spec(other.loaded.experiment.config).classes

@@ -1,4 +1,4 @@
-"""What test.py does: predict a split with what the command line names, score it if it has labels, write the submission."""
+"""The command `test`: predict a split with checkpoints, groups or ensembles, score it if it has labels, write the submission."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _FITS_STILL = ("data_dir", "num_workers", "worker_timeout", "cache_mb", "batch_s
 
 @dataclass(frozen=True)
 class Fitted:
-    """What metrics and submissions use that was fitted on validation."""
+    """The values (for example thresholds) fitted on validation, which metrics and submissions use."""
 
     values: dict[str, Any]  # by metric
     note: str = ""  # for the user; empty where it is the checkpoint's own
 
 
 def run_test(args: argparse.Namespace) -> int:
-    """Predict, write, score; say where everything is."""
+    """Predict, write and score a split, and print the paths of the files; return the exit status."""
     with Shelf(device.select(args.device), args.set, args.verbosity) as shelf:
         predictor = shelf.open([find(given, Path(args.save_dir)) for given in args.resume])
         split = args.split or ("test" if "test" in predictor.first.loader.splits else "valid")
@@ -48,11 +48,11 @@ def run_test(args: argparse.Namespace) -> int:
 
 
 def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predictions | None = None) -> None:
-    """Predictions, and all that follows from them, into `folder`.
+    """Write the predictions of a split, their scores and the submission into `folder`.
 
-    They are written before anything is made of them: whatever is wrong with the labels costs no prediction.
+    The predictions are written first, so that they are kept if the labels are wrong.
 
-    predictions: those of the split where they are made already.
+    predictions: of the split, if they are made already.
     """
     _make(folder)
     first, loader = predictor.first.loaded, predictor.first.loader
@@ -91,7 +91,7 @@ def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predic
 
 
 def _other_precision(predictor: Predictor, split: str, predictions: Predictions) -> str:
-    """How far predictions are from those in the precision of training, where `--set trainer.precision` asks for another."""
+    """Return a line on the difference to predictions in the training's precision, if `trainer.precision` was overridden."""
     models = [one.loaded for one in predictor.checkpoints]
     own = {model.state["config"].get("trainer", {}).get("precision", "fp32") for model in models}
     asked = {model.experiment.config.trainer.precision for model in models}
@@ -104,10 +104,10 @@ def _other_precision(predictor: Predictor, split: str, predictions: Predictions)
 
 
 def _fitted(metrics: list[BaseMetric], predictor: Predictor, split: str, predictions: Predictions) -> Fitted:
-    """What was stored, or for predictions made in another way what is fitted anew on validation.
+    """Return the stored fitted values, or new values fitted on validation if the predictions were made in another way.
 
-    predictions: of the split. Where some checkpoint was trained on another split there is no validation for all, and what
-    the first one fitted stays.
+    predictions: of the split. If some checkpoint was trained on another split, no samples are validation for all checkpoints;
+    then the values of the first checkpoint are used.
     """
     fitting = [metric for metric in metrics if type(metric).fit is not BaseMetric.fit]
     first, stored = predictor.first, predictor.stored(split)
@@ -128,7 +128,7 @@ def _fitted(metrics: list[BaseMetric], predictor: Predictor, split: str, predict
 
 
 def _as_trained(checkpoint: Checkpoint) -> bool:
-    """Whether predictions are made as they were in the validation on which something was fitted."""
+    """Return whether predictions are made in the same way as in the validation that the values were fitted on."""
     stored, now = checkpoint.loaded.state["config"], checkpoint.loaded.experiment.raw.values
     changed = [key for key, _, _ in config.differences(stored, now)]
     free = [key for key in changed if key[:2] == ("data_loader", "args") and key[2] in _FITS_STILL]
@@ -167,7 +167,7 @@ def _manifest(predictor: Predictor, split: str, fitted: Fitted) -> Manifest:
 
 
 def _say_other_data(predictor: Predictor) -> None:
-    """Pictures may be cut or corrected anew on purpose; but then scores are not those of the checkpoint."""
+    """Warn if crops or corrections differ from the checkpoint's: then the scores are not the scores of the checkpoint."""
     for one in predictor.checkpoints:
         found = one.loader.fingerprint()
         stored = one.loaded.state.get("fingerprint") or found  # older ones have none

@@ -1,7 +1,7 @@
-"""Pack what a competition wants handed in: `python laurel.py bundle -r CKPT`.
+"""Pack the files to hand in to a competition: `python laurel.py bundle -r CKPT`.
 
-A zip with the code, the config, the weights, the exact packages, the SHA-256 of every file, and `rebuild.py`, which makes
-the submission anew from the data. The same inputs give the same zip, byte for byte.
+The zip holds the code, the config, the weights, the exact packages, the SHA-256 of every file, and `rebuild.py`, which makes
+the submission again from the data. The same inputs give the same zip, byte for byte.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can name
 
 
 def run_bundle(args: argparse.Namespace) -> int:
-    """Make the submission, and pack it with all that it takes to make it again."""
+    """Make the submission, and pack it with everything that is needed to make it again; return the exit status."""
     import torch
 
     from base.saved.door import find, model_file
@@ -60,7 +60,7 @@ def run_bundle(args: argparse.Namespace) -> int:
 
 
 def code() -> dict[str, bytes]:
-    """Name -> content of every file that git has. Raises UserError where the project is in no git repository."""
+    """Return name -> content of every file that git tracks. Raises UserError if the project is not in a git repository."""
     try:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -70,12 +70,12 @@ def code() -> dict[str, bytes]:
 
 
 def packages() -> list[str]:
-    """`name==version` of every package that is installed."""
+    """Return `name==version` of every installed package."""
     return sorted({f"{found.metadata['Name']}=={found.version}" for found in distributions()}, key=str.lower)
 
 
 def packed(contents: dict[str, bytes]) -> bytes:
-    """The zip, in order of name and without times, and in it the SHA-256 of every file."""
+    """Return a zip of the files, in order of name and without times, with a list of the SHA-256 of every file."""
     sums = "".join(f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in sorted(contents))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -87,7 +87,7 @@ def packed(contents: dict[str, bytes]) -> bytes:
 
 
 def _submission(models: list[Loaded], paths: list[Path], overrides: list[str]) -> tuple[str, bytes] | None:
-    """The submission's file name and content, as test.py makes it; None where the config has none, or the data are not there."""
+    """Return the submission's file name and content, as test.py makes it; None if the config has none, or data are missing."""
     from trainer.evaluation.testing import run_test
 
     part = models[0].experiment.config.submission

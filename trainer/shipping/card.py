@@ -1,4 +1,4 @@
-"""What an exported model says of itself: to programs in the file, to readers in a card of JSON and Markdown beside it."""
+"""The description of an exported model: metadata in the file for programs, and a card (JSON and Markdown) for readers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEPT = ("config_hash", "split_hash", "parents", "scores", "fingerprint")  # of a
 
 
 def metadata(loaded: Loaded, graph: Graph, preprocessing: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """What the file carries: all that a program needs to make predictions of pictures, and to say where they come from."""
+    """Return the metadata of the file: everything that a program needs to predict pictures, and the origin of the weights."""
     return {
         "name": loaded.experiment.config.name,
         "config": loaded.experiment.raw.values,
@@ -57,7 +57,7 @@ def metadata(loaded: Loaded, graph: Graph, preprocessing: Mapping[str, Any], kin
 
 
 def licences(loaded: Loaded) -> list[str]:
-    """What is known of the rights in the weights: of the network's source, and of the weights that training began with."""
+    """Return lines on the known licences: of the network's source, and of the weights that training began with."""
     notes = ["Code: MIT, see LICENSE.", "Training data: their own terms hold for what is learned from them."]
     for part in loaded.model.modules():
         about = getattr(part, "pretrained_cfg", None)  # of timm's networks
@@ -71,10 +71,10 @@ def licences(loaded: Loaded) -> list[str]:
 
 
 def scores(loaded: Loaded, loader: BaseDataLoader) -> dict[str, Any]:
-    """The checkpoint's scores, and the ends of their intervals as `NAME/low` and `NAME/high`.
+    """Return the checkpoint's scores, and the ends of their intervals as `NAME/low` and `NAME/high`.
 
-    They come from the predictions for validation that `test.py` left; where there are none, from new ones, unless those
-    would take long, or the data are not there.
+    The scores are of the validation predictions that `test.py` wrote. If there are none, the predictions are made, unless
+    that would take long or the data are missing.
     """
     found = dict(loaded.state.get("scores") or {})
     ends: dict[str, Interval] = {}
@@ -89,7 +89,7 @@ def scores(loaded: Loaded, loader: BaseDataLoader) -> dict[str, Any]:
 
 
 def _validation(loaded: Loaded, loader: BaseDataLoader) -> tuple[Predictions, SampleTable]:
-    """Predictions of the checkpoint for its validation samples, and those. Raises UserError."""
+    """Return the checkpoint's predictions for its validation samples, and the samples. Raises UserError if there are none."""
     left = RunFolder.at(loaded.path.parent).log / f"valid-{loaded.path.stem}"
     if is_evaluation(left):
         found = Evaluation.read(left)
@@ -108,9 +108,9 @@ def _validation(loaded: Loaded, loader: BaseDataLoader) -> tuple[Predictions, Sa
 
 
 def latency(runs: Mapping[str, Run], pictures: Tensor) -> dict[str, dict[str, float]]:
-    """By name, the milliseconds for one picture: the median and the 95th percentile.
+    """Return by name of a model the milliseconds for one picture: the median and the 95th percentile.
 
-    They take turns, so that whatever else the machine does meets all of them.
+    The models take turns, so that other work of the machine slows all of them.
     """
     picture, taken = pictures[:1], {name: list[float]() for name in runs}
     with torch.inference_mode():
@@ -125,7 +125,7 @@ def latency(runs: Mapping[str, Run], pictures: Tensor) -> dict[str, dict[str, fl
 def write(
     path: Path, loaded: Loaded, about: Mapping[str, Any], agreed: Parity, timed: Mapping[str, Mapping[str, float]], shown: Golden
 ) -> Path:
-    """The card beside the exported file, as `.card.json` and `.card.md`; the path of the second."""
+    """Write the card beside the exported file, as `.card.json` and `.card.md`; return the path of `.card.md`."""
     size, budget = inference_size(loaded.model), loaded.experiment.config.budget
     data = about["config"]["data_loader"]
     values = {
@@ -150,7 +150,7 @@ def write(
 
 
 def text(about: Mapping[str, Any]) -> str:
-    """The metadata as JSON."""
+    """Return the metadata as JSON."""
     return json.dumps(about, ensure_ascii=False, allow_nan=False)
 
 
@@ -187,7 +187,7 @@ def _shown(value: Any) -> str:
 
 
 def _with_intervals(scores: Mapping[str, Any]) -> dict[str, str]:
-    """The scores; `x/low` and `x/high`, where a metric gives them, are the ends of the interval of `x`."""
+    """Return the scores as text, with an interval if a metric gives its ends as `x/low` and `x/high`."""
     ends = [name for name in scores if name.rpartition("/")[2] in ("low", "high")]
     shown = {}
     for name in (name for name in scores if name not in ends):
@@ -198,13 +198,13 @@ def _with_intervals(scores: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _normalisation(loaded: Loaded) -> dict[str, Any]:
-    """What the model does first, with pictures in the 0..255 scale."""
+    """Return the normalisation that the model applies first, for pictures in the scale 0 to 255."""
     mean, std = (getattr(loaded.model, name).flatten().tolist() for name in ("mean", "std"))
     return {"where": "in the model", "mean": mean, "std": std}
 
 
 def _pretrained(value: Any) -> bool:
-    """Whether a part's arguments, or those of one within it, ask for trained weights."""
+    """Return whether the arguments of a part, or of a part within it, ask for pretrained weights."""
     if isinstance(value, dict):
         return bool(value.get("pretrained")) or any(map(_pretrained, value.values()))
     return False

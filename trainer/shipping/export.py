@@ -1,4 +1,4 @@
-"""What `python laurel.py export` does: convert, let the result prove that it agrees with the original, write it with its card."""
+"""The command `export`: convert a model, check that the result agrees with the original, and write it with its card."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Candidate:
-    """An exported model that has yet to prove itself: how it runs, and what puts it into the file."""
+    """An exported model that is not checked yet: a function that runs it, and a function that writes the file."""
 
     run: Run
     write: Callable[[Path], None]
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Export one checkpoint; nothing is written where the result disagrees with it."""
+    """Export one checkpoint; return the exit status. Nothing is written if the result disagrees with the checkpoint."""
     kind = "int8" if args.int8 else "fp16" if args.half else "fp32"
     if kind not in KINDS[args.format]:
         raise UserError(f"--format {args.format}: cannot be written in {kind}; allowed: {', '.join(KINDS[args.format])}")
@@ -72,7 +72,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def input_size(loaded: Loaded) -> tuple[int, int]:
-    """Height and width of the pictures that the model takes. Raises UserError where they differ."""
+    """Return height and width of the model's pictures, in pixels. Raises UserError if the pictures have several sizes."""
     size = build.declared_spec(loaded.experiment.config).image_size or loaded.spec.image_size
     if size is None:
         raise UserError(
@@ -83,7 +83,7 @@ def input_size(loaded: Loaded) -> tuple[int, int]:
 
 
 def _path(folder: Path, loaded: Loaded, form: str, kind: str) -> Path:
-    """`DIR/NAME.onnx`, with the kind of its numbers in the name where they are not float32."""
+    """Return the path `DIR/NAME.onnx`, with the kind of numbers in the name if it is not float32."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -93,7 +93,7 @@ def _path(folder: Path, loaded: Loaded, form: str, kind: str) -> Path:
 
 
 def compare(loaded: Loaded, graph: Graph, shown: Golden, run: Run) -> parity.Parity:
-    """How far an exported model is from the graph of its checkpoint, on the golden pictures."""
+    """Return the differences between an exported model and the graph of its checkpoint, on the golden pictures."""
     expected, found = parity.outputs(graph, shown.pictures), parity.outputs(run, shown.pictures)
     metrics = build.build_metrics(loaded.experiment, loaded.spec)
 
@@ -108,9 +108,9 @@ def compare(loaded: Loaded, graph: Graph, shown: Golden, run: Run) -> parity.Par
 
 
 def candidate(form: str, kind: str, loaded: Loaded, graph: Graph, calibration: Golden | None, about: dict[str, Any]) -> Candidate:
-    """The checkpoint in a format and a kind of numbers (KINDS), not written yet.
+    """Return the checkpoint in a format and a kind of numbers (KINDS), not written yet.
 
-    calibration: what the ranges of int8 are measured on, None for other kinds. about: what the file says of itself.
+    calibration: pictures on which the ranges of int8 are measured, None for other kinds. about: the metadata of the file.
     """
     if form == "onnx":
         return _onnx(kind, graph, calibration, about)
@@ -139,7 +139,7 @@ def _program(graph: Graph, about: dict[str, Any]) -> Candidate:
 
 
 def _checkpoint(kind: str, loaded: Loaded, size: tuple[int, int], about: dict[str, Any]) -> Candidate:
-    """A checkpoint with the weights that predicting needs: no optimiser, no average beside them, no parts of training."""
+    """Return a checkpoint with only the weights that predicting needs: no optimiser, no second weights, no parts of training."""
     left_out = build.training_only_names(loaded.model)
     weights = {name: value for name, value in loaded.model.state_dict().items() if name not in left_out}
     if kind == "fp16":

@@ -1,4 +1,4 @@
-"""Whether an exported model says what the original says: numbers, and what is decided at what was fitted on validation."""
+"""Checks that an exported model agrees with the original: its outputs, and the decisions at the fitted thresholds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LIMITS = {"fp32": Limits(1e-4, 0.0), "fp16": Limits(2e-2, 0.005), "int8": Limits
 
 @dataclass(frozen=True)
 class Golden:
-    """Pictures that both models see: (N, 3, H, W) uint8, and where they are from."""
+    """The pictures that both models predict, (N, 3, H, W) uint8, and their origin."""
 
     pictures: Tensor
     source: str
@@ -49,7 +49,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Parity:
-    """How far two models are apart on the same pictures."""
+    """The differences between two models on the same pictures."""
 
     samples: int
     source: str
@@ -59,12 +59,12 @@ class Parity:
     changed: int
 
     def line(self) -> str:
-        """For the user."""
+        """Return a line of text for the user."""
         decided = f"{self.changed} of {self.decisions:,} decisions differ" if self.decisions else "nothing is decided"
         return f"{self.samples} samples ({self.source}): largest difference {self.largest:.2g}, mean {self.mean:.2g}; {decided}"
 
     def require(self, limits: Limits, what: str) -> None:
-        """Raise UserError where the models disagree."""
+        """Raise UserError if the models differ by more than the limits."""
         finite = np.isfinite(self.largest)
         if not finite or self.largest > limits.numbers:
             raise UserError(f"{what}: not written, it disagrees with the original: {self.line()}; allowed: {limits.numbers:g}")
@@ -74,7 +74,7 @@ class Parity:
 
 
 def golden(loader: BaseDataLoader, size: tuple[int, int], number: int, split: str = "valid") -> Golden:
-    """Some of every batch of a split, until there are enough, as evaluation sees them; or drawn ones where there is no data."""
+    """Return pictures from the batches of a split, preprocessed as in an evaluation; drawn pictures if there is no data."""
     name = {"valid": "validation", "train": "training"}[split]
     try:
         each = -(-number // len(loader.evaluation_order(split)))
@@ -92,14 +92,14 @@ def golden(loader: BaseDataLoader, size: tuple[int, int], number: int, split: st
 
 
 def drawn(size: tuple[int, int], number: int) -> Tensor:
-    """Patches of colour, (N, 3, H, W) uint8: not like photographs, but smoother than noise."""
+    """Return pictures of random patches of colour, (N, 3, H, W) uint8, which are smoother than noise."""
     coarse = generator(0, "golden").integers(0, 256, (number, 3, 8, 8)).astype(np.float32)
     smooth = torch.nn.functional.interpolate(torch.from_numpy(coarse), size=size, mode="bilinear")
     return smooth.to(torch.uint8)
 
 
 def outputs(run: Run, pictures: Tensor) -> list[Tensor]:
-    """What a graph gives for all pictures, a tensor for each of its outputs."""
+    """Return the outputs of a graph for pictures (N, 3, H, W) uint8, one tensor (N, ...) for each output."""
     with torch.inference_mode():
         pieces = [run(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH)]
     return [torch.cat(several) for several in zip(*pieces, strict=True)]
@@ -113,7 +113,7 @@ def compare(
     metrics: Sequence[BaseMetric],
     fitted: Mapping[str, Any],
 ) -> Parity:
-    """How far `found` is from `expected`. decode: from a graph's outputs to a prediction."""
+    """Return the differences between the outputs `found` and `expected`. decode: from a graph's outputs to a prediction."""
     differences = [_difference(one, other) for one, other in zip(expected, found, strict=True)]
     names = [f"{number:06d}" for number in range(len(shown.pictures))]
     decided = [
@@ -131,7 +131,7 @@ def compare(
 
 
 def with_fitted(metrics: Sequence[BaseMetric], fitted: Mapping[str, Any]) -> Sequence[BaseMetric]:
-    """The metrics, each with what it fitted on validation."""
+    """Return the metrics, each with its fitted values (for example thresholds)."""
     for metric in metrics:
         metric.use(fitted.get(metric.state_key, {}))
     return metrics

@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def compare(output: Path, expected: dict[str, str] | None) -> int:
-    """Whether the submission is the one handed in, byte for byte; the exit status."""
+    """Print whether the submission equals the submission handed in, byte for byte; return the exit status."""
     if expected is None:
         return say(f"{output}: rebuilt; the bundle does not say what it should be", 0)
     found = sha256(output / expected["file"])
@@ -45,7 +45,7 @@ def compare(output: Path, expected: dict[str, str] | None) -> int:
 
 
 def sums(folder: Path) -> list[tuple[str, str]]:
-    """(file, SHA-256) of every file of the bundle."""
+    """Return (file, SHA-256) of every file of the bundle."""
     lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     return [(line[66:], line[:64]) for line in lines]
 
