@@ -81,7 +81,7 @@ def greedy(members: int, score: Callable[[Sequence[float]], float], sign: float 
     """Return weights (members,) of sum 1 and their score: ensemble selection with replacement (Caruana et al. 2004, section 2).
 
     Repeat: add the member with which the score is best; a member may be added several times; of equal members the first is
-    added. The weights are those of the round with the best score, of equal rounds the one with the fewest members. sign: -1 if
+    added. The weights are those of the round with the best score, of equal rounds the first (with fewest members). sign: -1 if
     small scores are good. The score is of the samples that the weights were chosen on; with few members the bias is small.
     """
     known: dict[tuple[int, ...], float] = {}

@@ -312,7 +312,7 @@ class Several(Predictor):
 def fused(first: Checkpoint, several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
     """Return several predictions fused into one, by the first checkpoint's config, with the columns that all of them have.
 
-    Raises UserError if a value is not finite, or a column that the first checkpoint's metrics need is not in all predictions.
+    Raises UserError if a value is not finite, or if some predictions lack a label that the first checkpoint predicts.
     """
     names = [name for name in several[0].names if all(name in other.names for other in several)]
     needed = [label for label in first.loaded.spec.classes if label in several[0].names]

@@ -1,4 +1,4 @@
-"""The largest model that may be trained: what a competition's size limit, or a device, allows."""
+"""The largest size of a model that a competition or a device allows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Size(NamedTuple):
 
 
 def inference_size(model: BaseModel) -> Size:
-    """The size of what predicting needs."""
+    """Return the size of the parts of a model that predicting needs."""
     left_out = {id(tensor) for part in model.training_only() for tensor in (*part.parameters(), *part.buffers())}
     tensors = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}  # those that are shared, once
     kept = [tensor for name, tensor in tensors.items() if name not in left_out]
@@ -38,7 +38,7 @@ def inference_size(model: BaseModel) -> Size:
 
 
 def require_within(budget: Budget, model: BaseModel) -> None:
-    """Raise UserError where the model is larger than it may be."""
+    """Raise UserError if the model is larger than the budget allows."""
     size = inference_size(model)
     if budget.max_params is not None and size.params > budget.max_params:
         found, allowed = f"{size.params:,} parameters", f"{budget.max_params:,.0f}"

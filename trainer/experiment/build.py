@@ -52,7 +52,7 @@ class Experiment:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the values."""
+        """The SHA-256 of the config's values."""
         return files.hash_json(self.raw.values)
 
 
@@ -60,7 +60,7 @@ class Experiment:
 
 
 def check(raw: RawConfig) -> Experiment:
-    """The experiment that a config describes. Raises ConfigError with all problems; builds nothing, touches no data."""
+    """Return the experiment of a config; build no part and read no data. Raises ConfigError with all problems of the config."""
     raw = dataclasses.replace(raw, values=with_trainer_type(raw.values))
     checked = _validated(raw)
     problems = [*_mixed_tasks(raw, checked), *_inner_problems(raw, checked), *_conflicts(raw, checked)]
@@ -72,7 +72,7 @@ def check(raw: RawConfig) -> Experiment:
 
 
 def _validated(raw: RawConfig) -> Any:
-    """The config as a model, which is made of the classes that it names: a check need not wait for all the others."""
+    """Return the config as a validated model of only the classes that it names, so that no other class is imported."""
     try:
         return validate(config_model(named(raw.values)), raw, REPLACED)
     except ConfigError:
@@ -80,7 +80,7 @@ def _validated(raw: RawConfig) -> Any:
 
 
 def _placed_parts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, AnyPart]]:
-    """Every part of a config with its key, those within parts included."""
+    """Yield every part of a config with its key, including the parts within parts."""
     if isinstance(value, AnyPart):
         yield key, value
         key, value = (*key, *value.place), value.arguments
@@ -96,7 +96,7 @@ def _placed_parts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, AnyP
 
 
 def _mixed_tasks(raw: RawConfig, checked: Any) -> Iterator[Problem]:
-    """Parts that do not serve the task of the data."""
+    """Yield the parts that do not serve the task of the data."""
     tasks = LOADERS.tasks(checked.data_loader.type)
     for key, part in _placed_parts(checked):
         serves = part.registry.tasks(part.type) if part.registry is not None else frozenset()
@@ -107,7 +107,7 @@ def _mixed_tasks(raw: RawConfig, checked: Any) -> Iterator[Problem]:
 
 
 def _inner_problems(raw: RawConfig, checked: Any) -> Iterator[Problem]:
-    """What the classes themselves find wrong between their arguments and the declared data."""
+    """Yield the problems that the classes report between their arguments and the declared data."""
     spec = declared_spec(checked)
     for key, part in _placed_parts(checked):
         problems = part.cls.check(part.arguments, spec) if isinstance(part.cls, type) and issubclass(part.cls, Checked) else ()
@@ -123,7 +123,7 @@ def _conflicts(raw: RawConfig, checked: Any) -> Iterator[Problem]:
 
 
 def _wrong_scores(raw: RawConfig, checked: Any) -> Iterator[Problem]:
-    """Scores that two metrics compute, and a monitored score that nothing will compute."""
+    """Yield the scores that two metrics compute, and the monitored score if nothing computes it."""
     spec = declared_spec(checked)
     metrics = [part.build(spec) for part in checked.metrics]
     for key, message in same_scores(metrics):
@@ -136,19 +136,19 @@ def _wrong_scores(raw: RawConfig, checked: Any) -> Iterator[Problem]:
 
 
 def declared_spec(checked: Any) -> DataSpec:
-    """What the config alone says of the data."""
+    """Return the data's description by the config alone, without reading the data."""
     spec: DataSpec = checked.data_loader.cls.declared(checked.data_loader.args)
     return spec
 
 
 def declared_folds(checked: Any) -> Folds | None:
-    """The folds that a config has."""
+    """Return the folds of a config, None if it has none."""
     folds: Folds | None = checked.data_loader.cls.folds(checked.data_loader.args)
     return folds
 
 
 def score_names(metrics: list[BaseMetric], valid_targets: bool) -> list[str]:
-    """Everything that may be monitored. valid_targets: whether the loss can be computed on validation samples."""
+    """Return the names of all scores that can be monitored. valid_targets: True if validation samples have a loss."""
     losses = ["train/loss", "val/loss"] if valid_targets else ["train/loss"]
     return [*losses, *(f"val/{name}" for metric in metrics for name in metric.names)]
 
@@ -157,14 +157,14 @@ def score_names(metrics: list[BaseMetric], valid_targets: bool) -> list[str]:
 
 
 def build_loader(experiment: Experiment, device: torch.device) -> BaseDataLoader:
-    """The loader; it reads no data yet."""
+    """Return the loader; it reads no data yet."""
     context = RunContext(experiment.config.seed, pin_memory=device.type == "cuda")
     loader: BaseDataLoader = experiment.config.data_loader.build(context)
     return loader
 
 
 def build_model(experiment: Experiment, spec: DataSpec, fresh: bool = True) -> BaseModel:
-    """The model with the weights that the config's seed gives. fresh: whether it begins, or a state will be loaded into it."""
+    """Return the model with weights from the config's seed. fresh: False if a state will be loaded into the model."""
     seed.seed_everything(experiment.config.seed, "weights")
     arch = experiment.config.arch
     model: BaseModel = (arch if fresh else _without_pretraining(arch)).build(spec)
@@ -172,7 +172,7 @@ def build_model(experiment: Experiment, spec: DataSpec, fresh: bool = True) -> B
 
 
 def _without_pretraining(value: Any) -> Any:
-    """A model's part that fetches no weights to begin with: every argument `pretrained`, at whatever depth, is false."""
+    """Return a model's part with every argument `pretrained`, at any depth, set to false, so that no weights are downloaded."""
     if isinstance(value, Settings):
         fields = type(value).model_fields
         changed = {name: False if name == "pretrained" else _without_pretraining(getattr(value, name)) for name in fields}
@@ -183,26 +183,26 @@ def _without_pretraining(value: Any) -> Any:
 
 
 def build_loss(experiment: Experiment, spec: DataSpec, model: BaseModel) -> BaseLoss:
-    """The loss for a model, with the parameters that the config's seed gives."""
+    """Return the loss for a model, with parameters from the config's seed."""
     seed.seed_everything(experiment.config.seed, "loss")
     loss: BaseLoss = experiment.config.loss.build(spec, model.output_spec)
     return loss
 
 
 def build_inference(experiment: Experiment, spec: DataSpec) -> Inference:
-    """How the config wants predictions made."""
+    """Return the settings of the config for predictions: precision, views and fusion."""
     chosen = experiment.config.fusion
     fusion: BaseFusion = chosen.build(spec) if chosen is not None else FUSIONS.classes["MeanFusion"]()
     return Inference(experiment.config.trainer.precision, [view.build(spec) for view in experiment.config.views], fusion)
 
 
 def build_metrics(experiment: Experiment, spec: DataSpec) -> list[BaseMetric]:
-    """The metrics, in the config's order."""
+    """Return the metrics, in the config's order."""
     return [part.build(spec) for part in experiment.config.metrics]
 
 
 def metrics_of(values: Sequence[Any], spec: DataSpec) -> list[BaseMetric]:
-    """Metrics from a config's list of them, without the rest of it. Raises UserError where they are none of this project's."""
+    """Return the metrics of a config's `metrics` list alone. Raises UserError if one is not registered in this project."""
     config_model()  # registers them
     try:
         return [METRICS.part(value["type"]).model_validate(value).build(spec) for value in values]
@@ -211,7 +211,7 @@ def metrics_of(values: Sequence[Any], spec: DataSpec) -> list[BaseMetric]:
 
 
 def build_submission(experiment: Experiment, spec: DataSpec) -> BaseSubmission | None:
-    """The writer of the competition's file, if there is one."""
+    """Return the writer of the competition's file, None if the config has none."""
     part = experiment.config.submission
     return part.build(spec) if part is not None else None
 
@@ -219,7 +219,7 @@ def build_submission(experiment: Experiment, spec: DataSpec) -> BaseSubmission |
 def build_trainer(
     experiment: Experiment, loader: BaseDataLoader, folder: RunFolder, device: torch.device, fresh: bool = True
 ) -> BaseTrainer:
-    """Everything that trains. fresh: whether it begins, with the weights that `init_from` names, or will load a state."""
+    """Return the trainer. fresh: True to begin, with the weights of `init_from` if it is set; False if a state will be loaded."""
     settings = experiment.config.trainer
     set_deterministic(settings.deterministic)
     spec = loader.spec
@@ -259,7 +259,7 @@ def set_deterministic(wanted: bool) -> None:
 
 
 def build_callbacks(experiment: Experiment, spec: DataSpec) -> list[BaseCallback]:
-    """The logs that are always on, those that the config switches on, then its own callbacks."""
+    """Return the logs that are always on, the logs that the config switches on, then the config's callbacks."""
     settings = experiment.config.trainer
     chosen = [CALLBACKS.classes[name]() for key, name in LOGGERS.items() if getattr(settings, key)]
     own = [part.build(spec) for part in experiment.config.callbacks]
@@ -282,19 +282,19 @@ class Loaded:
 
     @property
     def fitted(self) -> dict[str, Any]:
-        """By metric, what was fitted on the validation samples of its run."""
+        """Metric -> values fitted on the validation samples of the run."""
         return dict(self.state["fitted"])
 
     @property
     def exported(self) -> bool:
-        """Whether it is what `python laurel.py export` wrote: it predicts, and has no loss."""
+        """True if the file was written by `python laurel.py export`: the model predicts, and has no loss."""
         return "loss" not in self.state
 
 
 def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()) -> Loaded:
-    """The model of a checkpoint or of an exported file, ready to predict: the averaged weights where the run kept an average.
+    """Return the model of a checkpoint or exported file, ready to predict, with averaged weights if the run kept an average.
 
-    overrides: `a.b.c=VALUE` changes of its config, e.g. another data folder. Raises UserError.
+    overrides: `a.b.c=VALUE` changes of its config, e.g. another data folder. Raises UserError if the file cannot be loaded.
     """
     session, state = exported.unseal(path) if path.suffix == ONNX else (None, _read(path))
     try:
@@ -319,7 +319,7 @@ def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A checkpoint's state, checked against its folder's manifest where that knows it."""
+    """Return a checkpoint's state, checked against its folder's manifest if the manifest lists the file."""
     if path.suffix == PROGRAM:
         raise UserError(
             f"{path}: is an exported program, which torch unpickles, so that loading it may execute anything; it is for programs "
@@ -329,7 +329,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path, partial: bool = False) -> None:
-    """Raise UserError, in one line, where the weights are not those of the model. partial: those for predicting are enough."""
+    """Load weights into a model. partial: the weights for predicting are enough. Raises UserError if the weights do not fit."""
     own = model.state_dict()
     rest = {name: own[name] for name in training_only_names(model) if name not in weights} if partial else {}
     try:
@@ -340,6 +340,6 @@ def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path, parti
 
 
 def training_only_names(model: BaseModel) -> set[str]:
-    """The names of the weights and buffers that predicting does without."""
+    """Return the names of the weights and buffers that predicting does not need."""
     left_out = {id(tensor) for part in model.training_only() for tensor in part.state_dict(keep_vars=True).values()}
     return {name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) in left_out}

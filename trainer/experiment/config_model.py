@@ -63,9 +63,9 @@ def with_trainer_type(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def config_model(among: TypeNames = None) -> type[Settings]:
-    """The model of a whole config, from everything that is registered; also the source of configs/schema.json.
+    """Return the model of a whole config, from all registered classes; configs/schema.json is made from it.
 
-    among: only of the parts of these classes, where no others are needed; None for all.
+    among: the classes to include, if no others are needed; None for all.
     """
     import_all(*PACKAGES)
     fields: dict[str, Any] = {

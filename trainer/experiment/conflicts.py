@@ -1,4 +1,4 @@
-"""Settings that are right one by one, and cannot be meant together."""
+"""Conflicts between settings: each setting is valid, but the combination is not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Conflict = tuple[KeyPath, str]
 
 
 def conflicts(checked: Any, logs: Sequence[str]) -> Iterator[Conflict]:
-    """(key, message) pairs. checked: a validated config. logs: callbacks that its `trainer` switches on."""
+    """Yield a (key, message) pair for each conflict. checked: a validated config. logs: callbacks switched on by `trainer`."""
     yield from _unwatched(checked)
     yield from _pieces(checked)
     yield from _shares(checked)
@@ -23,7 +23,7 @@ def conflicts(checked: Any, logs: Sequence[str]) -> Iterator[Conflict]:
 
 
 def _unwatched(checked: Any) -> Iterator[Conflict]:
-    """What waits for a score that nobody watches."""
+    """Yield the keys that need a monitored score, if no score is monitored."""
     if checked.trainer.monitor != "off":
         return
     if checked.trainer.early_stop is not None:
@@ -33,7 +33,7 @@ def _unwatched(checked: Any) -> Iterator[Conflict]:
 
 
 def _pieces(checked: Any) -> Iterator[Conflict]:
-    """More pieces than there are samples to put into them."""
+    """Yield the keys that split a batch into more pieces than it has samples."""
     size, pieces = getattr(checked.data_loader.args, "batch_size", None), checked.trainer.accumulate
     if size is not None and pieces > size:
         yield ("trainer", "accumulate"), f"found {pieces}; allowed: at most {size}, which is data_loader.args.batch_size"
@@ -51,7 +51,7 @@ def _shares(checked: Any) -> Iterator[Conflict]:
 
 
 def same_scores(metrics: Sequence[BaseMetric]) -> Iterator[Conflict]:
-    """Metrics that compute scores of the same name, or would keep what they fit under the same key."""
+    """Yield the metrics that compute scores of the same name, or keep fitted values under the same key."""
     first: dict[str, int] = {}
     keys: list[str] = []
     for index, metric in enumerate(metrics):

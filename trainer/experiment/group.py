@@ -1,4 +1,4 @@
-"""The runs of a group as they are to be trained, and whether a record on disk is of the same ones."""
+"""The runs of a group before training, and the comparison of them with a record on disk."""
 
 from __future__ import annotations
 

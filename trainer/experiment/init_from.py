@@ -1,4 +1,4 @@
-"""Beginning with the weights of another run: which of them, and what was made of each."""
+"""Initial weights from another run: the selection, the loading, and a report on each weight."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Selection(Settings):
     strict: bool = Field(default=True, description="refuse where a weight that is wanted is missing or has another shape")
 
     def wants(self, name: str) -> bool:
-        """Whether a weight of that name is to be taken."""
+        """Return whether a weight of this name is selected."""
         return _matches(name, self.include) and not _matches(name, self.exclude)
 
 
@@ -49,7 +49,7 @@ class Report:
     unused: list[str]  # of the checkpoint, not in the model
 
     def lines(self) -> list[str]:
-        """For the user, by number and name."""
+        """Return lines for the user, with the number and names of weights."""
         found = [
             (self.missing, "missing there"),
             (self.reshaped, "of another shape there"),
@@ -61,7 +61,7 @@ class Report:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
-    """A checkpoint's weights, averaged where it keeps an average, and the file's SHA-256. Raises UserError."""
+    """Return a checkpoint's weights (averaged, if it keeps an average) and its SHA-256. Raises UserError if reading fails."""
     state = checkpoint.CheckpointFolder(path.parent).load(path.name)
     weights: Any = state.get("ema") or state.get("model")
     if not isinstance(weights, dict):
@@ -77,7 +77,7 @@ def initialise(model: nn.Module, settings: InitFrom) -> Report:
 
 
 def load_into(model: nn.Module, weights: Mapping[str, Tensor], wanted: Selection, source: str, sha256: str) -> Report:
-    """Copy the wanted weights into the model. Raises UserError, having copied none, where `strict` forbids or nothing fits."""
+    """Copy the wanted weights into the model. Raises UserError, and copies none, if none fits or `strict` forbids it."""
     own = model.state_dict()
     _require_used(wanted, {*own, *weights})
     asked = [name for name in own if wanted.wants(name)]
@@ -101,7 +101,7 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor], wanted: Selection
 
 
 def _require_used(wanted: Selection, names: Collection[str]) -> None:
-    """Raise UserError for a pattern that matches nothing: what it was meant for would be treated the other way."""
+    """Raise UserError if a pattern matches no weight, since the weights that it means would be treated wrongly."""
     for key, patterns in (("include", wanted.include), ("exclude", wanted.exclude)):
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in names):

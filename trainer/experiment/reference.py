@@ -125,7 +125,7 @@ class Pages:
         return self.definitions[reference.rpartition("/")[2]]
 
     def table(self, schema: Schema) -> str:
-        """A row per key of an object; nothing where it has none."""
+        """Return a Markdown table with a row per key of an object; empty text if the object has no keys."""
         if not schema.get("properties"):
             return ""
         rows = ["| key | value | default | |", "|---|---|---|---|"]
@@ -136,7 +136,7 @@ class Pages:
         return "\n".join(rows)
 
     def type(self, schema: Schema) -> str:
-        """What may stand at a key, in words."""
+        """Return the allowed values of a key, in words."""
         choices = schema.get("anyOf") or schema.get("oneOf") or []
         names = [name for choice in ([schema] if "$ref" in schema else choices) if (name := self._part(choice))]
         if names and len(names) == len(choices or [schema]):
@@ -166,17 +166,17 @@ class Pages:
         return ", ".join([words, *bounds])
 
     def _part(self, schema: Schema) -> str | None:
-        """The registered class that a reference stands for, if it is one."""
+        """Return the registered class that a reference stands for, None if it is another reference."""
         return self.registered.get(schema.get("$ref", "").rpartition("/")[2])
 
 
 def _example(part: Schema) -> str:
-    """A part as a config writes it: on one line if it fits."""
+    """Return a part as text of a config, on one line if it fits."""
     return f"```json\n{_written(part)}\n```"
 
 
 def _written(value: Any, indent: str = "") -> str:
-    """JSON whose objects and lists are broken into lines only if they do not fit on one."""
+    """Return JSON whose objects and lists are broken into lines only if they do not fit on one line."""
     line = json.dumps(value, ensure_ascii=False)
     if len(indent) + len(line) <= WIDTH or not isinstance(value, dict | list):
         return line
@@ -190,7 +190,7 @@ def _written(value: Any, indent: str = "") -> str:
 
 
 def _common(arguments: list[Schema]) -> Schema:
-    """The arguments that several classes share, as an object's schema."""
+    """Return the arguments that several classes share, as an object's schema."""
     first, *others = (schema.get("properties", {}) for schema in arguments)
     shared = {name: value for name, value in first.items() if others and all(other.get(name) == value for other in others)}
     return {"properties": shared, "required": arguments[0].get("required", [])}

@@ -1,4 +1,4 @@
-"""What must be the same where a run goes on, and what may be different."""
+"""The comparison of configs if a run is resumed: keys that must be equal, and keys that may differ."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ WITH_ITS_START = frozenset(MAY_CHANGE)  # for finding a run by its config: what 
 def require_resumable(
     stored: BaseModel, wanted: BaseModel, file: str, may_change: Collection[str] = WITH_ITS_START | {"init_from"}
 ) -> None:
-    """Raise ConfigError where a checkpoint's config differs from the one to go on with, in more than how to run it.
+    """Raise ConfigError if a checkpoint's config differs from the config to resume with, in more than how it is run.
 
-    Both are validated configs: a default that is written out is no difference. A run that is named goes on with its own
-    weights, so `init_from` may differ then, as it may not where a run of this config is looked for.
+    Both are validated configs: a default that is written out is no difference. A run that the user names goes on with its own
+    weights, so `init_from` may differ; it may not differ if the run of a config is looked for (`-r auto`).
     """
     problems = [
         Problem(
@@ -49,7 +49,7 @@ def require_resumable(
 
 
 def plain(value: Any) -> Any:
-    """A validated config, or a part of one, as plain values with every default in them."""
+    """Return a validated config, or a part of a config, as plain values, including all defaults."""
     if isinstance(value, Part):
         return {"type": value.type, "args": plain(value.args)}
     if isinstance(value, BaseModel):
@@ -64,7 +64,7 @@ def plain(value: Any) -> Any:
 
 
 def _default_part(instance: object) -> AnyPart:
-    """What a config would say for the instance of a registered class that is an argument's default."""
+    """Return the part of a config that stands for an instance of a registered class (the default of an argument)."""
     name = type(instance).__name__
     registry = next(registry for registry in registries() if registry.classes.get(name) is type(instance))
     return registry.parts[name].model_validate({"type": name})

@@ -1,4 +1,4 @@
-"""configs/schema.json for editors and docs/config.md for readers, from what is registered: `python laurel.py schema`."""
+"""The generated files configs/schema.json (for editors) and docs/config.md (for readers): `python laurel.py schema`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Generator(GenerateJsonSchema):
     ignored_warning_kinds: set[JsonSchemaWarningKind] = {"non-serializable-default", "skipped-choice"}
 
     def encode_default(self, dft: Any) -> Any:
-        """The default as JSON."""
+        """Return the default as JSON."""
         name = type(dft).__name__
         if any(registry.classes.get(name) is type(dft) for registry in registries()):
             return {"type": name}
@@ -40,7 +40,7 @@ def whole_schema() -> Schema:
 
 
 def file_schema(whole: Schema) -> Schema:
-    """The JSON Schema of a config file.
+    """Return the JSON Schema of a config file.
 
     It requires the keys that every config needs, unless the file extends another. What a part needs is left to
     `train.py --check`: a file that extends another may give any key of a part by itself.
@@ -78,7 +78,7 @@ def file_schema(whole: Schema) -> Schema:
 
 
 def _subschemas(schema: Schema) -> Iterator[Schema]:
-    """The schema and all within it, but not the mappings from names to schemas."""
+    """Yield the schema and all schemas within it, but not the mappings from names to schemas."""
     yield schema
     below = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
     for name in ("anyOf", "oneOf", "prefixItems"):
@@ -89,7 +89,7 @@ def _subschemas(schema: Schema) -> Iterator[Schema]:
 
 
 def texts() -> dict[Path, str]:
-    """Path -> what it should hold."""
+    """Return path -> text of each generated file."""
     whole = whole_schema()
     schema = json.dumps(file_schema(whole), indent=1, ensure_ascii=False)
     return {
@@ -99,5 +99,5 @@ def texts() -> dict[Path, str]:
 
 
 def stale() -> dict[Path, str]:
-    """Return path -> what it should hold, of each generated file that holds something else."""
+    """Return path -> text of each generated file that is not up to date."""
     return {path: text for path, text in texts().items() if not path.exists() or path.read_text(encoding="utf-8") != text}

@@ -41,12 +41,12 @@ class StagesConfig(Settings):
 
 
 def is_staged(raw: RawConfig) -> bool:
-    """Whether a config describes stages."""
+    """Return whether a config describes stages."""
     return "stages" in raw.values
 
 
 def members(raw: RawConfig, given: Overrides) -> list[Member]:
-    """The stages, each with its whole config, checked. Raises ConfigError with the problems of all of them.
+    """Return the stages, each with its whole, checked config. Raises ConfigError with the problems of all stages.
 
     given: overrides for every stage, or with `STAGE:` before the key for one.
     """
@@ -91,7 +91,7 @@ def _wrong_overrides(stages: StagesConfig, overrides: Sequence[Override]) -> Ite
 
 
 def _wrong_order(raw: RawConfig, stages: StagesConfig) -> Iterator[Problem]:
-    """Names given twice, and stages that begin with one that has not run yet."""
+    """Yield the names given twice, and the stages that begin with a stage that runs later."""
     before: list[str] = []
     for index, stage in enumerate(stages.stages):
         if stage.name in before:

@@ -1,7 +1,7 @@
-"""Which learning rate? `python laurel.py find-lr -c CONFIG -o DIR`: the rate rises from step to step until the loss explodes.
+"""Find a learning rate: `python laurel.py find-lr -c CONFIG -o DIR` raises the rate from step to step until the loss explodes.
 
-The range test of Smith (2017), with a ramp that is exponential. Nothing is kept in `saved/models`: the weights of the sweep are
-spoilt. It writes `lr.csv` (a row for each step), `lr.json` (what is suggested, and why) and `lr.png`.
+The range test of Smith (2017), with an exponential ramp. Nothing is kept in `saved/models`: the weights of the sweep are
+useless. It writes `lr.csv` (a row for each step), `lr.json` (the suggestion and its reason) and `lr.png`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MIN_STEPS = 20
 
 @dataclass(frozen=True)
 class Ramp:
-    """Rates from `low` to `high`, each the same multiple of the one before. Raises UserError for a range that is none."""
+    """Rates from `low` to `high`, each the same multiple of the rate before. Raises UserError if the range is not valid."""
 
     low: float
     high: float
@@ -45,17 +45,17 @@ class Ramp:
             raise UserError(f"--steps {self.steps}: allowed: at least {MIN_STEPS}, or there is no curve to look at")
 
     def rate(self, step: int) -> float:
-        """The rate of a step, counted from 0."""
+        """Return the rate of a step, counted from 0."""
         return float(self.low * (self.high / self.low) ** (step / (self.steps - 1)))
 
 
 class SweepOver(Exception):
-    """No step is left to make."""
+    """Raised to end a sweep."""
 
 
 @dataclass
 class Sweep(BaseCallback):
-    """Sets the rate of every step, and remembers what the loss was. Groups keep the ratios of their rates to the config's."""
+    """A callback that sets the rate of every step and records the loss. The rates of groups keep their ratios to the config's."""
 
     ramp: Ramp
     ratios: list[float]
@@ -66,13 +66,13 @@ class Sweep(BaseCallback):
     diverged: float | None = None  # the rate of the step that ended it, if it was not the last
 
     def on_epoch_start(self, trainer: BaseTrainer) -> None:
-        """The rate of the step that comes."""
+        """Set the rate of the next step."""
         optimizer: torch.optim.Optimizer = trainer.optimizer  # type: ignore[attr-defined]
         for group, ratio in zip(optimizer.param_groups, self.ratios, strict=True):
             group["lr"] = ratio * self.ramp.rate(len(self.rates))
 
     def on_step(self, trainer: BaseTrainer, losses: Mapping[str, Tensor]) -> None:
-        """Waits for the device: the next rate depends on the loss."""
+        """Record the loss; end the sweep if the loss explodes or was the last. This waits for the device: the loss is needed."""
         loss = float(losses["loss"]) if losses else math.nan
         if not math.isfinite(loss):
             self._end("the loss or its gradient was not finite")
@@ -84,7 +84,7 @@ class Sweep(BaseCallback):
         self.on_epoch_start(trainer)
 
     def take(self, loss: float) -> None:
-        """One step more. The smoothed loss is an exponential average without its bias to 0 (Kingma and Ba 2015, section 3)."""
+        """Record a loss. The smoothed loss is an exponential average without bias to 0 (Kingma and Ba 2015, section 3)."""
         number = len(self.losses)
         before = self.smoothed[-1] * (1 - MEMORY**number) if number else 0.0
         self.rates.append(self.ramp.rate(number))
@@ -99,14 +99,14 @@ class Sweep(BaseCallback):
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a sweep says; None where it does not."""
+    """The rates that a sweep suggests; None if it suggests none."""
 
     steepest: float | None  # where the smoothed loss falls fastest over the logarithm of the rate
     tenth: float | None  # of the rate at which training diverged
     ended: str
 
     def lines(self) -> list[str]:
-        """For the user."""
+        """Return the lines of text for the user."""
         found = [
             (self.steepest, "where the smoothed loss falls most steeply"),
             (self.tenth, "a tenth of the rate at which training diverged"),
@@ -117,7 +117,7 @@ class Suggestion:
 
 
 def suggest(rates: list[float], smoothed: list[float], diverged: float | None, ended: str) -> Suggestion:
-    """What the curve says. rates, smoothed: (n,), the rate and the smoothed loss of every step."""
+    """Return the suggestion of a curve. rates, smoothed: rate and smoothed loss of every step, (n,) each."""
     import numpy as np
 
     first = min(SETTLED, len(rates) // 4)
@@ -131,7 +131,7 @@ def suggest(rates: list[float], smoothed: list[float], diverged: float | None, e
 
 
 def sweep(raw: Any, ramp: Ramp, chosen: torch.device) -> Sweep:
-    """Train as the config says but for its rates, from its own first weights, until the loss explodes."""
+    """Train with the config's settings and first weights but the ramp's rates, until the loss explodes; return the sweep."""
     from base.saved.run_folder import RunFolder
     from trainer.experiment import build
     from utils import config
@@ -159,7 +159,7 @@ def sweep(raw: Any, ramp: Ramp, chosen: torch.device) -> Sweep:
 
 
 def _train(trainer: BaseTrainer) -> None:
-    """Epoch after epoch, however many it takes."""
+    """Train epochs until the sweep ends."""
     try:
         while True:
             trainer.train_epoch()
@@ -169,7 +169,7 @@ def _train(trainer: BaseTrainer) -> None:
 
 
 def write(made: Sweep, found: Suggestion, folder: Path) -> None:
-    """The curve, the suggestion, and both as a picture. Raises WriteError."""
+    """Write the curve, the suggestion, and a picture of both. Raises WriteError if a file cannot be written."""
     from utils import files
 
     rows = zip(made.rates, made.losses, made.smoothed, strict=True)
@@ -182,7 +182,7 @@ def write(made: Sweep, found: Suggestion, folder: Path) -> None:
 
 
 def plot(made: Sweep, found: Suggestion) -> Any:
-    """The losses over the rates, with what is suggested."""
+    """Return a figure of the losses over the rates, with the suggestion."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -1,7 +1,7 @@
-"""The folds of a config as runs of one group, and what follows from all of them: `python laurel.py folds RUN RUN …`.
+"""The folds of a config as runs of one group, and their held-out predictions: `python laurel.py folds RUN RUN …`.
 
-`train.py --folds` trains them. Folds that were trained by commands of their own, on other machines perhaps, are joined
-here into one group; predictions of what each held out are then those of all training samples.
+`train.py --folds` trains all folds. Folds that were trained by separate commands, for example on other machines, are joined
+here into one group. Together the held-out predictions of the folds cover all training samples.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _FREE = (resuming.MAY_CHANGE | {"name", "init_from.checkpoint"}) - {
 
 
 def members(singles: Sequence[Member], folds: str) -> list[Member]:
-    """The runs of every fold, one after the other. singles: those of the config, of one fold; folds: as the option says it.
+    """Return the runs of every fold, fold by fold. singles: the config's runs for one fold. folds: text of the option --folds.
 
-    Raises UserError where the config has no folds, or not such ones.
+    Raises UserError if the config has no folds, or does not have the folds that the option names.
     """
     numbers = _numbers(folds, {_folds_of(single.raw).number for single in singles})
     return [_of_fold(single, fold, alone=len(singles) == 1) for fold in numbers for single in singles]
@@ -72,7 +72,7 @@ def _numbers(text: str, counts: set[int]) -> list[int]:
 
 
 def _of_fold(member: Member, fold: int, alone: bool) -> Member:
-    """The member with its loader, its name and what it begins with set to a fold."""
+    """Return the member for one fold: the fold is set in its loader, its name and the member that it begins with."""
     name = f"fold{fold}"
     raw = replace(member.raw, values=copy.deepcopy(member.raw.values))
     _set_fold(raw.values, _folds_of(member.raw).key, fold)
@@ -90,7 +90,7 @@ def _set_fold(values: dict[str, Any], key: str, fold: int) -> None:
 
 
 def conclude(group: Group, chosen: torch.device, verbosity: int) -> None:
-    """Where all folds are there, predict what each held out, with scores and their intervals; else say what is missing."""
+    """Predict and score the held-out samples, with intervals, if all folds are finished; print the missing folds otherwise."""
     with Shelf(chosen, verbosity=verbosity) as shelf:
         models = shelf.open([FoldGroup(group.folder, group)])
         assert isinstance(models, FoldModels)
@@ -111,7 +111,7 @@ def _write(models: FoldModels) -> None:
 
 
 def _seen_before(group: Group, models: FoldModels, chosen: torch.device) -> Iterator[str]:
-    """Warnings where an earlier stage was trained on pictures that its fold holds out: stages may have splits of their own."""
+    """Yield a warning if an earlier stage was trained on pictures that its fold holds out: stages may have different splits."""
     for name in (name for name in group.members if name not in group.finals().values()):
         experiment = build.check(config.read(group.required_run(name) / CONFIG))
         folds = build.declared_folds(experiment.config)
@@ -123,7 +123,7 @@ def _seen_before(group: Group, models: FoldModels, chosen: torch.device) -> Iter
 
 
 def files_of(table: SampleTable) -> set[str]:
-    """The pictures of a table, wherever its paths begin."""
+    """Return the absolute paths of the table's pictures, so that tables with different folders can be compared."""
     return {os.path.abspath(table.root / path) for path in table.paths()}
 
 
@@ -131,7 +131,10 @@ def files_of(table: SampleTable) -> set[str]:
 
 
 def join(several: Sequence[Saved], shelf: Shelf) -> Group:
-    """Make a group of finished runs. Raises UserError, and makes none, unless they are all folds of one config and its data."""
+    """Make a group of finished runs and return it.
+
+    Raises UserError, and makes no group, if the runs are not all the folds of one config and its data.
+    """
     found: dict[int, tuple[Path, Experiment]] = {}
     for models in [models for saved in several for models in _runs(saved)]:
         experiment = _finished(models)
@@ -180,7 +183,7 @@ def _runs(saved: Saved) -> list[Path]:
 
 
 def _finished(path: Path) -> Experiment:
-    """The config of a run that has come to its end."""
+    """Return the config of a finished run."""
     if not (path / CONFIG).is_file():
         raise UserError(f"{path}: is no run's folder ({CONFIG} is not there)")
     if not (run := RunFolder.at(path)).finished:
@@ -189,7 +192,7 @@ def _finished(path: Path) -> Experiment:
 
 
 def _require_same(found: Sequence[tuple[Path, Experiment]]) -> None:
-    """Raise UserError where configs differ in more than the fold, their names, and how they were run."""
+    """Raise UserError if the configs differ in more than the fold, their names, and how they are run (device, logs)."""
     (first_path, first), *others = found
     folds = build.declared_folds(first.config)
     assert folds is not None

@@ -1,4 +1,4 @@
-"""Train the runs of a group in order, each an ordinary run, continued as one after any kill."""
+"""Train the runs of a group in order. Each is an ordinary run; a killed group continues with the unfinished runs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def train(
     args: argparse.Namespace, name: str, kind: str, members: Sequence[Member], chosen: torch.device,
     conclude: Callable[[Group], None] = lambda group: None,
 ) -> int:  # fmt: skip
-    """Train what is not finished, in order; the exit status of the first that was stopped, else 0.
+    """Train the unfinished runs in order; return the exit status of the first run that was stopped, else 0.
 
-    conclude: what follows when all are finished, in the main process alone; without it the group is not done.
+    conclude: called in the main process when all runs are finished; the group is done only after it.
     """
     save_dir = Path(str(build.check(members[0].raw).config.trainer.save_dir))
     held: list[IO[bytes]] = []  # the group's lock, which the main process has to the end
@@ -52,27 +52,27 @@ def train(
 
 
 def _interrupted(ended: run.Ended, last: bool) -> int:
-    """The status to exit with where a signal came too late to stop a member, and early enough to stop the next."""
+    """Return the exit status if a signal came too late to stop a member but must stop the group before the next member."""
     signals = distributed.broadcast_object(distributed.gather_objects(ended.signal))
     return 0 if last else next(filter(None, signals), 0)
 
 
 def _has_checkpoint(models: Path) -> bool:
-    """Whether a run got as far as that; a kill right after it was recorded may have left it nothing."""
+    """Return whether a run has a checkpoint: a recorded run that was killed at once has none."""
     return distributed.on_main(lambda: any(models.glob("*.pth")))
 
 
 def _find_or_create(
     resume: str | None, save_dir: Path, name: str, kind: str, members: Sequence[Member], held: list[IO[bytes]]
 ) -> Path:
-    """The group to go on with, or a new one; its lock is added to `held`. The main process alone."""
+    """Return the group to resume, or a new group; add its lock to `held`. Call it in the main process only."""
     group = _to_resume(resume, save_dir, name, members) or create_group(save_dir, name, kind, members)
     held.append(group.claim())
     return group.folder
 
 
 def _to_resume(resume: str | None, save_dir: Path, name: str, members: Sequence[Member]) -> Group | None:
-    """Return the group that is meant, None for a new one. Raises UserError if it is none, or of other members."""
+    """Return the group to resume, None for a new group. Raises UserError if it is not a group, or has other members."""
     if resume is None:
         return None
     if resume not in (AUTO, NEWEST):
@@ -90,13 +90,13 @@ def _to_resume(resume: str | None, save_dir: Path, name: str, members: Sequence[
 
 
 def _require_fitting(group: Group, members: Sequence[Member]) -> None:
-    """Raise UserError if another process trains the group, or if it is of other members."""
+    """Raise UserError if another process trains the group, or if the group has other members."""
     group.claim().close()
     require_same_members(group, members)
 
 
 def _with_weights(member: Member, group: Group) -> RawConfig:
-    """The member's config, beginning with the checkpoint of the run that came before it."""
+    """Return the member's config, with `init_from` set to the checkpoint of the member that it begins with."""
     if member.after is None or member.selection is None:
         return member.raw
     before = group.run(member.after)

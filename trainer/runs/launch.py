@@ -1,4 +1,4 @@
-"""What train.py does: check the config, find the run to go on with or make a new one, train."""
+"""The command `train`: check the config, find the run to resume or make a new run, train."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from utils.errors import UserError
 
 
 def read_config(args: argparse.Namespace) -> RawConfig:
-    """The config of the command line, with its overrides; those of stages are the stages' own."""
+    """Return the config of the command line, with its overrides; the overrides of stages are applied to the stages later."""
     raw = config.read(args.config)
     return raw if stages.is_staged(raw) else config.read(args.config, args.set)
 
 
 def members_of(args: argparse.Namespace, raw: RawConfig) -> list[Member]:
-    """The runs of a config that has stages, or of which several folds are asked for; none for a single run."""
+    """Return the runs of a config with stages, or with several folds asked for; an empty list for a single run."""
     singles = stages.members(raw, args.set) if stages.is_staged(raw) else []
     if args.folds is None:
         return singles
@@ -39,7 +39,7 @@ def members_of(args: argparse.Namespace, raw: RawConfig) -> list[Member]:
 
 
 def check_only(args: argparse.Namespace) -> int:
-    """Report what is wrong with the config, or that nothing is."""
+    """Print a line for each correct config; return the exit status. Raises ConfigError with all problems of the config."""
     raw = read_config(args)
     checked = [member.raw for member in members_of(args, raw)] or [raw]
     say_ok(map(build.check, checked))
@@ -48,14 +48,14 @@ def check_only(args: argparse.Namespace) -> int:
 
 
 def say_ok(experiments: Iterable[Experiment]) -> None:
-    """Print a line for each config that holds."""
+    """Print a line for each correct config."""
     for experiment in experiments:
         parts = f"{experiment.config.arch.type}, {experiment.config.data_loader.type}, {experiment.hash[:8]}"
         print(f"{experiment.raw.file}: ok ({parts})")
 
 
 def launch(args: argparse.Namespace) -> int:
-    """Train, or go on training. Returns the exit status."""
+    """Train a new run, or resume a run; return the exit status."""
     raw = read_config(args) if args.config else None
     members = members_of(args, raw) if raw is not None else []
     if raw is not None and not members:
@@ -85,7 +85,10 @@ def _launch_one(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.d
 
 
 def _to_resume(given: str | None, raw: RawConfig | None) -> tuple[Path | None, list[str]]:
-    """Return the run's folder or the checkpoint to go on with, None for a new run, and notes for the user. Raises UserError."""
+    """Return the run's folder or the checkpoint to resume from (None for a new run), and notes for the user.
+
+    Raises UserError if there is no run to resume, or it does not fit the config.
+    """
     if given is None:
         return None, []
     save_dir = Path(str(raw.values.get("trainer", {}).get("save_dir", SAVED))) if raw else SAVED
@@ -115,5 +118,5 @@ def _require_fitting(folder: Path, raw: RawConfig) -> None:
 
 
 def _stored_config(args: argparse.Namespace, state: dict[str, Any], file: str) -> RawConfig:
-    """The checkpoint's config with the command line's overrides, where no file is given."""
+    """Return the checkpoint's config with the command line's overrides, for a command line without a config file."""
     return config.from_values(state["config"], file, args.set)

@@ -1,4 +1,4 @@
-"""One run from its beginning, new or in the middle, to its end."""
+"""The training of one run, new or resumed, to its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from utils.errors import RunError, UserError
 
 
 class Start(NamedTuple):
-    """Where a run begins: its folder (None for a new one), a checkpoint's state (empty without one), lines for the user."""
+    """The start of a run: its folder (None for a new run), a checkpoint's state (empty for a new run), lines for the user."""
 
     folder: RunFolder | None
     state: dict[str, Any]
@@ -30,17 +30,17 @@ class Start(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a run ended: its exit status, and that of the signal that this process received, if it did."""
+    """The end of a run: its exit status, and the exit status of the signal that this process received, if any."""
 
     status: int
     signal: int | None
 
 
 def load(path: Path) -> Start:
-    """The run, the checkpoint named or the newest whole one, and a warning where others are damaged.
+    """Return the start from the named checkpoint or a run's newest undamaged checkpoint, with a warning if others are damaged.
 
-    From a checkpoint that is not known to be the newest of a run's folder a new run begins, with a best of its own: the
-    folder would hold two histories.
+    From a checkpoint that is not known to be the newest of its run a new run begins, with a new best score: otherwise the
+    run's folder would hold two histories.
     """
     folder = RunFolder.of(path)
     if path.is_dir():
@@ -54,7 +54,7 @@ def load(path: Path) -> Start:
 
 
 def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable[[Path], None] = lambda models: None) -> Ended:
-    """One run, from where it begins to its end or a signal. on_begin: is told the run's models folder."""
+    """Train one run from its start until it ends or a signal stops it. on_begin: called with the run's models folder."""
     experiment = build.check(raw)
     loader = build.build_loader(experiment, chosen)
     if start.state:
@@ -77,7 +77,7 @@ def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable
 def _trainer(
     experiment: build.Experiment, loader: BaseDataLoader, folder: RunFolder, chosen: torch.device, start: Start
 ) -> BaseTrainer:
-    """The trainer where the run begins. The checkpoint's state is forgotten then: it would take memory to the end."""
+    """Return the trainer in the state of the start. The checkpoint's state is then deleted, to free its memory."""
     try:
         trainer = build.build_trainer(experiment, loader, folder, chosen, fresh=not start.state)
     except UserError:
@@ -92,7 +92,7 @@ def _trainer(
 
 
 def _fit(trainer: BaseTrainer) -> int:
-    """The exit status. Raises RunError, one line that names the operation, where `deterministic` forbids one."""
+    """Train; return the exit status. Raises RunError, which names the operation, if `deterministic` forbids an operation."""
     try:
         return trainer.fit()
     except RuntimeError as error:

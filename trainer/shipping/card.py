@@ -89,7 +89,7 @@ def scores(loaded: Loaded, loader: BaseDataLoader) -> dict[str, Any]:
 
 
 def _validation(loaded: Loaded, loader: BaseDataLoader) -> tuple[Predictions, SampleTable]:
-    """Return the checkpoint's predictions for its validation samples, and the samples. Raises UserError if there are none."""
+    """Return the checkpoint's predictions for its validation samples, and the samples. Raises UserError if that fails."""
     left = RunFolder.at(loaded.path.parent).log / f"valid-{loaded.path.stem}"
     if is_evaluation(left):
         found = Evaluation.read(left)

@@ -24,7 +24,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after step number `step`, counted from 0."""
+        """Update the average with the weights after step number `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averages, weights = zip(*self._pairs, strict=True)
         torch._foreach_lerp_(list(averages), list(weights), 1 - decay)
@@ -32,9 +32,9 @@ class Ema:
             average.copy_(buffer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged model's state."""
+        """Return the state of the averaged model."""
         return dict(self.module.state_dict())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """What `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         self.module.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Values that are not finite: found without waiting for the device, and never let into the weights unnoticed."""
+"""Detection of losses and gradients that are not finite, if possible without waiting for the device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FiniteGuard:
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
 
     def passes(self, loss: Tensor, norm: Tensor, step: int) -> bool:
-        """Whether the optimiser may move. Waits for the device only if the answer is needed at once."""
+        """Return whether the optimiser may make its step. Waits for the device only if the answer is needed at once."""
         finite = torch.isfinite(loss) & torch.isfinite(norm)
         if self.at_once:
             fine = not distributed.any_rank(not bool(finite))
@@ -35,22 +35,22 @@ class FiniteGuard:
         return True
 
     def first_bad(self) -> int | None:
-        """The first step that was not finite, if there was one. Waits for the device."""
+        """Return the first step that was not finite, None if there was none. Waits for the device."""
         step = int(self._first_bad.item()) if not self.at_once else -1
         return step if step >= 0 else None
 
     def state_dict(self) -> dict[str, int]:
-        """How many steps in a row were skipped."""
+        """Return the number of steps that were skipped in a row."""
         return {"in_a_row": self.in_a_row}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """What `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         self.in_a_row = state["in_a_row"]
 
     def may_skip(self) -> bool:
-        """Whether the bad step just seen may be left out."""
+        """Return whether the current bad step may be skipped."""
         return self.skips and self.in_a_row <= self.max_skips
 
 
 class NotFinite(RunError):
-    """A loss or gradient that is not finite, where the config does not allow to skip it."""
+    """Raised for a loss or gradient that is not finite, if the config does not allow to skip the step."""

@@ -51,14 +51,14 @@ class BaseOptimizer(Settings):
 
     @abstractmethod
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
-        """The optimiser over parameter groups that carry their own `lr` and `weight_decay`."""
+        """Return the optimiser over parameter groups, each with its own `lr` and `weight_decay`."""
 
     def build(self, model: BaseModel, loss: BaseLoss) -> Optimizer:
-        """The optimiser over everything that the model and the loss let it train."""
+        """Return the optimiser over the trainable parameters of the model and the loss."""
         return self.create(parameter_groups(self, model, loss))
 
     def options(self) -> dict[str, Any]:
-        """The arguments beyond the rates and decays, which stand in the groups."""
+        """Return the optimiser's arguments, without the rates and decays, which are in the groups."""
         return self.model_dump(exclude=set(BaseOptimizer.model_fields))
 
 
@@ -66,10 +66,10 @@ OPTIMIZERS: Registry[BaseOptimizer] = Registry("optimizer", BaseOptimizer)
 
 
 def parameter_groups(settings: BaseOptimizer, model: BaseModel, loss: BaseLoss) -> list[dict[str, Any]]:
-    """Body and head, each with and without decay; one-dimensional parameters (norms, biases) are not decayed.
+    """Return the groups of body and head, each with and without decay; 1-d parameters (norms, biases) are not decayed.
 
     With `layer_decay` the body's groups of layers have rates of their own (discriminative fine-tuning, Howard and Ruder 2018,
-    section 3.1). Raises UserError where the model does not know them.
+    section 3.1). Raises UserError if the model does not know its groups of layers.
     """
     depths = _depths(settings, model)
     head = {id(p) for module in (*model.head(), loss) for p in module.parameters()}
@@ -86,7 +86,7 @@ def parameter_groups(settings: BaseOptimizer, model: BaseModel, loss: BaseLoss) 
 
 
 def _depths(settings: BaseOptimizer, model: BaseModel) -> dict[int, tuple[str, float]]:
-    """By id of a parameter, the name of its group of layers and the factor on its rate."""
+    """Return id of a parameter -> name of its group of layers, and factor on its rate."""
     if settings.layer_decay is None:
         return {}
     groups = model.layer_groups()
@@ -196,7 +196,7 @@ class BaseScheduler(Settings):
 
     @abstractmethod
     def create(self, optimizer: Optimizer, epochs: int, steps: int, per_epoch: int) -> LRScheduler:
-        """torch's scheduler. epochs: of the run. steps: of the run. per_epoch: `step()` calls in an epoch."""
+        """Return torch's scheduler. epochs, steps: of the whole run. per_epoch: number of `step()` calls in an epoch."""
 
 
 SCHEDULERS: Registry[BaseScheduler] = Registry("lr_scheduler", BaseScheduler)
@@ -325,7 +325,7 @@ class Schedule:
         self._dampen()
 
     def after_step(self) -> None:
-        """One step was made."""
+        """Move the rates after a step."""
         self.steps += 1
         self._restore()
         if self.scheduler is not None and self.interval == "step":
@@ -333,7 +333,7 @@ class Schedule:
         self._remember()
 
     def after_epoch(self, score: float | None) -> None:
-        """One epoch has passed; `score` is the monitored one, None where it was not computed."""
+        """Move the rates after an epoch. score: the monitored score, None if it was not computed."""
         self._restore()
         if isinstance(self.scheduler, ReduceLROnPlateau):
             if score is not None:
@@ -343,7 +343,7 @@ class Schedule:
         self._remember()
 
     def rates(self) -> list[float]:
-        """The learning rate of each group."""
+        """Return the learning rate of each group."""
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def _restore(self) -> None:
@@ -360,18 +360,18 @@ class Schedule:
                 group["lr"] *= (self.steps + 1) / (self.warmup_steps + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the scheduler stands; what it is comes from the config, which may want more epochs than it did."""
+        """Return the scheduler's position. Its settings are not saved: they come from the config, which may change the epochs."""
         state = self.scheduler.state_dict() if self.scheduler is not None else {}
         moving = {name: value for name, value in state.items() if name in _MOVING}
         return {"steps": self.steps, "undamped": self.undamped, "scheduler": moving}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """What `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         self.steps, self.undamped = state["steps"], list(state["undamped"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict({**self.scheduler.state_dict(), **state["scheduler"]})
 
 
 def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
-    """The parameters that are trained, each once."""
+    """Return the parameters that are trained, each once."""
     return list(dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad))

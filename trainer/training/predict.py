@@ -1,4 +1,4 @@
-"""Model and loader in, Predictions out: the one evaluation of training, test.py and the app."""
+"""Predictions of a model for a loader's samples. Training, test.py and the app use the same functions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Inference:
     fusion: BaseFusion = field(default_factory=MeanFusion)
 
     def look(self, model: BaseModel, image: Tensor, geometry: Tensor | None) -> Iterator[tuple[Outputs, Prediction]]:
-        """Outputs and prediction of a batch for each view, the plain one first; each is computed when it is asked for.
+        """Yield outputs and prediction of a batch for each view, the plain view first; each is computed when it is asked for.
 
         image: (B, 3, H, W) uint8 on the model's device. geometry: (B, 2, 3) on any device, as in a Batch. The model is in
         evaluation mode. What has coordinates has them in the original pictures.
@@ -56,13 +56,13 @@ class Inference:
             yield outputs, prediction
 
     def fuse(self, several: Sequence[Predictions], weights: Sequence[float] | None = None) -> Predictions:
-        """One prediction of all views, or of several models; these may count differently."""
+        """Return the fused predictions of all views, or of several models. weights: of the models, None for equal weights."""
         return several[0] if len(several) == 1 else self.fusion.fuse(several, weights)
 
 
 @contextmanager
 def evaluation_mode(*modules: nn.Module | None) -> Iterator[None]:
-    """The modules in evaluation mode; afterwards every part of them in the mode it was in."""
+    """Hold the modules in evaluation mode; afterwards restore the mode of every module within them."""
     given = [module for module in modules if module is not None]
     modes = [(part, part.training) for module in given for part in module.modules()]
     try:
@@ -76,7 +76,7 @@ def evaluation_mode(*modules: nn.Module | None) -> Iterator[None]:
 
 @contextmanager
 def evaluating(*modules: nn.Module | None) -> Iterator[None]:
-    """The modules in evaluation mode, without gradients."""
+    """Hold the modules in evaluation mode, without gradients."""
     with evaluation_mode(*modules), torch.inference_mode():
         yield
 
@@ -90,7 +90,7 @@ def predict(
     loss: BaseLoss | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> tuple[Predictions | None, dict[str, float]]:
-    """Predictions for every sample of a split, in order of id, and the exact losses over it if `loss` is given.
+    """Return predictions for every sample of a split, in order of id, and the exact losses over it if `loss` is given.
 
     Whole batches are dealt to the processes, so that their number changes no bit of the result. Predictions are on the
     main process (None elsewhere), losses (of the plain view) on all. `on_batch(done, total)` is called by every process
@@ -120,7 +120,7 @@ def predict(
 
 
 def rehearse(model: BaseModel, batch: Batch, device: torch.device, inference: Inference) -> None:
-    """Look at a batch through every view and fuse what is predicted. Raises UserError naming the view that the model refuses."""
+    """Predict a batch through every view and fuse the predictions. Raises UserError if the model refuses a view."""
     ids = [str(row) for row in batch["index"].tolist()]
     with evaluating(model):
         looks = inference.look(model, batch["image"].to(device), batch.get("geometry"))
@@ -138,7 +138,7 @@ def rehearse(model: BaseModel, batch: Batch, device: torch.device, inference: In
 def predict_pictures(
     model: BaseModel, pictures: Sequence[tuple[str, Tensor, Tensor]], device: torch.device, inference: Inference
 ) -> Predictions:
-    """Predictions for pictures that are in no data set, one at a time, since their sizes may differ; rows as they are given.
+    """Return predictions for pictures of no data set, in the given order. They are predicted one by one: sizes may differ.
 
     pictures: name, and image (3, h, w) uint8 and geometry (2, 3) as `BasePictures.preprocess` gives them.
     """
@@ -151,7 +151,7 @@ def predict_pictures(
 
 
 def _losses(loss: BaseLoss, outputs: Outputs, batch: Batch, device: torch.device) -> dict[str, tuple[float, float]]:
-    """Waits for the device, as the predictions do: evaluation needs the values, not only their sum."""
+    """Return the losses of a batch. This waits for the device: evaluation needs the values, not only their sum."""
     terms = loss.terms(outputs, to_device(batch["target"], device))
     return {name: (term.total.item(), float(term.weight)) for name, term in terms.items()}
 
@@ -163,7 +163,7 @@ def _gather(pieces: list[Predictions]) -> Predictions | None:
 
 
 def _means(losses: BatchLosses) -> dict[str, float]:
-    """`loss` and each term of it, totalled in the order of the batches, the same whichever process had which."""
+    """Return the means of `loss` and its terms. The order of the sum is that of the batches, for any number of processes."""
     merged: BatchLosses = {}
     for some in distributed.broadcast_object(distributed.gather_objects(losses)):
         merged |= some

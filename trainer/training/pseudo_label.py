@@ -42,7 +42,7 @@ class PseudoLabelSettings(TrainerSettings):
         return "weight" if self.weight != 1 else None
 
     def round(self, epoch: int) -> int:
-        """The round that an epoch, counted from 0, belongs to; 0 before the first."""
+        """Return the round of an epoch, counted from 0; 0 before the first round."""
         return max(0, (epoch - self.labelled_epochs) // self.round_epochs + 1)
 
 
@@ -55,11 +55,11 @@ class Chosen:
         self.labels = PseudoLabels.joined([])
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values."""
+        """Return the state as tensors and plain values."""
         return {"round": self.round, "pool": self.pool, **self.labels.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """What `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         self.round, self.pool, self.labels = state["round"], state["pool"], PseudoLabels.from_state(state)
 
 
@@ -89,17 +89,17 @@ class PseudoLabelTrainer(SupervisedTrainer):
         self.pool: PseudoLabelled = self.loader
 
     def train_epoch(self) -> None:
-        """The batches of the epoch; before the first of a round, its labels."""
+        """Train the batches of the epoch; in the first epoch of a round first choose the round's labels."""
         if self.progress.batch == 0 and self.settings.round(self.progress.epoch) > self.chosen.round:
             self._choose()
         super().train_epoch()
 
     def stateful(self) -> dict[str, Stateful]:
-        """With the labels of the round."""
+        """Return everything with a state, including the labels of the round."""
         return {**super().stateful(), "pseudo_labels": self.chosen}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state` was saved. Raises UserError where the samples to label are not those of then."""
+        """Restore the result of `state_dict`. Raises UserError if the samples to label have changed."""
         super().load_state_dict(state)
         if not self.chosen.round:
             return
@@ -111,7 +111,7 @@ class PseudoLabelTrainer(SupervisedTrainer):
         self._adopt()
 
     def _choose(self) -> None:
-        """Predict and select: a function of the weights, so that it can be done again after a kill."""
+        """Predict and choose labels. The result depends on the weights only, so that it is the same after a kill."""
         split, number = self.settings.split, self.settings.round(self.progress.epoch)
         seed.seed_everything(self.run_seed, "pseudo-labels", number)
         distributed.same_everywhere(self.evaluated.buffers())  # as in validation
@@ -132,7 +132,7 @@ class PseudoLabelTrainer(SupervisedTrainer):
         return proposed.surest(self.settings.threshold, self.settings.share)
 
     def _adopt(self) -> None:
-        """Write what was chosen, and train on it from now on."""
+        """Write the chosen labels to a file, and train on them from now on."""
         split, labels = self.settings.split, self.chosen.labels
         if distributed.is_main():
             path = self.folder.models / f"pseudo-labels-{self.chosen.round}.csv"

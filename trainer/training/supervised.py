@@ -61,7 +61,7 @@ class Objective(nn.Module):
         self.device, self.precision = device, precision
 
     def forward(self, image: Tensor, target: Target) -> dict[str, Tensor]:
-        """Named loss terms () of images (B, 3, H, W); the loss is computed in float32."""
+        """Return the named loss terms, scalars (), of images (B, 3, H, W) uint8; the loss is computed in float32."""
         with autocast(self.device, self.precision):
             outputs = self.network(image, target)
         terms: dict[str, Tensor] = self.loss(to_float32(outputs), target)
@@ -100,7 +100,7 @@ class SupervisedTrainer(BaseTrainer):
     # The step -----------------------------------------------------------------------------------------------------
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Forward and backward, a piece of the batch at a time; then one step of the optimiser."""
+        """Run forward and backward for each piece of the batch, then make one step of the optimiser; return the loss terms."""
         self.objective.train()
         for module in self.resting:
             module.eval()
@@ -125,7 +125,7 @@ class SupervisedTrainer(BaseTrainer):
         return {"loss": loss, **{f"loss/{name}": value for name, value in totals.items()}}
 
     def _update(self, loss: Tensor) -> bool:
-        """Move the weights by the gradient, unless something is not finite; whether they were moved."""
+        """Make a step of the optimiser unless the guard forbids it; return whether the step was made."""
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm or float("inf"))
         # Under fp16 a gradient that overflows is the scaler's everyday business: it skips the step and halves its scale.
@@ -140,7 +140,7 @@ class SupervisedTrainer(BaseTrainer):
         return moved
 
     def freeze(self, frozen: Collection[nn.Parameter], rest_norms: bool) -> None:
-        """From the next step on, train all parameters but these; those that the model itself does not train stay as they are.
+        """Train all parameters except these from the next step on; parameters that the model does not train stay untrained.
 
         rest_norms: whether batch norms whose parameters are all frozen keep their statistics. Every process must call it.
         """
@@ -165,7 +165,7 @@ class SupervisedTrainer(BaseTrainer):
         return self.ema.module if self.ema is not None else self.model  # type: ignore[return-value]
 
     def evaluate(self) -> dict[str, float]:
-        """Losses and metrics over all validation samples; what metrics fit is fitted here and nowhere else."""
+        """Return losses and metrics over all validation samples. Only this method fits the values of metrics (thresholds)."""
         distributed.same_everywhere(self.evaluated.buffers())  # batch-norm statistics are those of a process's own samples
         predictions, losses = predict(
             self.evaluated, self.loader, "valid", self.device, self.inference, self.loss, self._after_batch
@@ -175,7 +175,7 @@ class SupervisedTrainer(BaseTrainer):
         return {f"val/{name}": float(value) for name, value in (losses | judged).items()}
 
     def _judge(self, predictions: Predictions | None) -> tuple[dict[str, float], dict[str, Any]]:
-        """Scores by name, and what the metrics fitted. Raises NotFinite where the config says so."""
+        """Return the scores by name, and the metrics' fitted values. Raises NotFinite if predictions are not finite."""
         table = self.loader.table("valid")
         assert predictions is not None
         predictions.require_ids(table)
@@ -193,13 +193,13 @@ class SupervisedTrainer(BaseTrainer):
         return scores, fitted
 
     def end_epoch(self, scores: Mapping[str, float]) -> None:
-        """Move the schedule."""
+        """Move the schedule after an epoch."""
         self.schedule.after_epoch(scores.get(self.monitor.name))
 
     # What the loop asks -------------------------------------------------------------------------------------------
 
     def verify(self) -> None:
-        """Raise where a step since the last look was not finite."""
+        """Raise NotFinite if a step since the last call was not finite."""
         step = self.guard.first_bad()
         if distributed.any_rank(step is not None):
             batch = self.progress.batch - (self.progress.step - (step if step is not None else self.progress.step))
@@ -208,7 +208,7 @@ class SupervisedTrainer(BaseTrainer):
             raise NotFinite('trainer.precision: in "fp16" the gradients overflow at any scale; use "bf16" or "fp32"')
 
     def stateful(self) -> dict[str, Stateful]:
-        """Everything with a state of its own."""
+        """Return everything with a state, by name."""
         parts: dict[str, Any] = {
             "model": self.model,
             "loss": self.loss,
@@ -220,19 +220,19 @@ class SupervisedTrainer(BaseTrainer):
         return parts | ({"ema": self.ema} if self.ema is not None else {})
 
     def growth(self) -> int:
-        """Two moments for every weight, as Adam has, before the first step; nothing later."""
+        """Return the bytes by which the state will grow: two moments per weight (Adam) before the first step, later 0."""
         return 0 if self.optimizer.state else 2 * sum(p.numel() * p.element_size() for p in self.parameters)
 
     def fitted(self) -> dict[str, Any]:
-        """By metric, what was fitted with the weights of this moment; nothing in the middle of an epoch."""
+        """Return metric -> values fitted with the current weights; empty in the middle of an epoch."""
         return self._fitted if self._fitted_at == self.progress.step else {}
 
     def learning_rates(self) -> dict[str, float]:
-        """By parameter group."""
+        """Return parameter group -> learning rate."""
         return {group["name"]: float(group["lr"]) for group in self.optimizer.param_groups}
 
     def figures(self) -> dict[str, Figure]:
-        """Every metric's plots of the last validation, drawn once however many logs ask for them."""
+        """Return every metric's plots of the last validation; they are drawn once, even if several logs ask for them."""
         if self.predictions is not None and not self._figures:
             table = self.loader.table("valid")
             for metric in self.metrics:
@@ -240,19 +240,19 @@ class SupervisedTrainer(BaseTrainer):
         return self._figures
 
     def points(self) -> dict[str, Points]:
-        """Every metric's vectors of the last validation."""
+        """Return every metric's vectors of the last validation."""
         if self.predictions is None:
             return {}
         table, predictions = self.loader.table("valid"), self.predictions
         return {name: found for metric in self.metrics for name, found in metric.points(predictions, table).items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state` was saved."""
+        """Restore the state of a checkpoint."""
         super().load_state_dict(state)
         self._fitted, self._fitted_at = dict(state["fitted"]), self.progress.step
 
     def rehearse(self) -> None:
-        """Raise UserError where the views do not suit the model, or their predictions cannot be fused."""
+        """Raise UserError if the model refuses a view, or the views' predictions cannot be fused."""
         if not self.inference.views:
             return
         rows = self.loader.evaluation_order("valid")
@@ -263,7 +263,7 @@ class SupervisedTrainer(BaseTrainer):
     # Details ------------------------------------------------------------------------------------------------------
 
     def _synchronised(self, model: BaseModel) -> BaseModel:
-        """The model with batch-norm statistics over all processes, where that is asked for."""
+        """Return the model, with batch-norm statistics over all processes if the config asks for that."""
         if not self.settings.sync_batchnorm or distributed.world_size() == 1:
             return model
         if self.device.type != "cuda":
@@ -281,7 +281,7 @@ class SupervisedTrainer(BaseTrainer):
         return DistributedDataParallel(objective, device_ids=[self.device] if self.device.type == "cuda" else None)
 
     def _synchronising(self, last: bool) -> AbstractContextManager[Any]:
-        """Processes exchange gradients with the last piece of a batch only."""
+        """Return a context in which processes exchange gradients with the last piece of a batch only."""
         wrapped = isinstance(self.objective, DistributedDataParallel)
         return self.objective.no_sync() if wrapped and not last else nullcontext()  # type: ignore[operator]
 
@@ -305,7 +305,7 @@ class SupervisedTrainer(BaseTrainer):
         return [table.id(int(row)) for row in self.batches[batch]] if 0 <= batch < len(self.batches) else []
 
     def _culprits(self, batch: Batch) -> list[str]:
-        """The samples whose own loss is not finite, on any process; all of the batch where none can be singled out."""
+        """Return the samples whose own loss is not finite, on any process; the whole batch if no sample can be singled out."""
         table, bad = self.loader.table("train"), []
         with evaluating(self.model, self.loss):
             for row in range(len(batch["index"])):

@@ -31,7 +31,7 @@ class GradualUnfreezing(BaseCallback):
         self.epochs, self.rest_norms = epochs, rest_norms
 
     def on_epoch_start(self, trainer: BaseTrainer) -> None:
-        """Freeze what this epoch does not train. Raises UserError for a model that does not say what is how deep."""
+        """Freeze the layers that this epoch does not train. Raises UserError if the model does not know its groups of layers."""
         if not isinstance(trainer, SupervisedTrainer):
             raise UserError(f"callbacks: GradualUnfreezing: {type(trainer).__name__} has no layers to freeze; leave it out")
         groups = trainer.model.layer_groups()
