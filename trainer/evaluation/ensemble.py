@@ -71,10 +71,10 @@ class Watched:
         """Return the score of predictions, with the values (thresholds) that the metric fits on these predictions."""
         (metric,) = self.metrics
         metric.use(metric.fit(predictions, self.table))
-        found = metric.compute(predictions, self.table)
-        if not math.isfinite(found.get(self.name, math.nan)):
+        scores = metric.compute(predictions, self.table)
+        if not math.isfinite(scores.get(self.name, math.nan)):
             raise UserError(f"--monitor: {self.name} cannot be computed on these samples; name another score")
-        return found[self.name]
+        return scores[self.name]
 
 
 def greedy(members: int, score: Callable[[Sequence[float]], float], sign: float = 1.0) -> tuple[list[float], float]:

@@ -194,9 +194,9 @@ class FoldModels(Predictor):
             for model in self.checkpoints:
                 each.append(model.predict(split, precision))
                 model.loader.close()  # its worker processes: there is one loader for each fold
-            found = Predictions.concatenate(each)
-            found.require_ids(self._valid)
-            return found
+            predictions = Predictions.concatenate(each)
+            predictions.require_ids(self._valid)
+            return predictions
         return fused(self.first, [model.predict_from(self.first.loader, split, precision) for model in self.checkpoints])
 
     def folder(self, split: str) -> Path:
@@ -239,7 +239,7 @@ class FoldModels(Predictor):
         hashes = {fold: model.loaded.state["split_hash"] for fold, model in self.models.items()}
         return {
             "checkpoints": [{"fold": fold, "weights": model.weights_hash} for fold, model in self.models.items()],
-            "split_hash": files.hash_lines(f"{fold} {found}" for fold, found in hashes.items()),
+            "split_hash": files.hash_lines(f"{fold} {value}" for fold, value in hashes.items()),
         }
 
     @property
@@ -270,10 +270,10 @@ class Several(Predictor):
 
     def predict(self, split: str, precision: str | None = None) -> Predictions:
         several = [member.predict(split, precision) for member in self.members]
-        found = fused(self.first, several, self.weights)
-        if rest := sorted({name for one in several for name in one.names} - set(found.names)):
+        predictions = fused(self.first, several, self.weights)
+        if rest := sorted({name for one in several for name in one.names} - set(predictions.names)):
             print(f"left out, since not all predict it: {some(rest)}")
-        return found
+        return predictions
 
     def folder(self, split: str) -> Path:
         if self.place is not None:

@@ -92,7 +92,7 @@ def _require_compatible(models: Sequence[Checkpoint]) -> None:
     """Raise UserError if two configs declare different classes under one label, or have no label in common."""
     first = build.declared_spec(models[0].loaded.experiment.config).classes
     for other in models[1:]:
-        found = build.declared_spec(other.loaded.experiment.config).classes
-        shared = first.keys() & found.keys()
-        if any(first[label] != found[label] for label in shared) or (first and found and not shared):
+        classes = build.declared_spec(other.loaded.experiment.config).classes
+        shared = first.keys() & classes.keys()
+        if any(first[label] != classes[label] for label in shared) or (first and classes and not shared):
             raise UserError(f"{other.path}: has other classes than {models[0].path}; their predictions cannot be averaged")

@@ -22,7 +22,7 @@ from trainer.experiment import build
 from utils import config, device, files
 from utils.errors import UserError
 
-# What may differ from the config of a checkpoint while what it fitted on validation still fits its predictions.
+# Keys that may differ from the checkpoint's config without making its fitted values (thresholds, temperatures) wrong.
 _FITS_STILL = ("data_dir", "num_workers", "worker_timeout", "cache_mb", "batch_size", "test_reader", "corrections")
 
 
@@ -31,7 +31,7 @@ class Fitted:
     """The values (for example thresholds) fitted on validation, which metrics and submissions use."""
 
     values: dict[str, Any]  # by metric
-    note: str = ""  # for the user; empty where it is the checkpoint's own
+    note: str = ""  # for the user; empty if the values are the checkpoint's own
 
 
 def run_test(args: argparse.Namespace) -> int:
@@ -99,8 +99,8 @@ def _other_precision(predictor: Predictor, split: str, predictions: Predictions)
         return ""
     precision = own.pop()
     reference = predictor.predict(split, precision)
-    found = [f"{name} by at most {most:.3g}, {mean:.3g} on average" for name, most, mean in differences(predictions, reference)]
-    return f"in {asked.pop()} instead of {precision} predictions differ: {'; '.join(found) or 'in what cannot be compared'}"
+    lines = [f"{name} by at most {most:.3g}, {mean:.3g} on average" for name, most, mean in differences(predictions, reference)]
+    return f"in {asked.pop()} instead of {precision} predictions differ: {'; '.join(lines) or 'in what cannot be compared'}"
 
 
 def _fitted(metrics: list[BaseMetric], predictor: Predictor, split: str, predictions: Predictions) -> Fitted:
@@ -169,9 +169,9 @@ def _manifest(predictor: Predictor, split: str, fitted: Fitted) -> Manifest:
 def _say_other_data(predictor: Predictor) -> None:
     """Warn if crops or corrections differ from the checkpoint's: then the scores are not the scores of the checkpoint."""
     for one in predictor.checkpoints:
-        found = one.loader.fingerprint()
-        stored = one.loaded.state.get("fingerprint") or found  # older ones have none
-        changed = sorted(key for key in stored.keys() | found.keys() if stored.get(key) != found.get(key))
+        now = one.loader.fingerprint()
+        stored = one.loaded.state.get("fingerprint") or now  # older ones have none
+        changed = sorted(key for key in stored.keys() | now.keys() if stored.get(key) != now.get(key))
         if changed:
             print(f"warning: {one.path}: was trained on other {some(changed)} than these; its scores were others")
 

@@ -31,7 +31,7 @@ class Size(NamedTuple):
 def inference_size(model: BaseModel) -> Size:
     """Return the size of the parts of a model that predicting needs."""
     left_out = {id(tensor) for part in model.training_only() for tensor in (*part.parameters(), *part.buffers())}
-    tensors = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}  # those that are shared, once
+    tensors = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}  # shared tensors are counted once
     kept = [tensor for name, tensor in tensors.items() if name not in left_out]
     params = sum(p.numel() for p in model.parameters() if id(p) not in left_out)
     return Size(params, sum(tensor.numel() * tensor.element_size() for tensor in kept))

@@ -229,7 +229,7 @@ def build_trainer(
         "split_hash": loader.split_hash,
         "fingerprint": loader.fingerprint(),
         "spec": spec.as_json(),
-        "parents": [],  # what the run's first weights came from
+        "parents": [],  # the checkpoints of the run's first weights
     }
     model = build_model(experiment, spec, fresh)
     if experiment.config.budget is not None:

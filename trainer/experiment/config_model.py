@@ -26,7 +26,7 @@ from utils.validate import Settings
 
 PACKAGES = ("data_loader", "model", "logger", "trainer")
 
-# Keys of pytorch-template and its descendants, and what stands in their place here.
+# Keys of pytorch-template and projects made from it, and the keys that replace them here.
 REPLACED = {
     "n_gpu": "leave it out and start the script with torchrun --nproc_per_node=N",
     "device": "leave it out and use --device",

@@ -50,13 +50,13 @@ class Report:
 
     def lines(self) -> list[str]:
         """Return lines for the user, with the number and names of weights."""
-        found = [
+        others = [
             (self.missing, "missing there"),
             (self.reshaped, "of another shape there"),
             (self.left_out, "not asked for"),
             (self.unused, "only in the checkpoint"),
         ]
-        rest = [f"{len(names)} {what} ({some(names, 3)})" for names, what in found if names]
+        rest = [f"{len(names)} {what} ({some(names, 3)})" for names, what in others if names]
         return [f"{len(self.loaded)} weights from {self.source}" + (f"; {', '.join(rest)}" if rest else "")]
 
 

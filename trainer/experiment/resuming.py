@@ -11,7 +11,7 @@ from base.registry import AnyPart, Part, registries
 from utils import config
 from utils.config import ConfigError, Problem
 
-# What may differ when a run goes on: how long, how fast and where, but not what is learned from what.
+# Keys that may differ if a run is resumed: duration, speed and place of the training, but neither model nor data.
 _TRAINER_MAY_CHANGE = (
     "epochs", "early_stop", "validate_every", "save_dir", "save_period", "keep", "save_steps", "nonfinite", "max_skips",
     "compile", "channels_last", "deterministic", "log_every", "tensorboard", "wandb", "verbosity",
@@ -23,7 +23,7 @@ MAY_CHANGE = {
     "submission",
     "budget",
 }
-WITH_ITS_START = frozenset(MAY_CHANGE)  # for finding a run by its config: what it began with belongs to it
+WITH_ITS_START = frozenset(MAY_CHANGE)  # to find a run by its config; `init_from` must then be equal
 
 
 def require_resumable(

@@ -53,15 +53,15 @@ def members(raw: RawConfig, given: Overrides) -> list[Member]:
     overrides = config.overrides_of(given)
     stages: StagesConfig = validate(StagesConfig, raw, {})
     problems = [*_wrong_order(raw, stages), *_wrong_overrides(stages, overrides)]
-    found: list[Member] = []
+    checked: list[Member] = []
     for stage in stages.stages:
         try:
-            found.append(_member(Path(raw.file).parent, stages.name, stage, overrides))
+            checked.append(_member(Path(raw.file).parent, stages.name, stage, overrides))
         except ConfigError as error:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return found
+    return checked
 
 
 def _member(folder: Path, group: str, stage: Stage, overrides: Sequence[Override]) -> Member:

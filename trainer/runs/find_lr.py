@@ -107,11 +107,11 @@ class Suggestion:
 
     def lines(self) -> list[str]:
         """Return the lines of text for the user."""
-        found = [
+        suggested = [
             (self.steepest, "where the smoothed loss falls most steeply"),
             (self.tenth, "a tenth of the rate at which training diverged"),
         ]
-        rates = [f"--lr {rate:.2g}: {why}" for rate, why in found if rate is not None]
+        rates = [f"--lr {rate:.2g}: {why}" for rate, why in suggested if rate is not None]
         none = "no suggestion: the loss did not fall; begin with a lower --from, or look at lr.png"
         return [f"the sweep ended because {self.ended}", *(rates or [none])]
 
@@ -168,7 +168,7 @@ def _train(trainer: BaseTrainer) -> None:
         pass
 
 
-def write(made: Sweep, found: Suggestion, folder: Path) -> None:
+def write(made: Sweep, suggestion: Suggestion, folder: Path) -> None:
     """Write the curve, the suggestion, and a picture of both. Raises WriteError if a file cannot be written."""
     from utils import files
 
@@ -177,11 +177,11 @@ def write(made: Sweep, found: Suggestion, folder: Path) -> None:
     with files.explaining(folder):
         folder.mkdir(parents=True, exist_ok=True)
     files.write_bytes(folder / "lr.csv", f"lr,loss,smoothed\n{text}".encode())
-    files.write_json(folder / "lr.json", {**asdict(found), **asdict(made.ramp), "said": found.lines()})
-    files.write_atomically(folder / "lr.png", lambda file: plot(made, found).savefig(file, format="png", dpi=120))
+    files.write_json(folder / "lr.json", {**asdict(suggestion), **asdict(made.ramp), "said": suggestion.lines()})
+    files.write_atomically(folder / "lr.png", lambda file: plot(made, suggestion).savefig(file, format="png", dpi=120))
 
 
-def plot(made: Sweep, found: Suggestion) -> Any:
+def plot(made: Sweep, suggestion: Suggestion) -> Any:
     """Return a figure of the losses over the rates, with the suggestion."""
     from matplotlib.figure import Figure
 
@@ -189,10 +189,11 @@ def plot(made: Sweep, found: Suggestion) -> Any:
     axes = figure.subplots()
     axes.plot(made.rates, made.losses, color="0.8", linewidth=1, label="loss")
     axes.plot(made.rates, made.smoothed, color="C0", label="smoothed")
-    for rate, colour, name in ((found.steepest, "C1", "steepest descent"), (found.tenth, "C2", "a tenth of the divergence")):
+    steepest, tenth = suggestion.steepest, suggestion.tenth
+    for rate, colour, name in ((steepest, "C1", "steepest descent"), (tenth, "C2", "a tenth of the divergence")):
         if rate is not None:
             axes.axvline(rate, color=colour, linestyle="--", label=f"{name}: {rate:.2g}")
     top = EXPLODED * min(made.smoothed) if made.smoothed and min(made.smoothed) > 0 else None
-    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", ylim=(None, top), title=found.ended)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", ylim=(None, top), title=suggestion.ended)
     axes.legend()
     return figure

@@ -51,10 +51,10 @@ def members(singles: Sequence[Member], folds: str) -> list[Member]:
 
 
 def _folds_of(raw: RawConfig) -> Folds:
-    found = build.declared_folds(build.check(raw).config)
-    if found is None:
+    declared = build.declared_folds(build.check(raw).config)
+    if declared is None:
         raise UserError(f"--folds: {raw.file}: the config has no folds; give data_loader.args.split a number of them")
-    return found
+    return declared
 
 
 def _numbers(text: str, counts: set[int]) -> list[int]:
@@ -135,20 +135,20 @@ def join(several: Sequence[Saved], shelf: Shelf) -> Group:
 
     Raises UserError, and makes no group, if the runs are not all the folds of one config and its data.
     """
-    found: dict[int, tuple[Path, Experiment]] = {}
+    by_fold: dict[int, tuple[Path, Experiment]] = {}
     for models in [models for saved in several for models in _runs(saved)]:
         experiment = _finished(models)
         folds = build.declared_folds(experiment.config)
         if folds is None:
             raise UserError(f"{models}: its config has no folds; data_loader.args.split names none")
-        if folds.fold in found:
-            raise UserError(f"{models}: is fold {folds.fold}, as {found[folds.fold][0]} is; give each fold once")
-        found[folds.fold] = models, experiment
-    ordered = dict(sorted(found.items()))
+        if folds.fold in by_fold:
+            raise UserError(f"{models}: is fold {folds.fold}, as {by_fold[folds.fold][0]} is; give each fold once")
+        by_fold[folds.fold] = models, experiment
+    ordered = dict(sorted(by_fold.items()))
     _require_same(list(ordered.values()))
     fold, (_, first) = next(iter(ordered.items()))
     number = _number(first)
-    if missing := [str(other) for other in range(number) if other not in found]:
+    if missing := [str(other) for other in range(number) if other not in by_fold]:
         raise UserError(f"{several[0].path}: fold {', '.join(missing)} of {number} is missing; train it, and name it too")
     save_dir, name = Path(first.config.trainer.save_dir), str(first.config.name).removesuffix(f"-fold{fold}")
     checkpoints = {other: shelf.checkpoint(Run(models).checkpoint) for other, (models, _) in ordered.items()}
@@ -191,9 +191,9 @@ def _finished(path: Path) -> Experiment:
     return build.check(config.read(path / CONFIG))
 
 
-def _require_same(found: Sequence[tuple[Path, Experiment]]) -> None:
+def _require_same(runs: Sequence[tuple[Path, Experiment]]) -> None:
     """Raise UserError if the configs differ in more than the fold, their names, and how they are run (device, logs)."""
-    (first_path, first), *others = found
+    (first_path, first), *others = runs
     folds = build.declared_folds(first.config)
     assert folds is not None
     free = {*_FREE, ".".join((*ARGS, folds.key))}

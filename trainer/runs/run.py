@@ -62,7 +62,7 @@ def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable
         resuming.require_resumable(stored.config, experiment.config, raw.file)
         _require_same_data(start.state, loader, raw.file)
     settings = experiment.config.trainer
-    lines = [*start.notes, *loader.report()]  # reads the data: what is wrong with them leaves no folder
+    lines = [*start.notes, *loader.report()]  # reads the data before a folder is made: wrong data leave no folder
     folder = start.folder.claim() if start.folder else RunFolder.create(Path(settings.save_dir), experiment.config.name)
     on_begin(folder.models)
     trainer = _trainer(experiment, loader, folder, chosen, start)
@@ -96,8 +96,8 @@ def _fit(trainer: BaseTrainer) -> int:
     try:
         return trainer.fit()
     except RuntimeError as error:
-        operation, found, _ = str(error).partition(" does not have a deterministic implementation")
-        if not found:
+        operation, message, _ = str(error).partition(" does not have a deterministic implementation")
+        if not message:
             raise
         raise RunError(
             f"trainer.deterministic: the operation {operation.split()[-1]} is not reproducible on this device, and is refused; "
@@ -106,11 +106,11 @@ def _fit(trainer: BaseTrainer) -> int:
 
 
 def _require_same_data(state: dict[str, Any], loader: BaseDataLoader, file: str) -> None:
-    stored, found = state["split_hash"], loader.split_hash
-    if stored != found:
+    stored, present = state["split_hash"], loader.split_hash
+    if stored != present:
         raise UserError(
             f"{file}: data_loader: the samples or their split are not those of the checkpoint ({stored[:8]}, now "
-            f"{found[:8]}); the data have changed: bring them back, or start a new run without -r"
+            f"{present[:8]}); the data have changed: bring them back, or start a new run without -r"
         )
     before, now = state.get("fingerprint", {}), loader.fingerprint()
     for key in sorted(before.keys() | now.keys()):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trainer.experiment.build import Loaded
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = "submission"  # of the bundle: what is no code
+FOLDER = "submission"  # folder of the bundle for all files that are not code
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can name
 
 

@@ -76,7 +76,7 @@ def scores(loaded: Loaded, loader: BaseDataLoader) -> dict[str, Any]:
     The scores are of the validation predictions that `test.py` wrote. If there are none, the predictions are made, unless
     that would take long or the data are missing.
     """
-    found = dict(loaded.state.get("scores") or {})
+    known_scores = dict(loaded.state.get("scores") or {})
     ends: dict[str, Interval] = {}
     try:
         predictions, table = _validation(loaded, loader)
@@ -84,18 +84,18 @@ def scores(loaded: Loaded, loader: BaseDataLoader) -> dict[str, Any]:
             ends |= intervals(metric, predictions, table, loader.group)
     except UserError as error:
         print(f"no intervals of the scores: {str(error).splitlines()[0]}")
-    known = {f"val/{name}": interval for name, interval in ends.items() if f"val/{name}" in found}
-    return found | {f"{name}/{end}": value for name, both in known.items() for end, value in both._asdict().items()}
+    known = {f"val/{name}": interval for name, interval in ends.items() if f"val/{name}" in known_scores}
+    return known_scores | {f"{name}/{end}": value for name, both in known.items() for end, value in both._asdict().items()}
 
 
 def _validation(loaded: Loaded, loader: BaseDataLoader) -> tuple[Predictions, SampleTable]:
     """Return the checkpoint's predictions for its validation samples, and the samples. Raises UserError if that fails."""
     left = RunFolder.at(loaded.path.parent).log / f"valid-{loaded.path.stem}"
     if is_evaluation(left):
-        found = Evaluation.read(left)
-        made_by = [one.get("sha256") for one in found.manifest.checkpoints]
-        if made_by == [loaded.digest] and found.manifest.config_hash == loaded.experiment.hash:
-            return found.predictions, found.samples
+        evaluation = Evaluation.read(left)
+        made_by = [one.get("sha256") for one in evaluation.manifest.checkpoints]
+        if made_by == [loaded.digest] and evaluation.manifest.config_hash == loaded.experiment.hash:
+            return evaluation.predictions, evaluation.samples
     table = loader.table("valid")
     if loaded.state["split_hash"] != loader.split_hash:
         raise UserError("the validation samples are not those of the checkpoint")
@@ -181,8 +181,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, dict | list):
-        found = json.dumps(value, ensure_ascii=False)
-        return f"`{found[:400]}{'…' if len(found) > 400 else ''}`".replace("|", "\\|")
+        written = json.dumps(value, ensure_ascii=False)
+        return f"`{written[:400]}{'…' if len(written) > 400 else ''}`".replace("|", "\\|")
     return "not known" if value is None else str(value).replace("|", "\\|")
 
 

@@ -52,20 +52,20 @@ def run_export(args: argparse.Namespace) -> int:
     shown = parity.golden(loader, size, args.samples)
     graph = Graph(loaded.model.to(memory_format=torch.contiguous_format), size)
     about = card.metadata(loaded, graph, loader.pictures.preprocessing(), kind)
-    # Ranges are fitted on other pictures than those that the result then has to prove itself on.
+    # The ranges are fitted on other pictures than the result is checked with.
     calibration = parity.golden(loader, size, args.samples, "train") if kind == "int8" else None
     if calibration is not None:
         about["calibration"] = f"{len(calibration.pictures)} pictures ({calibration.source})"
     made = candidate(args.format, kind, loaded, graph, calibration, about)
     path = _path(Path(args.output) if args.output else RunFolder.at(loaded.path.parent).exported, loaded, args.format, kind)
-    found = compare(loaded, graph, shown, made.run)
+    differences = compare(loaded, graph, shown, made.run)
     limits = parity.LIMITS[kind]
-    found.require(limits if args.allow is None else Limits(limits.numbers, args.allow), str(path))
+    differences.require(limits if args.allow is None else Limits(limits.numbers, args.allow), str(path))
     made.write(path)
     timed = card.latency({"torch": graph, path.name: made.run}, shown.pictures)
     about["scores"] = card.scores(loaded, loader)
-    written = card.write(path, loaded, about, found, timed, shown)
-    print(f"{path}: {path.stat().st_size / 1e6:,.2f} MB; {found.line()}")
+    written = card.write(path, loaded, about, differences, timed, shown)
+    print(f"{path}: {path.stat().st_size / 1e6:,.2f} MB; {differences.line()}")
     print("\n".join(f"{name:>24}  {one['p50_ms']:.2f} ms, p95 {one['p95_ms']:.2f} ms a picture" for name, one in timed.items()))
     print(f"model card: {written}")
     return 0

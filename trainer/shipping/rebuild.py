@@ -38,10 +38,10 @@ def compare(output: Path, expected: dict[str, str] | None) -> int:
     """Print whether the submission equals the submission handed in, byte for byte; return the exit status."""
     if expected is None:
         return say(f"{output}: rebuilt; the bundle does not say what it should be", 0)
-    found = sha256(output / expected["file"])
-    if found != expected["sha256"]:
-        return say(f"{output / expected['file']}: is another submission ({found[:16]}, handed in: {expected['sha256'][:16]})", 1)
-    return say(f"{output / expected['file']}: byte for byte the submission that was handed in ({found[:16]})", 0)
+    digest = sha256(output / expected["file"])
+    if digest != expected["sha256"]:
+        return say(f"{output / expected['file']}: is another submission ({digest[:16]}, handed in: {expected['sha256'][:16]})", 1)
+    return say(f"{output / expected['file']}: byte for byte the submission that was handed in ({digest[:16]})", 0)
 
 
 def sums(folder: Path) -> list[tuple[str, str]]:

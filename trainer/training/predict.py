@@ -172,5 +172,5 @@ def _means(losses: BatchLosses) -> dict[str, float]:
         for name, (total, weight) in merged[number].items():
             old = sums.setdefault(name, [0.0, 0.0])
             old[0], old[1] = old[0] + total, old[1] + weight
-    means = {f"loss/{name}": total / weight for name, (total, weight) in sums.items() if weight}  # none where nothing counts
+    means = {f"loss/{name}": total / weight for name, (total, weight) in sums.items() if weight}  # no mean for weight 0
     return {"loss": sum(means.values()), **means} if means else {}

@@ -153,7 +153,7 @@ class SupervisedTrainer(BaseTrainer):
             return
         for parameter in changed:
             parameter.requires_grad_(id(parameter) not in still)
-        del self.objective  # or two of them would exchange gradients: each waits for those that had one when it was made
+        del self.objective  # otherwise two objectives would exchange gradients, each for the parameters trained at its creation
         gc.collect()
         self.objective = self._objective()
 
@@ -166,7 +166,7 @@ class SupervisedTrainer(BaseTrainer):
 
     def evaluate(self) -> dict[str, float]:
         """Return losses and metrics over all validation samples. Only this method fits the values of metrics (thresholds)."""
-        distributed.same_everywhere(self.evaluated.buffers())  # batch-norm statistics are those of a process's own samples
+        distributed.same_everywhere(self.evaluated.buffers())  # each process has batch-norm statistics of its own samples
         predictions, losses = predict(
             self.evaluated, self.loader, "valid", self.device, self.inference, self.loss, self._after_batch
         )
