@@ -57,7 +57,7 @@ def print_comparison(a: Sequence[Saved], b: Sequence[Saved], metric: str | None,
 
 
 def evaluation(saved: Saved, shelf: Shelf) -> Evaluation:
-    """Return the predictions in a folder, or those of the samples that a run, group or ensemble was validated on."""
+    """Return the predictions in a folder, or the predictions of a run, group or ensemble for its validation samples."""
     return Evaluation.read(saved.path) if isinstance(saved, EvaluationFolder) else held_out(shelf.open([saved]))
 
 

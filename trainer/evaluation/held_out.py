@@ -29,7 +29,7 @@ def held_out(predictor: Predictor) -> Evaluation:
 
 
 def metrics_of(evaluation: Evaluation) -> list[BaseMetric]:
-    """Return the metrics of an evaluation's config, with what was fitted on validation. Raises UserError for unknown ones."""
+    """Return the metrics of an evaluation's config, with their fitted values. Raises UserError if a metric is not registered."""
     metrics = build.metrics_of(evaluation.manifest.metrics, evaluation.spec)
     for metric in metrics:
         metric.use(evaluation.manifest.fitted.get(metric.state_key, {}))

@@ -28,7 +28,7 @@ class Shelf:
         self._loaders: dict[str, BaseDataLoader] = {}
 
     def open(self, several: Sequence[Saved]) -> Predictor:
-        """Return what predicts as one thing with all that are given. Raises UserError if they cannot be one."""
+        """Return one predictor for all saved things together. Raises UserError if their predictions cannot be fused."""
         opened = list(map(self._predictor, several))
         predictor = opened[0] if len(opened) == 1 else Several(opened)
         _require_compatible(predictor.checkpoints)

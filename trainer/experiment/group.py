@@ -31,7 +31,7 @@ class Member:
     selection: Selection | None = None
 
     def start(self) -> dict[str, Any]:
-        """Return what the run begins with, as plain values."""
+        """Return the weights that the run begins with (member, file, selection) as plain values."""
         return {"after": self.after, "which": self.which, **plain_selection(self.selection or Selection())}
 
 
@@ -54,5 +54,5 @@ def require_same_members(group: Group, members: Sequence[Member]) -> None:
 
 
 def plain_selection(selection: Selection) -> dict[str, Any]:
-    """Return a selection as a config would say it; a subclass may say more."""
+    """Return the keys and values of a selection in a config; keys of subclasses are left out."""
     return {name: getattr(selection, name) for name in Selection.model_fields}

@@ -38,7 +38,7 @@ class InitFrom(Selection):
 
 @dataclass(frozen=True)
 class Report:
-    """What was made of each weight, by name."""
+    """The result of loading: the names of loaded, missing, reshaped, left out and unused weights."""
 
     source: str
     sha256: str  # of that file

@@ -65,7 +65,7 @@ def shipped_examples(folder: Path) -> dict[str, Schema]:
 
 
 def _parts(value: Any) -> Iterator[Schema]:
-    """Yield every object that names a registered class, at whatever depth: `args` alone beside `type`, or a flat part."""
+    """Yield every object that names a registered class, at any depth: `args` alone beside `type`, or a flat part."""
     if isinstance(value, dict):
         flat = any(value.get("type") in registry.classes for registry in registries() if registry.flat)
         if isinstance(value.get("type"), str) and (flat or value.keys() <= {"type", "args"}):

@@ -307,7 +307,7 @@ _MOVING = {"last_epoch", "_step_count", "_last_lr", "T_cur", "T_i", "best", "num
 class Schedule:
     """A scheduler and its warm-up, moved once a step and once an epoch.
 
-    The warm-up dampens what the scheduler wants and hands it back undamped, so that it works with every scheduler.
+    The warm-up lowers the scheduler's rates only for the step and then restores them, so that it works with every scheduler.
     """
 
     def __init__(self, settings: BaseScheduler | None, optimizer: Optimizer, epochs: int, epoch_steps: int, mode: str) -> None:

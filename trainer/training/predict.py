@@ -27,9 +27,9 @@ BatchLosses = dict[int, dict[str, tuple[float, float]]]  # batch number -> term 
 
 @dataclass(frozen=True)
 class Inference:
-    """How predictions are made, the same wherever they are.
+    """The settings of predictions, which are the same in training, test.py and the app.
 
-    precision: of the network. views: looked at beside the plain pictures. fusion: makes one prediction of all views.
+    precision: of the network. views: predicted in addition to the plain pictures. fusion: makes one prediction of all views.
     """
 
     precision: str = "fp32"

@@ -1,4 +1,4 @@
-"""Training on samples without labels, by what the model itself says of them."""
+"""Training on samples without labels, with the model's own predictions as labels."""
 
 from __future__ import annotations
 

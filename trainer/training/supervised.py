@@ -39,9 +39,9 @@ MIN_SCALE = 2.0**-10  # the scaler begins at 2 ** 16 and halves at each overflow
 
 @dataclass(frozen=True)
 class Parts(Given):
-    """What a supervised trainer trains, by which rates, and how it is judged.
+    """The parts of a supervised trainer: model, loss, optimiser, scheduler, metrics and inference.
 
-    scheduler: None leaves the rates as they are. inference: how predictions on validation samples are made.
+    scheduler: None leaves the rates as they are. inference: settings of the predictions on validation samples.
     """
 
     model: BaseModel
@@ -53,7 +53,7 @@ class Parts(Given):
 
 
 class Objective(nn.Module):
-    """Model and loss as one module: what is wrapped for several processes, so that the loss's parameters are in it too."""
+    """Model and loss as one module, which is wrapped for several processes together with the loss's parameters."""
 
     def __init__(self, network: nn.Module, loss: BaseLoss, device: torch.device, precision: str) -> None:
         super().__init__()
