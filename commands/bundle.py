@@ -16,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the zip; return the exit status."""
+    from base.saved.door import find
     from trainer.shipping.bundle import run_bundle
 
-    return run_bundle(args)
+    run_bundle([find(given) for given in args.resume], args.output, args.set)
+    return 0

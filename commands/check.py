@@ -25,19 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the problems of the config, or the report on its data; return the exit status."""
-    from trainer.experiment import build, stages
-    from trainer.runs.launch import say_ok
-    from utils import config, files
+    from trainer.runs.launch import plan, say_ok
+    from utils import files
 
-    raw = config.read(args.config)
-    if stages.is_staged(raw):
-        experiments = {member.name: build.check(member.raw) for member in stages.members(raw, args.set)}
-    else:
-        experiments = {"": build.check(config.read(args.config, args.set))}
-    say_ok(experiments.values())
+    planned = plan(args.config, args.set)
+    say_ok(planned.experiments)
     if args.config_only:
         return 0
-    reports = {name: _look_at(experiment) for name, experiment in experiments.items()}
+    reports = {member.name: _look_at(member.experiment) for member in planned.members}
     if args.output:
         plain = {name: report.as_json() for name, report in reports.items()}
         files.write_json(args.output, plain.get("", plain))

@@ -7,6 +7,7 @@ If no cropper finds a box the picture stays whole, and its line says so. Sheets 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,9 @@ def main(args: argparse.Namespace) -> int:
     if not isinstance(loader, ReadsImages) or not isinstance(settings := loader.settings, CutPictureSettings):
         raise UserError(f"{raw.file}: data_loader.type: the pictures of a {type(loader).__name__} are not cut")
     samples = loader.samples
-    output = _output(args, settings.crops, samples.data_dir)
+    output = _output(args.output, settings.crops, samples.data_dir, args.boxes)
+    if args.write is not None and args.write.exists():
+        raise UserError(f"--write {args.write}: exists already; choose a new folder, or remove it")
     crops = settings.crops or Crops(file=str(output))
     given = [read_boxes(path) for path in args.boxes]
     cropping = Cropping(samples.data_dir, given, settings.croppers or [GrabCutCropper()], crops)
@@ -71,17 +74,15 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _output(args: argparse.Namespace, crops: Crops | None, data_dir: Path) -> Path:
+def _output(given: Path | None, crops: Crops | None, data_dir: Path, boxes: Sequence[Path]) -> Path:
     """Return the path of the box file. Raises UserError if it would overwrite a file, or the folder of --write exists."""
     from utils.errors import UserError
 
-    if args.output is None and crops is None:
+    if given is None and crops is None:
         raise UserError("-o FILE: is needed, since the config has no data_loader.args.crops that names a file")
-    output: Path = args.output or data_dir / (crops.file if crops is not None else "")
-    if output.exists() and output.resolve() not in {path.resolve() for path in args.boxes}:
+    output = given or data_dir / (crops.file if crops is not None else "")
+    if output.exists() and output.resolve() not in {path.resolve() for path in boxes}:
         raise UserError(f"{output}: is there already; choose another -o, remove it, or keep its boxes with --boxes {output}")
-    if args.write is not None and args.write.exists():
-        raise UserError(f"--write {args.write}: exists already; choose a new folder, or remove it")
     return output
 
 

@@ -25,6 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the exported file and its model card; return the exit status."""
+    from base.saved.door import find
     from trainer.shipping.export import run_export
 
-    return run_export(args)
+    kind = "int8" if args.int8 else "fp16" if args.half else "fp32"
+    saved = find(args.resume)
+    run_export(saved, args.output, args.format, kind, samples=args.samples, allow=args.allow, overrides=args.set)
+    return 0

@@ -29,17 +29,18 @@ def main(args: argparse.Namespace) -> int:
     """
     import os
 
-    from trainer.experiment.stages import is_staged
     from trainer.runs.find_lr import Ramp, suggest, sweep, write
-    from utils import config, device
+    from trainer.runs.launch import plan
+    from utils import device
     from utils.errors import UserError
 
     ramp = Ramp(args.low, args.high, args.steps)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("find-lr: runs in one process; start it without torchrun (batch_size is that of all processes)")
-    if is_staged(config.read(args.config)):
+    planned = plan(args.config, args.set)
+    if planned.kind is not None:
         raise UserError(f"{args.config}: describes stages, each with rates of its own; give the config of one of them")
-    made = sweep(config.read(args.config, args.set), ramp, device.select(args.device))
+    made = sweep(planned.experiments[0], ramp, device.select(args.device))
     suggestion = suggest(made.rates, made.smoothed, made.diverged, made.ended)
     output = args.output or Path("saved", "find-lr", Path(args.config).stem)
     write(made, suggestion, output)

@@ -23,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Predict the split, and write the predictions, scores and submission; return the exit status."""
+    from base.saved.door import find
     from trainer.evaluation.testing import run_test
+    from utils import device
 
-    return run_test(args)
+    several = [find(given, args.save_dir) for given in args.resume]
+    run_test(
+        several, device.select(args.device), split=args.split, output=args.output, overrides=args.set, verbosity=args.verbosity
+    )
+    return 0

@@ -27,6 +27,13 @@ def main(args: argparse.Namespace) -> int:
     """Train, or with --check report the config's problems; return the exit status. Raises UserError if no config is given."""
     if not args.config and (args.check or args.folds is not None or args.resume in (None, "auto")):
         raise UserError("-c/--config: is required; without one, -r PATH and -r last go on with a run")
-    from trainer.runs import launch
+    import gc
 
-    return launch.check_only(args) if args.check else launch.launch(args)
+    from trainer.runs.launch import launch, plan, say_ok
+
+    planned = plan(args.config, args.set, args.folds) if args.config else None
+    if planned is not None and args.check:
+        say_ok(planned.experiments)
+        gc.freeze()  # Python would look through all objects at its end, for about as long as the check itself takes
+        return 0
+    return launch(planned, args.resume, args.device, args.set).status

@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Make the project, and print the next commands; return the exit status. Raises UserError if it cannot be written."""
-    target, name = _target(args)
+    target = args.folder.resolve()
+    name = args.name or target.name
+    _require_usable(target, name)
     asked = [task.strip() for task in args.tasks.split(",")] if args.tasks is not None else template.tasks_here()
     tasks = with_required(asked)
     for task in sorted(set(tasks) - set(asked)):
@@ -49,14 +51,11 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _target(args: argparse.Namespace) -> tuple[Path, str]:
-    """Return the folder and the name of the project. Raises UserError if the folder or the name cannot be used."""
-    target = args.folder.resolve()
-    name = args.name or target.name
+def _require_usable(target: Path, name: str) -> None:
+    """Raise UserError if a project cannot have the folder or the name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
         raise UserError(f"{name!r}: is no name for a project; allowed: letters, digits, - and _ (set --name)")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: exists and is not empty; choose another folder")
     if target.is_relative_to(template.ROOT):
         raise UserError(f"{target}: is inside the template itself; choose a folder beside it, e.g. ../{name}")
-    return target, name

@@ -11,8 +11,7 @@ import socket
 import sys
 import tempfile
 import time
-from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -23,11 +22,11 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 
-def arguments(config: Path | None = None, resume: str | Path | None = None, **others: Any) -> Namespace:
-    """The command line of train.py, as `launch` takes it."""
-    given = {"config": config and str(config), "resume": resume and str(resume)}
-    defaults = {"device": "cpu", "set": [], "lr": None, "bs": None, "folds": None, "check": False}
-    return Namespace(**{**defaults, **given, **others})
+def launch(config: Path, resume: str | Path | None = None, folds: str | None = None, overrides: Sequence[str] = ()) -> int:
+    """Train in this process as `train.py -d cpu` would; return the exit status."""
+    from trainer.runs import launch as door
+
+    return door.launch(door.plan(config, overrides, folds), resume, "cpu").status
 
 
 def build_trainer(config: Path, folder: Path | None = None) -> Any:

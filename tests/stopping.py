@@ -6,9 +6,8 @@ import os
 import signal
 
 from base.base_callback import BaseCallback
-from tests.helpers import arguments
+from tests.helpers import launch
 from trainer.experiment import build
-from trainer.runs.launch import launch
 
 STEPS = 6  # in an epoch of the tiny config
 
@@ -38,6 +37,6 @@ def train(config, resume=None, ask=None, **options):
     real = build.build_callbacks
     build.build_callbacks = lambda *given: [*real(*given), ask or Ask()]
     try:
-        return launch(arguments(config, resume, **options))
+        return launch(config, resume, **options)
     finally:
         build.build_callbacks = real

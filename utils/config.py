@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from utils.errors import UserError
 
 KeyPath = tuple[str | int, ...]
 
+VALUES = "config"  # stands for the file of a config that a program gives as values
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 60
 MAX_DIGITS = 19  # 2 ** 63 - 1 has 19 digits
@@ -91,6 +92,7 @@ class Override(NamedTuple):
 
 
 Overrides = Iterable[Override | str]  # a text is one of `--set`: a.b.c=VALUE
+Given = Path | str | Mapping[str, Any]  # the file of a config, or its values
 
 
 def overrides_of(given: Overrides) -> list[Override]:
@@ -98,12 +100,14 @@ def overrides_of(given: Overrides) -> list[Override]:
     return [Override.of(one) if isinstance(one, str) else one for one in given]
 
 
-def read(path: Path | str, overrides: Overrides = ()) -> RawConfig:
-    """Read the config at `path` and the files that it extends, then apply the overrides in order.
+def read(given: Given, overrides: Overrides = ()) -> RawConfig:
+    """Read a config and the files that it extends, then apply the overrides in order.
 
-    Raises ConfigError for an unreadable file, bad syntax, a key given twice, NaN or Infinity, or a circle of `extends`.
+    given: its file, or its values, whose `extends` is relative to the working folder. Raises ConfigError for an unreadable
+    file, bad syntax, a key given twice, NaN or Infinity, a value that JSON cannot hold, or a circle of `extends`.
     """
-    config = _read_with_parents(Path(path), ())
+    path, values = (Path(VALUES), _plain(given)) if isinstance(given, Mapping) else (Path(given), _load(Path(given)))
+    config = _with_parents(path, values, ())
     _override_all(config, overrides)
     return config
 
@@ -201,15 +205,26 @@ class _NotANumber:
         return self.text
 
 
-def _read_with_parents(path: Path, chain: tuple[Path, ...]) -> RawConfig:
-    values = _load(path)
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a program's values as JSON would hold them. Raises ConfigError if it cannot."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(values), default=os.fspath))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError([Problem(VALUES, "", f"holds what no config can hold ({error}); allowed: what JSON has")]) from None
+    problems = list(_forbidden(VALUES, plain, ()))
+    if problems:
+        raise ConfigError(problems)
+    return plain
+
+
+def _with_parents(path: Path, values: dict[str, Any], chain: tuple[Path, ...]) -> RawConfig:
     schema = values.pop("$schema", "")  # for editors
     if not isinstance(schema, str):
         raise ConfigError([Problem(str(path), "$schema", f"found {show(schema)}; allowed: the file name of a JSON schema")])
     merged = RawConfig({}, str(path))
     chain = (*chain, path.resolve())
     for parent in _parents(path, values.pop("extends", []), chain):
-        base = _read_with_parents(parent, chain)
+        base = _with_parents(parent, _load(parent), chain)
         _merge(merged, base.values, base.origins, base.file)
     _merge(merged, values, {}, str(path))
     return merged

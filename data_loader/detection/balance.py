@@ -34,8 +34,9 @@ def main(args: argparse.Namespace) -> int:
     from utils.errors import UserError
 
     rules = [parse_rule(text) for text in args.rule]
-    names = convert.names_of(args, args.target)
-    table = convert.read(args).sorted()
+    source = convert.Source(args.source, args.annotations, args.images, args.names, args.invalid, args.first_pixel)
+    names = source.names_for(args.target)
+    table = source.read().sorted()
     classes = names or sorted(set(objects_of(table).names))
     unknown = subset.unknown_classes(rules, classes)
     if unknown:
@@ -43,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     kept = table.take(subset.chosen(table, rules, classes))
     if not len(kept):
         raise UserError(f"--rule {' '.join(args.rule)}: no picture fits")
-    convert.write(kept, args, names)
+    convert.write(kept, args.target, args.output, names, args.first_pixel)
     print("\n".join([*subset.report(table, kept, classes), *repairs(table)]))
     return 0
 

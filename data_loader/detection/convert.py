@@ -11,8 +11,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from utils import options
 
@@ -49,66 +50,81 @@ def main(args: argparse.Namespace) -> int:
     """Convert the annotations, and print the number of written images and objects."""
     from base.detection.objects import objects_of
 
-    names = names_of(args, args.target)
-    table = read(args)
-    write(table, args, names)
+    source = Source(args.source, args.annotations, args.images, args.names, args.invalid, args.first_pixel)
+    names = source.names_for(args.target)
+    table = source.read()
+    write(table, args.target, args.output, names, args.first_pixel)
     objects = objects_of(table)
     print(f"{args.output}: {len(table):,} images with {len(objects.boxes):,} objects")
     report(table)
     return 0
 
 
-def names_of(args: argparse.Namespace, target: str) -> list[str]:
-    """Return the class names in the order of their numbers. Raises UserError if a format needs them and they are not given."""
-    from data_loader.detection.formats.yolo import read_names
-    from utils.errors import UserError
+@dataclass(frozen=True)
+class Source:
+    """The annotations to read, as the options of `add_source` describe them.
 
-    if args.names is not None:
-        return read_names(args.names)
-    if "yolo" in (args.source, target) or target == "coco":
-        raise UserError("--names: is needed, a text file with a class name a line: yolo and coco number their classes")
-    return []
+    form: one of FORMATS. place: a JSON file, or a folder for a format of FOLDERS. names: a text file with a class name on each
+    line. invalid: `error` or `drop`. first_pixel: number of the first pixel in the files of voc.
+    """
+
+    form: str
+    place: Path
+    images: Path
+    names: Path | None
+    invalid: Literal["error", "drop"]
+    first_pixel: Literal[0, 1]
+
+    def names_for(self, target: str) -> list[str]:
+        """Return the class names in the order of their numbers. Raises UserError if a format needs them and none are given."""
+        from data_loader.detection.formats.yolo import read_names
+        from utils.errors import UserError
+
+        if self.names is not None:
+            return read_names(self.names)
+        if "yolo" in (self.form, target) or target == "coco":
+            raise UserError("--names: is needed, a text file with a class name a line: yolo and coco number their classes")
+        return []
+
+    def read(self) -> SampleTable:
+        """Return the annotations. Raises UserError with all their problems."""
+        from data_loader.detection.formats import coco, competition_json, voc, yolo
+
+        names, root, place = self.names_for(self.form), str(self.images.absolute()), str(self.place.absolute())
+        readers: dict[str, Callable[[], Any]] = {
+            "competition": lambda: competition_json.CompetitionJsonReader(place, root, self.invalid),
+            "yolo": lambda: yolo.YoloReader(place, names, root, self.invalid),
+            "voc": lambda: voc.VocReader(place, root, self.first_pixel, self.invalid),
+            "coco": lambda: coco.CocoReader(place, root, self.invalid),
+        }
+        table: SampleTable = readers[self.form]().read_objects(Path(), names or None)
+        return table
 
 
-def read(args: argparse.Namespace) -> SampleTable:
-    """Return the annotations that the arguments of `add_source` describe. Raises UserError with all their problems."""
-    from data_loader.detection.formats import coco, competition_json, voc, yolo
-
-    names, root = names_of(args, args.source), str(args.images.absolute())
-    place = str(args.annotations.absolute())
-    readers: dict[str, Callable[[], Any]] = {
-        "competition": lambda: competition_json.CompetitionJsonReader(place, root, args.invalid),
-        "yolo": lambda: yolo.YoloReader(place, names, root, args.invalid),
-        "voc": lambda: voc.VocReader(place, root, args.first_pixel, args.invalid),
-        "coco": lambda: coco.CocoReader(place, root, args.invalid),
-    }
-    table: SampleTable = readers[args.source]().read_objects(Path(), names or None)
-    return table
-
-
-def write(table: SampleTable, args: argparse.Namespace, names: list[str]) -> None:
+def write(table: SampleTable, target: str, output: Path, names: list[str], first_pixel: Literal[0, 1]) -> None:
     """Write the table in the target format; a folder appears only when it is complete.
 
-    Raises UserError if the output exists already, WriteError if it cannot be written.
+    names: the class names in the order of their numbers. first_pixel: number of the first pixel, for voc. Raises UserError if
+    the output exists already, WriteError if it cannot be written.
     """
     from data_loader.detection.formats import coco, competition_json, voc, yolo
     from utils.errors import UserError
     from utils.files import WriteError
 
-    if os.path.lexists(args.output):
-        raise UserError(f"{args.output}: is there already; choose another --output, or remove it")
+    if os.path.lexists(output):
+        raise UserError(f"{output}: is there already; choose another --output, or remove it")
     try:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        if args.target == "competition":
-            competition_json.write(table, args.output)
-        elif args.target == "coco":
-            coco.write(table, args.output, names)
-        elif args.target == "yolo":
-            _write_folder(args.output, lambda folder: yolo.write(table, folder, names))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if target == "competition":
+            competition_json.write(table, output)
+        elif target == "coco":
+            coco.write(table, output, names)
+        elif target == "yolo":
+            _write_folder(output, lambda folder: yolo.write(table, folder, names))
         else:
-            _write_folder(args.output, lambda folder: voc.write(table, folder, args.first_pixel))
+            _write_folder(output, lambda folder: voc.write(table, folder, first_pixel))
     except OSError as error:
-        raise WriteError(f"{args.output}: cannot be written ({error.strerror or error})") from None
+        raise WriteError(f"{output}: cannot be written ({error.strerror or error})") from None
 
 
 def _write_folder(folder: Path, fill: Callable[[Path], None]) -> None:

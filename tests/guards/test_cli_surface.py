@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+from pathlib import Path
 
 import pytest
 
 from laurel import COMMANDS, available
+from tests.guards.sources import relative, scripts, sources, tree
 from utils.options import Parser
 
 OPTIONS = {
@@ -45,3 +48,10 @@ def test_no_option_came_or_went(verb: str) -> None:
 
 def test_every_command_is_there_or_its_task_is_not() -> None:
     assert [verb for verb in COMMANDS if verb not in available() and COMMANDS[verb][0].startswith("commands.")] == []
+
+
+@pytest.mark.parametrize("path", [*sources(), *scripts()], ids=relative)
+def test_only_the_main_function_of_a_command_sees_the_parsed_command_line(path: Path) -> None:
+    functions = (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef) and node.name != "main")
+    given = {node.name: [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs] for node in functions}
+    assert [name for name, args in given.items() if any("Namespace" in ast.unparse(arg) for arg in args)] == []

@@ -22,7 +22,7 @@ from utils import config
 for path in CONFIGS:
     build.check(config.read(path))
 for path in STAGED:
-    stages.members(config.read(path), [], None, None)
+    stages.members(config.read(path), [])
 print(len(CONFIGS))
 """
 

@@ -14,16 +14,17 @@ from base.saved.group import Group
 from trainer.evaluation.predictor import Checkpoint, FoldModels, Place, Predictor, Several
 from trainer.experiment import build
 from utils import files
+from utils.config import Overrides
 from utils.errors import UserError
 
 
 class Shelf:
     """Everything that one command predicts with; one loader for all checkpoints that read alike.
 
-    overrides: `a.b.c=VALUE` changes of every config. verbosity: 2 for progress bars.
+    overrides: of every config. verbosity: 2 for progress bars.
     """
 
-    def __init__(self, device: torch.device, overrides: Sequence[str] = (), verbosity: int = 0) -> None:
+    def __init__(self, device: torch.device, overrides: Overrides = (), verbosity: int = 0) -> None:
         self.device, self.overrides, self.verbosity = device, tuple(overrides), verbosity
         self._loaders: dict[str, BaseDataLoader] = {}
 

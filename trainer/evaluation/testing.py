@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from base.base_metric import BaseMetric
 from base.bootstrap import Interval
 from base.evaluation import Evaluation, Manifest, write_scores
 from base.predictions import Predictions, differences
-from base.saved.door import find
+from base.saved.door import Saved
 from base.saved.names import PREDICTIONS
 from base.table import some
 from trainer.evaluation.intervals import intervals
 from trainer.evaluation.predictor import Checkpoint, Predictor
 from trainer.evaluation.shelf import Shelf
 from trainer.experiment import build
-from utils import config, device, files
+from utils import config, files
+from utils.config import Overrides
 from utils.errors import UserError
 
 # Keys that may differ from the checkpoint's config without making its fitted values (thresholds, temperatures) wrong.
@@ -34,21 +36,27 @@ class Fitted:
     note: str = ""  # for the user; empty if the values are the checkpoint's own
 
 
-def run_test(args: argparse.Namespace) -> int:
-    """Predict, write and score a split, and print the paths of the files; return the exit status."""
-    with Shelf(device.select(args.device), args.set, args.verbosity) as shelf:
-        predictor = shelf.open([find(given, Path(args.save_dir)) for given in args.resume])
-        split = args.split or ("test" if "test" in predictor.first.loader.splits else "valid")
+def run_test(
+    several: Sequence[Saved], chosen: torch.device, *, split: str | None = None, output: Path | None = None,
+    overrides: Overrides = (), verbosity: int = 0,
+) -> dict[str, float]:  # fmt: skip
+    """Predict, write and score a split, and print the paths of the files; return the scores.
+
+    split: `valid` or `test`; None for `test` if the config has a test_reader. output: a folder, None for one in the run's
+    log. Raises UserError.
+    """
+    with Shelf(chosen, overrides, verbosity) as shelf:
+        predictor = shelf.open(several)
+        split = split or ("test" if "test" in predictor.first.loader.splits else "valid")
         if split == "valid":
             predictor.require_held_out()
             predictor.require_whole()
             _say_other_data(predictor)
-        evaluate(predictor, split, Path(args.output) if args.output else predictor.folder(split))
-    return 0
+        return evaluate(predictor, split, output or predictor.folder(split))
 
 
-def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predictions | None = None) -> None:
-    """Write the predictions of a split, their scores and the submission into `folder`.
+def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predictions | None = None) -> dict[str, float]:
+    """Write the predictions of a split, their scores and the submission into `folder`; return the scores, none without labels.
 
     The predictions are written first, so that they are kept if the labels are wrong.
 
@@ -73,13 +81,14 @@ def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predic
     for metric in metrics:
         metric.use(fitted.values.get(metric.state_key, {}))
     labelled = loader.labelled(split)
+    scores: dict[str, float] = {}
     if labelled:
-        scores = {name: value for metric in metrics for name, value in metric.compute(predictions, table).items()}
+        scores = losses | {name: value for metric in metrics for name, value in metric.compute(predictions, table).items()}
         held_out = split == "valid" and predictor.resampled
         ends: dict[str, Interval] = {}
         for metric in metrics if held_out else ():
             ends |= intervals(metric, predictions, table, loader.group)
-        _score(losses | scores, ends, folder)
+        _score(scores, ends, folder)
     _draw((metric for metric in metrics if labelled or not metric.needs_truth), predictions, predictor, split, folder)
     submission = build.build_submission(first.experiment, first.spec)
     if submission is not None and split == "test":
@@ -88,6 +97,7 @@ def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predic
             predictions = metric.adjust(predictions)
         rows = submission.write(predictions, table, fitted.values, loader.data_dir, path)
         print(f"submission: {path} ({rows:,} rows)")
+    return scores
 
 
 def _other_precision(predictor: Predictor, split: str, predictions: Predictions) -> str:

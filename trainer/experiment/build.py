@@ -36,7 +36,7 @@ from trainer.experiment.conflicts import conflicts, same_scores
 from trainer.training.predict import Inference
 from trainer.training.supervised import Parts
 from utils import checkpoint, config, files, seed
-from utils.config import ConfigError, KeyPath, Problem, RawConfig
+from utils.config import ConfigError, KeyPath, Overrides, Problem, RawConfig
 from utils.errors import UserError
 from utils.validate import Settings, validate
 
@@ -291,10 +291,10 @@ class Loaded:
         return "loss" not in self.state
 
 
-def load_model(path: Path, device: torch.device, overrides: tuple[str, ...] = ()) -> Loaded:
+def load_model(path: Path, device: torch.device, overrides: Overrides = ()) -> Loaded:
     """Return the model of a checkpoint or exported file, ready to predict, with averaged weights if the run kept an average.
 
-    overrides: `a.b.c=VALUE` changes of its config, e.g. another data folder. Raises UserError if the file cannot be loaded.
+    overrides: of its config, e.g. another data folder. Raises UserError.
     """
     session, state = exported.unseal(path) if path.suffix == ONNX else (None, _read(path))
     try:

@@ -9,10 +9,9 @@ from typing import Any
 
 from base.saved.group import Group
 from base.saved.names import GROUP
-from trainer.experiment import build, resuming
+from trainer.experiment import resuming
+from trainer.experiment.build import Experiment
 from trainer.experiment.init_from import Selection
-from utils import config
-from utils.config import RawConfig
 from utils.errors import UserError
 
 
@@ -20,12 +19,12 @@ from utils.errors import UserError
 class Member:
     """One run of a group.
 
-    raw: its whole config, checked. after: the member whose weights it begins with, None for weights of its own. which: of
+    experiment: its whole config, checked. after: the member whose weights it begins with, None for weights of its own. which: of
     that member's checkpoints, `best` or `last`. selection: of those weights.
     """
 
     name: str
-    raw: RawConfig
+    experiment: Experiment
     after: str | None = None
     which: str = "best"
     selection: Selection | None = None
@@ -37,7 +36,7 @@ class Member:
 
 def create_group(save_dir: Path, name: str, kind: str, members: Sequence[Member]) -> Group:
     """Write the record of a new group, none of whose runs has begun. Call it in the main process alone."""
-    entries = {member.name: {"config": member.raw.values, "start": member.start()} for member in members}
+    entries = {member.name: {"config": member.experiment.raw.values, "start": member.start()} for member in members}
     return Group.create(save_dir, name, kind, entries)
 
 
@@ -49,8 +48,7 @@ def require_same_members(group: Group, members: Sequence[Member]) -> None:
         entry = group.members[member.name]
         if entry["start"] != member.start():
             raise UserError(f"{member.name} begins with other weights than in {group.folder}")
-        stored = build.check(config.from_values(entry["config"], str(group.folder / GROUP)))
-        resuming.require_resumable(stored.config, build.check(member.raw).config, member.raw.file, resuming.WITH_ITS_START)
+        resuming.require_resumable(entry["config"], str(group.folder / GROUP), member.experiment, resuming.WITH_ITS_START)
 
 
 def plain_selection(selection: Selection) -> dict[str, Any]:

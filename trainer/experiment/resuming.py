@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from base.registry import AnyPart, Part, registries
+from trainer.experiment import build
+from trainer.experiment.build import Experiment
 from utils import config
 from utils.config import ConfigError, Problem
 
@@ -27,21 +29,25 @@ WITH_ITS_START = frozenset(MAY_CHANGE)  # to find a run by its config; `init_fro
 
 
 def require_resumable(
-    stored: BaseModel, wanted: BaseModel, file: str, may_change: Collection[str] = WITH_ITS_START | {"init_from"}
+    values: dict[str, Any], file: str, wanted: Experiment, may_change: Collection[str] = WITH_ITS_START | {"init_from"}
 ) -> None:
     """Raise ConfigError if a checkpoint's config differs from the config to resume with, in more than how it is run.
 
-    Both are validated configs: a default that is written out is no difference. A run that the user names goes on with its own
-    weights, so `init_from` may differ; it may not differ if the run of a config is looked for (`-r auto`).
+    values: of the checkpoint's config, which are in `file`. They are checked only if they differ: a default that is written
+    out is no difference. A run that is named goes on with its own weights, so `init_from` may differ then, as it may not if a
+    run of this config is looked for.
     """
+    if values == wanted.raw.values:
+        return
+    stored = build.check(config.from_values(values, file))
     problems = [
         Problem(
-            file,
+            wanted.raw.file,
             config.key_text(key),
             f"the checkpoint was trained with {config.show(old)}, this config says "
             f"{config.show(new)}; resume with the same value, or start a new run without -r",
         )
-        for key, old, new in config.differences(plain(stored), plain(wanted))
+        for key, old, new in config.differences(plain(stored.config), plain(wanted.config))
         if not any(config.key_text(key[:length]) in may_change for length in range(1, len(key) + 1))
     ]
     if problems:

@@ -67,9 +67,8 @@ def members(raw: RawConfig, given: Overrides) -> list[Member]:
 def _member(folder: Path, group: str, stage: Stage, overrides: Sequence[Override]) -> Member:
     own = [override for name, override in map(_addressed, overrides) if name in (None, stage.name)]
     raw = config.read(folder / stage.config, [*own, Override("name", f"{group}-{stage.name}")])
-    build.check(raw)
-    init = stage.init_from
-    return Member(stage.name, raw) if init is None else Member(stage.name, raw, init.stage, init.which, init)
+    experiment, init = build.check(raw), stage.init_from
+    return Member(stage.name, experiment) if init is None else Member(stage.name, experiment, init.stage, init.which, init)
 
 
 def _addressed(override: Override) -> tuple[str | None, Override]:

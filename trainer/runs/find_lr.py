@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from base.base_trainer import BaseTrainer
+    from trainer.experiment.build import Experiment
 
 MEMORY = 0.9  # of the smoothed loss: about the last ten steps
 EXPLODED = 4.0  # times the lowest smoothed loss above 0
@@ -130,21 +131,14 @@ def suggest(rates: list[float], smoothed: list[float], diverged: float | None, e
     return Suggestion(steepest, diverged / 10 if diverged is not None else None, ended)
 
 
-def sweep(raw: Any, ramp: Ramp, chosen: torch.device) -> Sweep:
+def sweep(given: Experiment, ramp: Ramp, chosen: torch.device) -> Sweep:
     """Train with the config's settings and first weights but the ramp's rates, until the loss explodes; return the sweep."""
     from base.saved.run_folder import RunFolder
     from trainer.experiment import build
-    from utils import config
 
-    changes = [
-        "lr_scheduler=null",
-        'trainer.nonfinite="skip"',
-        "trainer.save_steps=null",
-        "trainer.ema=null",
-        "callbacks=[]",
-    ]
-    changes += ["trainer.tensorboard=false", "trainer.wandb=false", "trainer.verbosity=0"]
-    experiment = build.check(config.from_values(raw.values, raw.file, changes))
+    alone = {"nonfinite": "skip", "save_steps": None, "ema": None, "tensorboard": False, "wandb": False, "verbosity": 0}
+    changes = {"lr_scheduler": None, "callbacks": [], "trainer": given.config.trainer.model_copy(update=alone)}
+    experiment = replace(given, config=given.config.model_copy(update=changes))
     loader = build.build_loader(experiment, chosen)
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ from trainer.experiment import build, resuming
 from trainer.experiment.build import Experiment
 from trainer.experiment.group import Member, create_group
 from utils import config
-from utils.config import RawConfig, differences, key_text, show
+from utils.config import differences, key_text, show
 from utils.errors import UserError
 
 ARGS = ("data_loader", "args")
@@ -46,15 +46,15 @@ def members(singles: Sequence[Member], folds: str) -> list[Member]:
 
     Raises UserError if the config has no folds, or does not have the folds that the option names.
     """
-    numbers = _numbers(folds, {_folds_of(single.raw).number for single in singles})
+    numbers = _numbers(folds, {_folds_of(single.experiment).number for single in singles})
     return [_of_fold(single, fold, alone=len(singles) == 1) for fold in numbers for single in singles]
 
 
-def _folds_of(raw: RawConfig) -> Folds:
-    declared = build.declared_folds(build.check(raw).config)
-    if declared is None:
-        raise UserError(f"--folds: {raw.file}: the config has no folds; give data_loader.args.split a number of them")
-    return declared
+def _folds_of(experiment: Experiment) -> Folds:
+    found = build.declared_folds(experiment.config)
+    if found is None:
+        raise UserError(f"--folds: {experiment.raw.file}: the config has no folds; give data_loader.args.split a number of them")
+    return found
 
 
 def _numbers(text: str, counts: set[int]) -> list[int]:
@@ -73,13 +73,12 @@ def _numbers(text: str, counts: set[int]) -> list[int]:
 
 def _of_fold(member: Member, fold: int, alone: bool) -> Member:
     """Return the member for one fold: the fold is set in its loader, its name and the member that it begins with."""
-    name = f"fold{fold}"
-    raw = replace(member.raw, values=copy.deepcopy(member.raw.values))
-    _set_fold(raw.values, _folds_of(member.raw).key, fold)
+    name, single = f"fold{fold}", member.experiment
+    raw = replace(single.raw, values=copy.deepcopy(single.raw.values))
+    _set_fold(raw.values, _folds_of(single).key, fold)
     raw.values["name"] = f"{raw.values['name']}-{name}"
-    build.check(raw)
     before = None if member.after is None else f"{name}/{member.after}"
-    return replace(member, name=name if alone else f"{name}/{member.name}", raw=raw, after=before)
+    return replace(member, name=name if alone else f"{name}/{member.name}", experiment=build.check(raw), after=before)
 
 
 def _set_fold(values: dict[str, Any], key: str, fold: int) -> None:
@@ -89,16 +88,16 @@ def _set_fold(values: dict[str, Any], key: str, fold: int) -> None:
     place[steps[-1]] = fold
 
 
-def conclude(group: Group, chosen: torch.device, verbosity: int) -> None:
+def conclude(group: Group, members: Sequence[Member], chosen: torch.device) -> None:
     """Predict and score the held-out samples, with intervals, if all folds are finished; print the missing folds otherwise."""
-    with Shelf(chosen, verbosity=verbosity) as shelf:
+    with Shelf(chosen, verbosity=members[0].experiment.config.trainer.verbosity) as shelf:
         models = shelf.open([FoldGroup(group.folder, group)])
         assert isinstance(models, FoldModels)
         if models.missing:
             rest = ",".join(map(str, models.missing))
             print(f"still to train: --folds {rest}; then join them: python laurel.py folds {group.folder} …")
             return
-        for line in _seen_before(group, models, chosen):
+        for line in _seen_before(group, members, models, chosen):
             print(line)
         _write(models)
 
@@ -110,13 +109,11 @@ def _write(models: FoldModels) -> None:
     print(f"all folds as one: python test.py -r {models.place}")
 
 
-def _seen_before(group: Group, models: FoldModels, chosen: torch.device) -> Iterator[str]:
+def _seen_before(group: Group, members: Sequence[Member], models: FoldModels, chosen: torch.device) -> Iterator[str]:
     """Yield a warning if an earlier stage was trained on pictures that its fold holds out: stages may have different splits."""
-    for name in (name for name in group.members if name not in group.finals().values()):
-        experiment = build.check(config.read(group.required_run(name) / CONFIG))
-        folds = build.declared_folds(experiment.config)
-        assert folds is not None, "a member of such a group"
-        trained, held_out = build.build_loader(experiment, chosen).table("train"), models.models[folds.fold].table("valid")
+    for name, experiment in ((one.name, one.experiment) for one in members if one.name not in group.finals().values()):
+        held_out = models.models[_folds_of(experiment).fold].table("valid")
+        trained = build.build_loader(experiment, chosen).table("train")
         seen = len(files_of(trained) & files_of(held_out))
         if seen:
             yield f"warning: {name} was trained on {seen:,} pictures that its fold holds out: scores are too good; split alike"
@@ -153,7 +150,7 @@ def join(several: Sequence[Saved], shelf: Shelf) -> Group:
     save_dir, name = Path(first.config.trainer.save_dir), str(first.config.name).removesuffix(f"-fold{fold}")
     checkpoints = {other: shelf.checkpoint(Run(models).checkpoint) for other, (models, _) in ordered.items()}
     _require_one_split(FoldModels(save_dir / "models" / name, checkpoints, []))
-    group = create_group(save_dir, name, FOLDS, [Member(f"fold{other}", one.raw) for other, (_, one) in ordered.items()])
+    group = create_group(save_dir, name, FOLDS, [Member(f"fold{other}", one) for other, (_, one) in ordered.items()])
     for other, (models, _) in ordered.items():
         group.record(f"fold{other}", models)
     print(f"group {group.folder}")

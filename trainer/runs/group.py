@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -14,26 +14,26 @@ from base.saved.door import AUTO, NEWEST, FoldGroup, StageGroup, find, groups, n
 from base.saved.group import Group
 from base.saved.run_folder import DONE, RunFolder
 from logger.lines import say
-from trainer.experiment import build
+from trainer.experiment.build import Experiment
 from trainer.experiment.group import Member, create_group, plain_selection, require_same_members
+from trainer.experiment.init_from import InitFrom
 from trainer.runs import run
-from utils import config, distributed
+from utils import distributed
 from utils.checkpoint_names import BEST, LAST
-from utils.config import RawConfig
 from utils.errors import UserError
 
 
 def train(
-    args: argparse.Namespace, name: str, kind: str, members: Sequence[Member], chosen: torch.device,
+    name: str, kind: str, members: Sequence[Member], resume: str | Path | None, chosen: torch.device,
     conclude: Callable[[Group], None] = lambda group: None,
-) -> int:  # fmt: skip
-    """Train the unfinished runs in order; return the exit status of the first run that was stopped, else 0.
+) -> run.Ended:  # fmt: skip
+    """Train the unfinished runs in order; return the end of the first run that was stopped, else that of the group.
 
     conclude: called in the main process when all runs are finished; the group is done only after it.
     """
-    save_dir = Path(str(build.check(members[0].raw).config.trainer.save_dir))
+    save_dir = Path(members[0].experiment.config.trainer.save_dir)
     held: list[IO[bytes]] = []  # the group's lock, which the main process has to the end
-    group = Group(distributed.on_main(lambda: _find_or_create(args.resume, save_dir, name, kind, members, held)))
+    group = Group(distributed.on_main(lambda: _find_or_create(resume, save_dir, name, kind, members, held)))
     say(f"group {group.folder}")
     for member in members:
         models = group.run(member.name)
@@ -44,11 +44,11 @@ def train(
         start = run.load(models) if models is not None and _has_checkpoint(models) else run.Start(None, {}, [])
         ended = run.train(_with_weights(member, group), start, chosen, partial(group.record, member.name))
         if status := ended.status or _interrupted(ended, member is members[-1]):
-            return status
+            return run.Ended(group.folder, status, ended.signal)
     if distributed.leave():
         conclude(group)
         RunFolder.at(group.folder).set_status(DONE)
-    return 0
+    return run.Ended(group.folder, 0, None)
 
 
 def _interrupted(ended: run.Ended, last: bool) -> int:
@@ -63,7 +63,7 @@ def _has_checkpoint(models: Path) -> bool:
 
 
 def _find_or_create(
-    resume: str | None, save_dir: Path, name: str, kind: str, members: Sequence[Member], held: list[IO[bytes]]
+    resume: str | Path | None, save_dir: Path, name: str, kind: str, members: Sequence[Member], held: list[IO[bytes]]
 ) -> Path:
     """Return the group to resume, or a new group; add its lock to `held`. Call it in the main process only."""
     group = _to_resume(resume, save_dir, name, members) or create_group(save_dir, name, kind, members)
@@ -71,7 +71,7 @@ def _find_or_create(
     return group.folder
 
 
-def _to_resume(resume: str | None, save_dir: Path, name: str, members: Sequence[Member]) -> Group | None:
+def _to_resume(resume: str | Path | None, save_dir: Path, name: str, members: Sequence[Member]) -> Group | None:
     """Return the group to resume, None for a new group. Raises UserError if it is not a group, or has other members."""
     if resume is None:
         return None
@@ -95,12 +95,15 @@ def _require_fitting(group: Group, members: Sequence[Member]) -> None:
     require_same_members(group, members)
 
 
-def _with_weights(member: Member, group: Group) -> RawConfig:
-    """Return the member's config, with `init_from` set to the checkpoint of the member that it begins with."""
+def _with_weights(member: Member, group: Group) -> Experiment:
+    """Return the member's experiment, with `init_from` set to the checkpoint of the member that it begins with."""
     if member.after is None or member.selection is None:
-        return member.raw
+        return member.experiment
     before = group.run(member.after)
     assert before is not None, "members run in order"
     path = before / (BEST if member.which == "best" else LAST)
     init = {"checkpoint": str(path), **plain_selection(member.selection)}
-    return config.from_values({**member.raw.values, "init_from": init}, member.raw.file)
+    raw, checked = member.experiment.raw, member.experiment.config
+    return Experiment(
+        replace(raw, values={**raw.values, "init_from": init}), checked.model_copy(update={"init_from": InitFrom(**init)})
+    )

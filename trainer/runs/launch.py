@@ -1,12 +1,10 @@
-"""The command `train`: check the config, find the run to resume or make a new run, train."""
+"""Check a config once, find the run to resume or make a new run, and train."""
 
 from __future__ import annotations
 
-import argparse
-import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,33 +16,42 @@ from trainer.experiment import build, resuming, stages
 from trainer.experiment.build import Experiment
 from trainer.experiment.group import Member
 from trainer.runs import folds, group
-from trainer.runs.run import Start, load, train
+from trainer.runs.run import Ended, Start, load, train
 from utils import config, device, distributed
-from utils.config import RawConfig
+from utils.config import Given, Overrides
 from utils.errors import UserError
 
 
-def read_config(args: argparse.Namespace) -> RawConfig:
-    """Return the config of the command line, with its overrides; the overrides of stages are applied to the stages later."""
-    raw = config.read(args.config)
-    return raw if stages.is_staged(raw) else config.read(args.config, args.set)
+@dataclass(frozen=True)
+class Plan:
+    """The runs that a config describes, checked.
+
+    kind: of the group that its members are, None for a single run.
+    """
+
+    name: str
+    kind: str | None
+    members: Sequence[Member]
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """The checked configs in the order in which they are trained."""
+        return [member.experiment for member in self.members]
 
 
-def members_of(args: argparse.Namespace, raw: RawConfig) -> list[Member]:
-    """Return the runs of a config with stages, or with several folds asked for; an empty list for a single run."""
-    singles = stages.members(raw, args.set) if stages.is_staged(raw) else []
-    if args.folds is None:
-        return singles
-    return folds.members(singles or [Member("", raw)], args.folds)
+def plan(given: Given, overrides: Overrides = (), numbers: str | None = None) -> Plan:
+    """Return the runs that a config describes; build nothing and touch no data. Raises ConfigError with all problems.
 
-
-def check_only(args: argparse.Namespace) -> int:
-    """Print a line for each correct config; return the exit status. Raises ConfigError with all problems of the config."""
-    raw = read_config(args)
-    checked = [member.raw for member in members_of(args, raw)] or [raw]
-    say_ok(map(build.check, checked))
-    gc.freeze()  # Python would look through all objects at its end, for about as long as the check itself takes
-    return 0
+    numbers: of folds to train, `all` or numbers with commas between them, None for the fold of the config.
+    """
+    raw = config.read(given)
+    if stages.is_staged(raw):
+        members, kind = stages.members(raw, overrides), STAGES
+        name = str(raw.values["name"])
+    else:
+        experiment = build.check(config.read(given, overrides))
+        members, kind, name = [Member("", experiment)], None, str(experiment.config.name)
+    return Plan(name, kind, members) if numbers is None else Plan(name, FOLDS, folds.members(members, numbers))
 
 
 def say_ok(experiments: Iterable[Experiment]) -> None:
@@ -54,48 +61,50 @@ def say_ok(experiments: Iterable[Experiment]) -> None:
         print(f"{experiment.raw.file}: ok ({parts})")
 
 
-def launch(args: argparse.Namespace) -> int:
-    """Train a new run, or resume a run; return the exit status."""
-    raw = read_config(args) if args.config else None
-    members = members_of(args, raw) if raw is not None else []
-    if raw is not None and not members:
-        build.check(raw)
-    chosen = device.select(args.device)
+def launch(
+    planned: Plan | None, resume: str | Path | None = None, device_name: str | None = None, overrides: Overrides = ()
+) -> Ended:
+    """Train new runs, or resume them; return how that ended. Raises UserError.
+
+    planned: None to resume a run by the config in its checkpoint, changed by the overrides. resume: what
+    `base.saved.door.find` takes, or `auto`; None for a new run or group. device_name: as `device.select` takes it.
+    """
+    chosen = device.select(device_name)
     with distributed.joined(chosen.type):
-        if raw is not None and members:
-            return _launch_group(args, str(raw.values["name"]), members, chosen)
-        return _launch_one(args, raw, chosen)
+        if planned is not None and planned.kind is not None:
+            return _launch_group(planned, planned.kind, resume, chosen)
+        return _launch_one(planned.experiments[0] if planned is not None else None, resume, overrides, chosen)
 
 
-def _launch_group(args: argparse.Namespace, name: str, members: list[Member], chosen: torch.device) -> int:
-    if args.folds is None:
-        return group.train(args, name, STAGES, members, chosen)
-    verbosity = build.check(members[0].raw).config.trainer.verbosity
-    return group.train(args, name, FOLDS, members, chosen, lambda found: folds.conclude(found, chosen, verbosity))
+def _launch_group(planned: Plan, kind: str, resume: str | Path | None, chosen: torch.device) -> Ended:
+    if kind != FOLDS:
+        return group.train(planned.name, kind, planned.members, resume, chosen)
+    return group.train(
+        planned.name, kind, planned.members, resume, chosen, lambda record: folds.conclude(record, planned.members, chosen)
+    )
 
 
-def _launch_one(args: argparse.Namespace, raw: RawConfig | None, chosen: torch.device) -> int:
-    path, notes = distributed.on_main(lambda: _to_resume(args.resume, raw))
+def _launch_one(experiment: Experiment | None, resume: str | Path | None, overrides: Overrides, chosen: torch.device) -> Ended:
+    path, notes = distributed.on_main(lambda: _to_resume(resume, experiment))
     start = load(path) if path else Start(None, {}, [])
-    raw = raw or _stored_config(args, start.state, str(path))
-    return train(raw, start._replace(notes=[*notes, *start.notes]), chosen).status
+    if experiment is None:
+        experiment = build.check(config.from_values(start.state["config"], str(path), overrides))
+    return train(experiment, start._replace(notes=[*notes, *start.notes]), chosen)
 
 
 # Going on -----------------------------------------------------------------------------------------------------------
 
 
-def _to_resume(given: str | None, raw: RawConfig | None) -> tuple[Path | None, list[str]]:
-    """Return the run's folder or the checkpoint to resume from (None for a new run), and notes for the user.
-
-    Raises UserError if there is no run to resume, or it does not fit the config.
-    """
+def _to_resume(given: str | Path | None, experiment: Experiment | None) -> tuple[Path | None, list[str]]:
+    """Return the run's folder or the checkpoint to resume from (None for a new run), and notes for the user. Raises UserError."""
     if given is None:
         return None, []
-    save_dir = Path(str(raw.values.get("trainer", {}).get("save_dir", SAVED))) if raw else SAVED
-    name = str(raw.values.get("name")) if raw else None
+    save_dir = Path(experiment.config.trainer.save_dir) if experiment is not None else SAVED
+    name = str(experiment.config.name) if experiment is not None else None
     if given == AUTO:
-        assert raw is not None
-        return newest_fitting(runs(save_dir, name), lambda folder: _require_fitting(folder, raw))
+        if experiment is None:
+            raise UserError(f"-r {AUTO}: looks for a run of a config; give one")
+        return newest_fitting(runs(save_dir, name), lambda folder: _require_fitting(folder, experiment))
     saved = find(given, save_dir, name=name, to_train=True)
     if isinstance(saved, FoldGroup | StageGroup):
         raise UserError(f"{saved.path}: is {saved.noun}; go on with it by -c and its config, with --folds for folds")
@@ -110,13 +119,7 @@ def _require_free(path: Path) -> None:
         raise UserError(f"{path}: another process is training this run; stop it first, or start a new run without -r")
 
 
-def _require_fitting(folder: Path, raw: RawConfig) -> None:
+def _require_fitting(folder: Path, experiment: Experiment) -> None:
     """Raise UserError if another process trains the run, or if its config differs in more than how it is run."""
     _require_free(folder)
-    stored = build.check(config.read(folder / CONFIG))
-    resuming.require_resumable(stored.config, build.check(raw).config, raw.file, resuming.WITH_ITS_START)
-
-
-def _stored_config(args: argparse.Namespace, state: dict[str, Any], file: str) -> RawConfig:
-    """Return the checkpoint's config with the command line's overrides, for a command line without a config file."""
-    return config.from_values(state["config"], file, args.set)
+    resuming.require_resumable(config.read(folder / CONFIG).values, str(folder / CONFIG), experiment, resuming.WITH_ITS_START)

@@ -14,10 +14,10 @@ from base.saved.names import CONFIG, SOURCE
 from base.saved.run_folder import RunFolder
 from logger.lines import say
 from trainer.experiment import build, resuming
+from trainer.experiment.build import Experiment
 from trainer.experiment.init_from import Report
-from utils import config, distributed, files
+from utils import distributed, files
 from utils.checkpoint_names import LAST
-from utils.config import RawConfig
 from utils.errors import RunError, UserError
 
 
@@ -30,8 +30,9 @@ class Start(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The end of a run: its exit status, and the exit status of the signal that this process received, if any."""
+    """The end of a run or group: its models folder, its exit status, and that of a signal that this process received."""
 
+    folder: Path
     status: int
     signal: int | None
 
@@ -53,14 +54,14 @@ def load(path: Path) -> Start:
     return Start(None, state, [f"a new run: {path} is not the newest checkpoint of a run; what is beside it stays as it is"])
 
 
-def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable[[Path], None] = lambda models: None) -> Ended:
+def train(
+    experiment: Experiment, start: Start, chosen: torch.device, on_begin: Callable[[Path], None] = lambda models: None
+) -> Ended:
     """Train one run from its start until it ends or a signal stops it. on_begin: called with the run's models folder."""
-    experiment = build.check(raw)
     loader = build.build_loader(experiment, chosen)
     if start.state:
-        stored = build.check(config.from_values(start.state["config"], raw.file))
-        resuming.require_resumable(stored.config, experiment.config, raw.file)
-        _require_same_data(start.state, loader, raw.file)
+        resuming.require_resumable(start.state["config"], experiment.raw.file, experiment)
+        _require_same_data(start.state, loader, experiment.raw.file)
     settings = experiment.config.trainer
     lines = [*start.notes, *loader.report()]  # reads the data before a folder is made: wrong data leave no folder
     folder = start.folder.claim() if start.folder else RunFolder.create(Path(settings.save_dir), experiment.config.name)
@@ -71,11 +72,11 @@ def train(raw: RawConfig, start: Start, chosen: torch.device, on_begin: Callable
     if distributed.is_main():
         files.write_json(folder.models / CONFIG, experiment.raw.values)
         files.write_json(folder.models / SOURCE, {"split_hash": loader.split_hash, **loader.source()})
-    return Ended(_fit(trainer), trainer.stop.exit_status if trainer.stop.received else None)
+    return Ended(folder.models, _fit(trainer), trainer.stop.exit_status if trainer.stop.received else None)
 
 
 def _trainer(
-    experiment: build.Experiment, loader: BaseDataLoader, folder: RunFolder, chosen: torch.device, start: Start
+    experiment: Experiment, loader: BaseDataLoader, folder: RunFolder, chosen: torch.device, start: Start
 ) -> BaseTrainer:
     """Return the trainer in the state of the start. The checkpoint's state is then deleted, to free its memory."""
     try:

@@ -6,22 +6,24 @@ the submission again from the data. The same inputs give the same zip, byte for 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import json
 import subprocess
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.shipping import rebuild
 from utils import files
+from utils.config import Overrides
 from utils.errors import UserError
 
 if TYPE_CHECKING:
+    from base.saved.door import Saved
     from trainer.experiment.build import Loaded
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,24 +31,27 @@ FOLDER = "submission"  # folder of the bundle for all files that are not code
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can name
 
 
-def run_bundle(args: argparse.Namespace) -> int:
-    """Make the submission, and pack it with everything that is needed to make it again; return the exit status."""
+def run_bundle(several: Sequence[Saved], output: Path | None = None, overrides: Overrides = ()) -> Path:
+    """Make the submission, and pack it with everything that is needed to make it again; return the path of the zip.
+
+    output: None for bundle.zip in the first run's log. Raises UserError.
+    """
     import torch
 
-    from base.saved.door import find, model_file
+    from base.saved.door import model_file
     from base.saved.run_folder import RunFolder
     from trainer.experiment import build
 
-    paths = [model_file(find(given)) for given in args.resume]
-    models = [build.load_model(path, torch.device("cpu"), tuple(args.set)) for path in paths]
-    path = Path(args.output) if args.output else RunFolder.at(models[0].path.parent).log / "bundle.zip"
+    paths = [model_file(saved) for saved in several]
+    models = [build.load_model(path, torch.device("cpu"), overrides) for path in paths]
+    path = output or RunFolder.at(models[0].path.parent).log / "bundle.zip"
     contents = code()
     checkpoints = {f"{FOLDER}/checkpoint-{number}{one.path.suffix}": one for number, one in enumerate(models, 1)}
     contents |= {name: one.path.read_bytes() for name, one in checkpoints.items()}
     contents |= {f"{FOLDER}/config-{number}.json": _json(one.experiment.raw.values) for number, one in enumerate(models, 1)}
     contents[f"{FOLDER}/requirements.lock"] = "".join(f"{line}\n" for line in packages()).encode()
     contents["rebuild.py"] = Path(rebuild.__file__).read_bytes()
-    submission = _submission(models, paths, args.set)
+    submission = _submission(models, several, overrides)
     if submission is not None:
         contents[f"{FOLDER}/{submission[0]}"] = submission[1]
     contents[rebuild.ABOUT] = _json(_about(checkpoints, submission))
@@ -56,7 +61,7 @@ def run_bundle(args: argparse.Namespace) -> int:
         raise UserError(f"-o {path}: cannot be written ({error.strerror}); choose another") from None
     files.write_bytes(path, packed(contents))
     print(f"{path}: {len(contents) + 1:,} files, {path.stat().st_size / 1e6:,.1f} MB; unpacked: python rebuild.py DATA")
-    return 0
+    return path
 
 
 def code() -> dict[str, bytes]:
@@ -86,8 +91,10 @@ def packed(contents: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _submission(models: list[Loaded], paths: list[Path], overrides: list[str]) -> tuple[str, bytes] | None:
+def _submission(models: list[Loaded], several: Sequence[Saved], overrides: Overrides) -> tuple[str, bytes] | None:
     """Return the submission's file name and content, as test.py makes it; None if the config has none, or data are missing."""
+    import torch
+
     from trainer.evaluation.testing import run_test
 
     part = models[0].experiment.config.submission
@@ -96,9 +103,8 @@ def _submission(models: list[Loaded], paths: list[Path], overrides: list[str]) -
         return None
     name = part.build(models[0].spec).file_name
     with tempfile.TemporaryDirectory() as folder:
-        given = {"resume": paths, "set": overrides, "output": folder, "split": "test", "device": "cpu"}
         try:
-            run_test(argparse.Namespace(**given, save_dir="saved", verbosity=0))
+            run_test(several, torch.device("cpu"), split="test", output=Path(folder), overrides=overrides)
         except UserError as error:
             print(f"no submission is packed: {str(error).splitlines()[0]}")
             return None

@@ -1,8 +1,7 @@
-"""The command `export`: convert a model, check that the result agrees with the original, and write it with its card."""
+"""Convert a model, check that the result agrees with the original, and write it with its model card."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from base.contracts import Prediction
-from base.saved.door import find, model_file
+from base.saved.door import Saved, model_file
 from base.saved.names import ONNX, PROGRAM
 from base.saved.run_folder import RunFolder
 from model.exporting import convert, exported
@@ -22,6 +21,7 @@ from trainer.experiment.build import Loaded
 from trainer.shipping import card, parity
 from trainer.shipping.parity import Golden, Limits, Run
 from utils import checkpoint, files
+from utils.config import Overrides
 from utils.errors import UserError
 
 SUFFIXES = {"onnx": ONNX, "torch": ".pth", "exported-program": PROGRAM}
@@ -37,30 +37,36 @@ class Candidate:
     write: Callable[[Path], None]
 
 
-def run_export(args: argparse.Namespace) -> int:
-    """Export one checkpoint; return the exit status. Nothing is written if the result disagrees with the checkpoint."""
-    kind = "int8" if args.int8 else "fp16" if args.half else "fp32"
-    if kind not in KINDS[args.format]:
-        raise UserError(f"--format {args.format}: cannot be written in {kind}; allowed: {', '.join(KINDS[args.format])}")
-    if args.samples < 1 or not 0 <= (args.allow or 0) <= 1:
+def run_export(
+    saved: Saved, folder: Path | None = None, form: str = "onnx", kind: str = "fp32", *, samples: int = 128,
+    allow: float | None = None, overrides: Overrides = (),
+) -> Path:  # fmt: skip
+    """Export one model and return the path of its file; write nothing if the result disagrees with the checkpoint.
+
+    folder: None for one in the run's log. form: a key of KINDS. kind: of its numbers. samples: golden pictures that both must
+    agree on. allow: share of decisions that may differ, None for the default of the kind. Raises UserError.
+    """
+    if kind not in KINDS[form]:
+        raise UserError(f"--format {form}: cannot be written in {kind}; allowed: {', '.join(KINDS[form])}")
+    if samples < 1 or not 0 <= (allow or 0) <= 1:
         raise UserError("--samples must be at least 1, and --allow a share from 0 to 1")
-    loaded = build.load_model(model_file(find(args.resume)), CPU, tuple(args.set))
+    loaded = build.load_model(model_file(saved), CPU, overrides)
     if loaded.exported:
         raise UserError(f"{loaded.path}: is an exported model; export the checkpoint that it was made from")
     size = input_size(loaded)
     loader = build.build_loader(loaded.experiment, CPU)
-    shown = parity.golden(loader, size, args.samples)
+    shown = parity.golden(loader, size, samples)
     graph = Graph(loaded.model.to(memory_format=torch.contiguous_format), size)
     about = card.metadata(loaded, graph, loader.pictures.preprocessing(), kind)
     # The ranges are fitted on other pictures than the result is checked with.
-    calibration = parity.golden(loader, size, args.samples, "train") if kind == "int8" else None
+    calibration = parity.golden(loader, size, samples, "train") if kind == "int8" else None
     if calibration is not None:
         about["calibration"] = f"{len(calibration.pictures)} pictures ({calibration.source})"
-    made = candidate(args.format, kind, loaded, graph, calibration, about)
-    path = _path(Path(args.output) if args.output else RunFolder.at(loaded.path.parent).exported, loaded, args.format, kind)
+    made = candidate(form, kind, loaded, graph, calibration, about)
+    path = _path(folder or RunFolder.at(loaded.path.parent).exported, loaded, form, kind)
     differences = compare(loaded, graph, shown, made.run)
     limits = parity.LIMITS[kind]
-    differences.require(limits if args.allow is None else Limits(limits.numbers, args.allow), str(path))
+    differences.require(limits if allow is None else Limits(limits.numbers, allow), str(path))
     made.write(path)
     timed = card.latency({"torch": graph, path.name: made.run}, shown.pictures)
     about["scores"] = card.scores(loaded, loader)
@@ -68,7 +74,7 @@ def run_export(args: argparse.Namespace) -> int:
     print(f"{path}: {path.stat().st_size / 1e6:,.2f} MB; {differences.line()}")
     print("\n".join(f"{name:>24}  {one['p50_ms']:.2f} ms, p95 {one['p95_ms']:.2f} ms a picture" for name, one in timed.items()))
     print(f"model card: {written}")
-    return 0
+    return path
 
 
 def input_size(loaded: Loaded) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +12,14 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from base.saved.door import find
 from base.saved.run_folder import RunFolder
 from base.table import SampleTable
 from inspection import jobs
 from inspection.runs import Run
 from tests.app_world import EVIL, write_answers, write_result, write_run
-from tests.helpers import arguments, run_folders
+from tests.helpers import launch, run_folders
 from tests.unit.inspection.test_jail import TRAVERSALS
-from trainer.runs.launch import launch
 from trainer.shipping.export import run_export
 from utils import checkpoint
 
@@ -29,7 +28,7 @@ from utils import checkpoint
 def run_folder(tiny_config: Callable[..., Path]) -> Path:
     """A run of one epoch."""
     path = tiny_config({"trainer.epochs": 1})
-    launch(arguments(path))
+    launch(path)
     return run_folders(path.parent)[0]
 
 
@@ -121,8 +120,7 @@ def test_predict_answers_for_uploads_and_shows_where_the_answer_comes_from(run_f
 
 
 def test_predict_answers_with_an_exported_file_as_with_its_checkpoint(run_folder: Path, app: Callable[..., AppTest]) -> None:
-    given = {"format": "onnx", "half": False, "int8": False, "samples": 4, "allow": None, "set": []}
-    run_export(Namespace(resume=str(run_folder), output=None, **given))
+    run_export(find(run_folder), samples=4)
     label = f"{run_folder.parent.name}/{run_folder.name}"
     page = app("Predict", against=label, why="true", **{"against-model": "export/tiny.onnx"})
     page.file_uploader[0].upload("me.png", picture(), "image/png").run()

@@ -6,15 +6,15 @@ import os
 import subprocess
 import sys
 import zipfile
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
+import torch
 
+from base.saved.door import find
 from tests.attributes.tiny import write_config
-from tests.helpers import ENVIRONMENT, ROOT, arguments
+from tests.helpers import ENVIRONMENT, ROOT, launch
 from trainer.evaluation.testing import run_test
-from trainer.runs.launch import launch
 from trainer.shipping import bundle
 from trainer.shipping.bundle import run_bundle
 from utils.errors import UserError
@@ -23,7 +23,7 @@ from utils.errors import UserError
 @pytest.fixture(scope="module")
 def best(masks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    launch(arguments(write_config(folder, masks_folder, {"trainer.epochs": 1})))
+    launch(write_config(folder, masks_folder, {"trainer.epochs": 1}))
     (found,) = folder.glob("saved/models/*/*/best.pth")
     return found
 
@@ -34,7 +34,7 @@ needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the project
 @pytest.fixture(scope="module")
 def packed(best: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("packed") / "bundle.zip"
-    run_bundle(Namespace(resume=[str(best)], output=str(path), set=[]))
+    run_bundle([find(best)], path)
     return path
 
 
@@ -47,8 +47,7 @@ def rebuild(folder: Path, data: Path) -> subprocess.CompletedProcess[str]:
 
 @needs_git
 def test_an_unpacked_bundle_rebuilds_the_submission(packed: Path, best: Path, masks_folder: Path, tmp_path: Path) -> None:
-    given = {"device": "cpu", "set": [], "split": "test", "save_dir": "saved", "verbosity": 0}
-    run_test(Namespace(resume=[str(best)], output=str(tmp_path / "handed in"), **given))
+    run_test([find(best)], torch.device("cpu"), split="test", output=tmp_path / "handed in")
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(tmp_path / "empty")
     ended = rebuild(tmp_path / "empty", masks_folder)
@@ -83,7 +82,7 @@ def test_without_data_the_bundle_says_that_no_submission_is_in_it(
     best: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = f'data_loader.args.data_dir="{tmp_path}/none"'
-    run_bundle(Namespace(resume=[str(best)], output=str(tmp_path / "bundle.zip"), set=[missing]))
+    run_bundle([find(best)], tmp_path / "bundle.zip", [missing])
     assert "no submission is packed" in capsys.readouterr().out
     assert "submission/info.csv" not in zipfile.ZipFile(tmp_path / "bundle.zip").namelist()
 

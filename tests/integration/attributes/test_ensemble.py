@@ -1,7 +1,6 @@
 """Groups of folds as an ensemble: weights fitted on what was held out, kept, and used."""
 
 import json
-from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -11,13 +10,12 @@ from base.predictions import Predictions
 from base.saved.door import find, groups
 from base.saved.group import Group
 from tests.attributes.tiny import write_config
-from tests.helpers import arguments
+from tests.helpers import launch
 from trainer.evaluation import compare
 from trainer.evaluation.ensemble import fit
 from trainer.evaluation.predictor import fused
 from trainer.evaluation.shelf import Shelf
 from trainer.evaluation.testing import run_test
-from trainer.runs.launch import launch
 from utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,8 +23,7 @@ QUICK = {"data_loader.args.split.folds": 2, "trainer.epochs": 1, "data_loader.ar
 
 
 def predicted(resume, output, split=None):
-    options = {"save_dir": "saved", "verbosity": 0, "device": "cpu", "set": []}
-    run_test(Namespace(resume=[str(resume)], output=str(output), split=split, **options))
+    run_test([find(resume)], torch.device("cpu"), split=split, output=output)
     return Predictions.read(output / "predictions.parquet")
 
 
@@ -38,7 +35,7 @@ def world(tmp_path_factory, masks_folder):
     folder, found = tmp_path_factory.mktemp("ensemble"), []
     for name, seed in (("one", 1), ("two", 2)):
         config = write_config(folder, masks_folder, {**QUICK, "name": name, "seed": seed}, f"{name}.json")
-        assert launch(arguments(config, folds="all")) == 0
+        assert launch(config, folds="all") == 0
         found += groups(folder / "saved", name)
     fit(list(map(find, found)), folder / "both", "max accuracy", Shelf(torch.device("cpu")))
     torch.set_num_threads(before)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from base.predictions import Predictions
+from base.saved.door import find
 from benchmarks import export as benchmark
 from tests.attributes.tiny import write_config
-from tests.helpers import arguments, run
+from tests.helpers import launch, run
 from trainer.evaluation.testing import run_test
 from trainer.experiment import build
-from trainer.runs.launch import launch
 from trainer.shipping import card, export, parity
 from trainer.shipping.export import run_export
 from utils import files
@@ -28,26 +28,24 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def best(masks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The best checkpoint of a tiny run."""
     folder = tmp_path_factory.mktemp("trained")
-    launch(arguments(write_config(folder, masks_folder, {"trainer.epochs": 1, "budget": {"max_params": 1e6}})))
+    launch(write_config(folder, masks_folder, {"trainer.epochs": 1, "budget": {"max_params": 1e6}}))
     (found,) = folder.glob("saved/models/*/*/best.pth")
     return found
 
 
-def options(best: Path, output: Path | None, **others: object) -> Namespace:
-    given = {"format": "onnx", "half": False, "int8": False, "samples": 16, "allow": None, "set": []}
-    return Namespace(resume=str(best), output=output and str(output), **{**given, **others})
+def exported(best: Path, output: Path | None, **options: Any) -> Path:
+    return run_export(find(best), output, **{"samples": 16, **options})
 
 
 def scores(checkpoint: Path, output: Path | None) -> dict[str, float]:
-    given = {"device": "cpu", "set": [], "split": "valid", "save_dir": "saved", "verbosity": 0}
-    run_test(Namespace(resume=[str(checkpoint)], output=output and str(output), **given))
+    run_test([find(checkpoint)], torch.device("cpu"), split="valid", output=output)
     return {} if output is None else dict(json.loads((output / "metrics.json").read_text()))
 
 
 @pytest.fixture(scope="module")
 def onnx(best: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("onnx")
-    run_export(options(best, folder))
+    exported(best, folder)
     return folder / "tiny.onnx"
 
 
@@ -82,15 +80,15 @@ def test_the_intervals_come_from_predictions_that_are_there(
     best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(card, "PREDICTED", 0)
-    run_export(options(best, tmp_path))
+    exported(best, tmp_path)
     assert "no intervals of the scores: 28 samples are to be predicted; run python test.py" in capsys.readouterr().out
     scores(best, None)
-    run_export(options(best, tmp_path))
+    exported(best, tmp_path)
     assert "no intervals" not in capsys.readouterr().out
 
 
 def test_a_checkpoint_without_what_training_needs_predicts_the_same(best: Path, tmp_path: Path) -> None:
-    run_export(options(best, tmp_path, format="torch"))
+    exported(best, tmp_path, form="torch")
     written = tmp_path / "tiny.pth"
     assert written.stat().st_size < best.stat().st_size / 3  # no optimiser, no average
     before, after = scores(best, tmp_path / "before"), scores(written, tmp_path / "after")
@@ -98,7 +96,7 @@ def test_a_checkpoint_without_what_training_needs_predicts_the_same(best: Path, 
 
 
 def test_an_exported_program_is_written(best: Path, tmp_path: Path) -> None:
-    run_export(options(best, tmp_path, format="exported-program"))
+    exported(best, tmp_path, form="exported-program")
     extra = {"laurel.json": ""}
     program = torch.export.load(tmp_path / "tiny.pt2", extra_files=extra)
     assert json.loads(extra["laurel.json"])["spec"]["classes"]["mask"] == ["worn", "incorrect", "not worn"]
@@ -126,7 +124,7 @@ def test_an_exported_program_is_not_loaded_since_that_may_execute_anything(tmp_p
 def test_a_model_that_disagrees_is_not_written(best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export.convert, "to_half", lambda proto: shifted(proto))
     with pytest.raises(UserError, match=r"tiny-fp16.onnx: not written, it disagrees with the original"):
-        run_export(options(best, tmp_path, half=True))
+        exported(best, tmp_path, kind="fp16")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -144,7 +142,7 @@ def shifted(proto):  # type: ignore[no-untyped-def]
 
 
 def test_without_data_drawn_pictures_are_compared(best: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_export(options(best, tmp_path, set=[f"data_loader.args.data_dir={json.dumps(str(tmp_path / 'none'))}"]))
+    exported(best, tmp_path, overrides=[f"data_loader.args.data_dir={json.dumps(str(tmp_path / 'none'))}"])
     assert "drawn ones stand for them" in capsys.readouterr().out
     assert json.loads((tmp_path / "tiny.onnx.card.json").read_text())["parity"]["source"] == "drawn"
 
@@ -158,12 +156,12 @@ def test_without_data_drawn_pictures_are_compared(best: Path, tmp_path: Path, ca
 )
 def test_options_that_cannot_be_are_refused(best: Path, tmp_path: Path, given: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        run_export(options(best, tmp_path, **given))
+        exported(best, tmp_path, **given)
 
 
 def test_an_exported_file_is_not_exported_again(onnx: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is an exported model"):
-        run_export(options(onnx, tmp_path))
+        exported(onnx, tmp_path)
 
 
 def test_an_exported_file_knows_the_data_it_was_trained_on(onnx: Path, tmp_path: Path) -> None:
@@ -197,7 +195,7 @@ def test_ranges_of_int8_are_those_of_training_pictures_and_agreement_is_shown_on
 ) -> None:
     seen, to_int8 = [], export.convert.to_int8
     monkeypatch.setattr(export.convert, "to_int8", lambda proto, pictures: seen.append(pictures) or to_int8(proto, pictures))
-    run_export(options(best, tmp_path, int8=True, samples=4, allow=1.0))
+    exported(best, tmp_path, kind="int8", samples=4, allow=1.0)
     loaded = build.load_model(best, torch.device("cpu"))
     loader = build.build_loader(loaded.experiment, torch.device("cpu"))
     trained = torch.cat([batch["image"] for _, batch in loader.evaluation("train")])

@@ -14,14 +14,14 @@ from base.predictions import Predictions
 from base.saved.door import Run, find, groups
 from base.saved.group import Group
 from base.table import SampleTable
+from laurel import command
 from tests.attributes.tiny import write_config
-from tests.helpers import Script, arguments, run, start_job
+from tests.helpers import Script, launch, run, start_job
 from tests.interrupt import interrupting
 from trainer.evaluation.shelf import Shelf
 from trainer.experiment import build
 from trainer.runs import folds
 from trainer.runs.folds import join
-from trainer.runs.launch import check_only, launch
 from utils import files
 from utils.errors import UserError
 from utils.files import write_json
@@ -33,7 +33,7 @@ QUICK = {"data_loader.args.split.folds": 3, "trainer.epochs": 1, "trainer.save_s
 
 
 def train(path, resume=None, **options):
-    return launch(arguments(path, resume, **{"folds": "all", **options}))
+    return launch(path, resume, **{"folds": "all", **options})
 
 
 def group_in(folder, name="tiny"):
@@ -141,7 +141,7 @@ def test_a_group_that_has_not_concluded_goes_on_and_a_concluded_one_is_not_repea
 
 
 def test_check_looks_at_every_fold(trained, capsys):
-    assert check_only(arguments(trained / "config.json", folds="all", check=True)) == 0
+    assert command("train", ["-c", str(trained / "config.json"), "--folds", "all", "--check"]) == 0
     assert capsys.readouterr().out.count(": ok (") == 3
 
 

@@ -3,21 +3,19 @@
 import json
 import os
 import signal
-from argparse import Namespace
 
 import pytest
 import torch
 
 from base.base_callback import BaseCallback
-from base.saved.door import groups
+from base.saved.door import find, groups
 from base.saved.group import Group
 from base.saved.run_folder import RunFolder
 from tests.attributes.tiny import write_config
-from tests.helpers import Script, arguments, run
+from tests.helpers import Script, launch, run
 from tests.interrupt import interrupting
 from tests.shipped import STAGED, name
 from trainer.experiment import build, stages
-from trainer.runs.launch import launch
 from trainer.shipping.export import run_export
 from utils import config
 from utils.checkpoint import CheckpointFolder, weights_hash
@@ -44,7 +42,7 @@ def staged(tmp_path, masks_folder):
 
 
 def train(path, resume=None, **options):
-    return launch(arguments(path, resume, **options))
+    return launch(path, resume, **options)
 
 
 def only_group(folder):
@@ -78,7 +76,7 @@ def test_what_is_loaded_and_left_out_is_reported_by_number_and_name(staged, caps
         {**STAGES[1], "init_from": {"stage": "one", "include": ["backbone.*", "heads.*"], "exclude": ["heads.age*"]}},
     ]
     path = staged(entries)
-    train(path, set=["trainer.verbosity=1", "trainer.epochs=1"])
+    train(path, overrides=["trainer.verbosity=1", "trainer.epochs=1"])
     lines = capsys.readouterr().out.splitlines()
     assert any("weights from" in line and "not asked for (heads.age_head.weight, heads.age_head.bias)" in line for line in lines)
 
@@ -86,13 +84,13 @@ def test_what_is_loaded_and_left_out_is_reported_by_number_and_name(staged, caps
 def test_weights_that_do_not_fit_are_refused_by_name(staged):
     path = staged(changes={"arch.args.backbone": "test_efficientnet"})
     with pytest.raises(UserError, match=r"init_from: .*(missing|another shape) there"):
-        train(path, set=["trainer.epochs=1"])
+        train(path, overrides=["trainer.epochs=1"])
 
 
 def test_a_mapping_that_loads_nothing_is_an_error(staged):
     entries = [STAGES[0], {**STAGES[1], "init_from": {"stage": "one", "include": ["heads.*"], "exclude": ["heads.*"]}}]
     with pytest.raises(UserError, match="init_from: nothing of .* is loaded"):
-        train(staged(entries), set=["trainer.epochs=1"])
+        train(staged(entries), overrides=["trainer.epochs=1"])
 
 
 @pytest.mark.parametrize("at", [4, 14, 23])  # of 12 steps in each stage
@@ -123,15 +121,15 @@ def test_killed_between_two_stages_it_goes_on(staged, tmp_path):
 
 def test_a_finished_group_is_not_repeated_by_last(staged):
     path = staged()
-    train(path, set=["trainer.epochs=1"])
+    train(path, overrides=["trainer.epochs=1"])
     with pytest.raises(UserError, match="-r last: there is no unfinished group"):
-        train(path, "last", set=["trainer.epochs=1"])
+        train(path, "last", overrides=["trainer.epochs=1"])
 
 
 def test_an_override_may_be_for_one_stage(staged):
     found = stages.members(config.read(staged()), ["trainer.epochs=7", "two:optimizer.args.lr=0.5"])
-    assert [member.raw.values["trainer"]["epochs"] for member in found] == [7, 7]
-    assert [member.raw.values["optimizer"]["args"]["lr"] for member in found] == [2e-3, 0.5]
+    assert [member.experiment.raw.values["trainer"]["epochs"] for member in found] == [7, 7]
+    assert [member.experiment.raw.values["optimizer"]["args"]["lr"] for member in found] == [2e-3, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -152,13 +150,13 @@ def test_wrong_stages_never_train(staged, entries, message):
 def test_all_problems_of_all_stages_are_reported_at_once(staged):
     path = staged()
     with pytest.raises(ConfigError) as refused:
-        train(path, set=["one:trainer.epoch=1", "two:seed=-1", "three:seed=1"])
+        train(path, overrides=["one:trainer.epoch=1", "two:seed=-1", "three:seed=1"])
     text = str(refused.value)
     assert "trainer.epoch: unknown key" in text and "seed: found -1" in text and "no stage is called three" in text
 
 
 def test_the_average_is_what_is_passed_on_where_there_is_one(staged, tmp_path):
-    train(staged(), set=["trainer.epochs=1", "two:optimizer.args.lr=1e-9"])
+    train(staged(), overrides=["trainer.epochs=1", "two:optimizer.args.lr=1e-9"])
     group = only_group(tmp_path)
     average = CheckpointFolder(group.run("one")).load(BEST)["ema"]
     weights = CheckpointFolder(group.run("two")).load(LAST)["model"]
@@ -168,24 +166,24 @@ def test_the_average_is_what_is_passed_on_where_there_is_one(staged, tmp_path):
 def test_a_pattern_that_matches_nothing_is_refused_with_the_nearest(staged):
     entries = [STAGES[0], {**STAGES[1], "init_from": {"stage": "one", "exclude": ["heads.aeg_head.*"]}}]
     with pytest.raises(UserError, match=r'init_from.exclude: "heads.aeg_head.\*" matches no weight .*"heads.age_head.\*"'):
-        train(staged(entries), set=["trainer.epochs=1"])
+        train(staged(entries), overrides=["trainer.epochs=1"])
 
 
 def test_other_first_weights_are_another_group(staged, tmp_path, capsys):
     path = staged()
-    train(path, set=["trainer.epochs=1"])
+    train(path, overrides=["trainer.epochs=1"])
     (only_group(tmp_path).run("two") / "status.json").write_text('{"status": "running"}')
     entries = [STAGES[0], {**STAGES[1], "init_from": {"stage": "one", "which": "last"}}]
-    train(staged(entries), "auto", set=["trainer.epochs=1"])
+    train(staged(entries), "auto", overrides=["trainer.epochs=1"])
     assert len(groups(tmp_path / "saved", "group")) == 2
     assert "two begins with other weights" in capsys.readouterr().out
 
 
 def test_a_damaged_group_is_passed_over_by_name(staged, tmp_path, capsys):
     path = staged()
-    train(path, set=["trainer.epochs=1"])
+    train(path, overrides=["trainer.epochs=1"])
     (only_group(tmp_path).folder / "group.json").write_text("{")
-    train(path, "auto", set=["trainer.epochs=1"])
+    train(path, "auto", overrides=["trainer.epochs=1"])
     assert "group.json: is damaged" in capsys.readouterr().out
 
 
@@ -203,7 +201,7 @@ def test_a_group_of_another_process_is_passed_over(staged, tmp_path):
 
 def test_stages_may_save_in_different_places(staged, tmp_path):
     path = staged()
-    assert train(path, set=["trainer.epochs=1", f"two:trainer.save_dir={tmp_path / 'elsewhere'}"]) == 0
+    assert train(path, overrides=["trainer.epochs=1", f"two:trainer.save_dir={tmp_path / 'elsewhere'}"]) == 0
     group = only_group(tmp_path)
     assert group.run("two").is_relative_to(tmp_path / "elsewhere")
     assert all(map(group.finished, group.members))
@@ -216,13 +214,13 @@ def test_a_signal_that_comes_too_late_for_one_stage_stops_before_the_next(staged
 
     real = build.build_callbacks
     monkeypatch.setattr(build, "build_callbacks", lambda *given: [*real(*given), AtTheEnd()])
-    assert train(staged(), set=["trainer.epochs=1"]) == 75
+    assert train(staged(), overrides=["trainer.epochs=1"]) == 75
     group = only_group(tmp_path)
     assert group.finished("one") and group.run("two") is None
 
 
 def test_testing_a_group_is_testing_its_last_stage(staged, tmp_path):
-    train(staged(), set=["trainer.epochs=1"])
+    train(staged(), overrides=["trainer.epochs=1"])
     group = only_group(tmp_path)
     result = run(tmp_path, "test.py", "-r", group.folder, "--split", "valid", "-o", tmp_path / "out", "--verbosity", "1")
     assert (result.status, result.errors) == (0, "")
@@ -231,10 +229,9 @@ def test_testing_a_group_is_testing_its_last_stage(staged, tmp_path):
 
 
 def test_a_group_is_exported_as_its_last_stage(staged, tmp_path):
-    train(staged(), set=["trainer.epochs=1"])
+    train(staged(), overrides=["trainer.epochs=1"])
     group = only_group(tmp_path)
-    given = {"format": "torch", "half": False, "int8": False, "samples": 4, "allow": None}
-    run_export(Namespace(resume=str(group.folder), output=None, set=[], **given))
+    run_export(find(group.folder), form="torch", samples=4)
     written = RunFolder.at(group.run("two")).exported / "group-two.pth"
     about = CheckpointFolder(written.parent).load(written.name)
     assert about["checkpoint"]["run"] == group.run("two").name

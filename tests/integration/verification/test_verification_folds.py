@@ -1,19 +1,17 @@
 """Folds of people to verify: pairs are made within a fold, and vectors of several folds stand side by side."""
 
 import json
-from argparse import Namespace
 
 import numpy as np
 import pytest
 import torch
 
 from base.predictions import Predictions
-from base.saved.door import groups
+from base.saved.door import find, groups
 from base.table import SampleTable
 from base.verification.pairs import pairs_of
-from tests.helpers import ROOT, arguments
+from tests.helpers import ROOT, launch
 from trainer.evaluation.testing import run_test
-from trainer.runs.launch import launch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,7 +34,7 @@ def world(tmp_path_factory, verify_folder):
         "trainer": {"epochs": 1, "precision": "fp32", "save_dir": str(folder / "saved"), "tensorboard": False, "verbosity": 0},
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(values))
-    assert launch(arguments(folder / "config.json", folds="all")) == 0
+    assert launch(folder / "config.json", folds="all") == 0
     (group,) = groups(folder / "saved", "tiny")
     return group, folder / "saved" / "log" / "tiny" / group.name / "out-of-fold"
 
@@ -56,8 +54,7 @@ def test_pairs_are_of_one_fold_and_people_are_told_apart_over_all(world):
 
 
 def test_the_vectors_of_the_folds_stand_side_by_side(world, tmp_path):
-    options = {"save_dir": "saved", "verbosity": 0, "device": "cpu", "set": [], "split": None}
-    run_test(Namespace(resume=[str(world[0])], output=str(tmp_path), **options))
+    run_test([find(world[0])], torch.device("cpu"), output=tmp_path)
     predictions, manifest = Predictions.read(tmp_path / "predictions.parquet")
     assert predictions.array("embedding").shape[1] == 3 * 2 * 16  # of each fold, plain and mirrored
     assert manifest["fitted"] == Predictions.read(world[1] / "predictions.parquet")[1]["fitted"]

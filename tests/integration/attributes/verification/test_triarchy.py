@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from base.base_model import BaseModel
 from base.contracts import DataSpec
-from base.saved.door import groups
+from base.saved.door import find, groups
 from base.saved.group import Group
-from tests.helpers import arguments
+from tests.helpers import launch
 from trainer.evaluation.testing import run_test
 from trainer.experiment import build
 from trainer.experiment.budget import inference_size
-from trainer.runs.launch import launch
 from utils import config
 from utils.checkpoint import CheckpointFolder, weights_hash
 from utils.checkpoint_names import LAST
@@ -116,13 +115,12 @@ def write_staged(folder: Path, data: Path) -> Path:
 def outcome(folder: Path, data: Path) -> tuple[dict[str, str], bytes, bytes]:
     """Both stages from the beginning: hashes of all final weights, metrics.json, and the submission."""
     folder.mkdir()
-    assert launch(arguments(write_staged(folder, data))) == 0
+    assert launch(write_staged(folder, data)) == 0
     (found,) = groups(folder / "saved", "triarchy-small")
     runs = {name: Group(found).run(name) for name in ("pretext", "identity")}
     states = {name: CheckpointFolder(run).load(LAST) for name, run in runs.items() if run is not None}
-    given = {"device": "cpu", "set": [], "save_dir": "saved", "verbosity": 0}
     for split in ("valid", "test"):
-        run_test(Namespace(resume=[str(runs["identity"])], output=str(folder / split), split=split, **given))
+        run_test([find(str(runs["identity"]))], torch.device("cpu"), split=split, output=folder / split)
     submission = next(path for path in (folder / "test").iterdir() if path.suffix == ".txt")
     hashes = {f"{name} {part}": weights_hash(states[name][part]) for name in states for part in ("model", "loss")}
     return hashes, (folder / "valid/metrics.json").read_bytes(), submission.read_bytes()
@@ -135,7 +133,7 @@ def test_two_runs_with_one_seed_are_the_same_to_the_last_byte(angle_folder: Path
 
 
 def test_the_second_stage_begins_with_the_backbone_of_the_first(angle_folder: Path, tmp_path: Path) -> None:
-    launch(arguments(write_staged(tmp_path, angle_folder)))
+    launch(write_staged(tmp_path, angle_folder))
     (found,) = groups(tmp_path / "saved", "triarchy-small")
     run = Group(found).run("identity")
     assert run is not None

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers import arguments
-from trainer.runs.launch import launch
+from tests.helpers import launch
 from trainer.training.supervised import SupervisedTrainer
 from utils.errors import RunError
 
@@ -22,7 +21,7 @@ def test_the_operation_is_named_in_one_line(tiny_config: Callable[..., Path], mo
     monkeypatch.setattr(SupervisedTrainer, "train_step", step)
     try:
         with pytest.raises(RunError, match="trainer.deterministic: the operation put_ is not reproducible") as raised:
-            launch(arguments(tiny_config({"trainer.deterministic": True})))
+            launch(tiny_config({"trainer.deterministic": True}))
     finally:
         torch.use_deterministic_algorithms(False)
     assert "\n" not in str(raised.value)
@@ -39,7 +38,7 @@ def test_an_operation_of_a_gpu_is_named_from_what_torch_says_there(
 
     monkeypatch.setattr(SupervisedTrainer, "train_step", step)
     with pytest.raises(RunError, match="the operation adaptive_max_pool2d_backward_cuda is not reproducible on"):
-        launch(arguments(tiny_config()))
+        launch(tiny_config())
 
 
 def test_other_errors_stay_as_they_are(tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,4 +47,4 @@ def test_other_errors_stay_as_they_are(tiny_config: Callable[..., Path], monkeyp
 
     monkeypatch.setattr(SupervisedTrainer, "train_step", step)
     with pytest.raises(RuntimeError, match="^out of memory$"):
-        launch(arguments(tiny_config()))
+        launch(tiny_config())

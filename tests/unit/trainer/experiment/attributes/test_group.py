@@ -9,6 +9,7 @@ import pytest
 
 from base.saved.group import STAGES, Group
 from tests.helpers import ROOT
+from trainer.experiment import build
 from trainer.experiment.group import Member, create_group, plain_selection, require_same_members
 from trainer.experiment.init_from import InitFrom, Selection
 from utils import config, files
@@ -18,7 +19,7 @@ PLAIN = {"include": ["*"], "exclude": [], "strict": True}
 
 
 def member(name: str, *overrides: str) -> Member:
-    return Member(name, config.read(ROOT / "configs" / "masks.json", overrides))
+    return Member(name, build.check(config.read(ROOT / "configs" / "masks.json", overrides)))
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def group(tmp_path: Path, members: list[Member]) -> Group:
 def test_what_a_member_begins_with_is_kept(group: Group, members: list[Member]) -> None:
     assert group.members["one"]["start"] == {"after": None, "which": "best", **PLAIN}
     assert group.members["two"]["start"] == {"after": "one", "which": "last", **PLAIN, "exclude": ["heads.*"]}
-    assert group.members["two"]["config"] == members[1].raw.values
+    assert group.members["two"]["config"] == members[1].experiment.raw.values
 
 
 def test_a_selection_is_kept_without_what_a_subclass_adds() -> None:
@@ -44,7 +45,7 @@ def test_a_selection_is_kept_without_what_a_subclass_adds() -> None:
 
 def test_the_same_members_may_be_run_in_another_way(group: Group, members: list[Member]) -> None:
     require_same_members(group, members)
-    require_same_members(group, [replace(members[0], raw=member("one", "trainer.epochs=99").raw), members[1]])
+    require_same_members(group, [replace(members[0], experiment=member("one", "trainer.epochs=99").experiment), members[1]])
 
 
 def test_other_members_are_refused(group: Group, members: list[Member]) -> None:
@@ -61,7 +62,7 @@ def test_other_first_weights_are_refused(group: Group, members: list[Member], ch
 
 def test_a_config_that_learns_something_else_is_refused_by_key(group: Group, members: list[Member]) -> None:
     with pytest.raises(UserError, match="seed: the checkpoint was trained with 1, this config says 7"):
-        require_same_members(group, [replace(members[0], raw=member("one", "seed=7").raw), members[1]])
+        require_same_members(group, [replace(members[0], experiment=member("one", "seed=7").experiment), members[1]])
 
 
 def test_a_config_in_the_record_that_does_not_hold_is_one_line_for_each_problem(group: Group, members: list[Member]) -> None:

@@ -7,14 +7,14 @@ import torch
 
 from tests.helpers import run
 from trainer.runs.find_lr import Ramp, sweep
-from utils import config
+from trainer.runs.launch import plan
 
 CPU = torch.device("cpu")
 
 
 def test_a_sweep_trains_over_epochs_and_leaves_no_run(tiny_config, tmp_path, one_thread):
     path = tiny_config({"trainer.accumulate": 1, "lr_scheduler": {"type": "OneCycleLR"}, "optimizer.args.head_lr": 4e-3})
-    made = sweep(config.read(path), Ramp(1e-6, 1e-2, 20), CPU)
+    made = sweep(plan(path).experiments[0], Ramp(1e-6, 1e-2, 20), CPU)
 
     assert len(made.losses) == 20  # over more than three epochs of 6 steps
     assert sorted(set(made.ratios)) == [1.0, 2.0]
@@ -22,7 +22,7 @@ def test_a_sweep_trains_over_epochs_and_leaves_no_run(tiny_config, tmp_path, one
 
 
 def test_the_same_sweep_gives_the_same_losses(tiny_config, one_thread):
-    once, again = (sweep(config.read(tiny_config()), Ramp(1e-6, 1e-2, 20), CPU).losses for _ in range(2))
+    once, again = (sweep(plan(tiny_config()).experiments[0], Ramp(1e-6, 1e-2, 20), CPU).losses for _ in range(2))
     assert once == again
 
 

@@ -13,6 +13,7 @@ from base.saved.group import FOLDS, STAGES
 from base.table import SampleTable
 from tests.helpers import ROOT
 from trainer.evaluation.shelf import Shelf
+from trainer.experiment import build
 from trainer.experiment.group import Member, create_group
 from trainer.runs import folds
 from utils import config, files
@@ -22,12 +23,12 @@ THREE = "data_loader.args.split.folds=3"
 
 
 def member(*overrides: str, name: str = "") -> Member:
-    return Member(name, config.read(ROOT / "configs" / "masks.json", [THREE, *overrides]))
+    return Member(name, build.check(config.read(ROOT / "configs" / "masks.json", [THREE, *overrides])))
 
 
 def write_run(folder: Path, fold: int, *overrides: str, status: str = "finished") -> Saved:
     """The folder of a run of one fold, without a checkpoint."""
-    values = member(f"data_loader.args.split.fold={fold}", f'name="masks-fold{fold}"', *overrides).raw.values
+    values = member(f"data_loader.args.split.fold={fold}", f'name="masks-fold{fold}"', *overrides).experiment.raw.values
     files.write_json(folder / "config.json", values)
     files.write_json(folder / "status.json", {"status": status})
     return Run(folder)
@@ -52,14 +53,14 @@ def shelf() -> Shelf:
 def test_each_fold_is_a_member_with_its_own_fold_and_name() -> None:
     found = folds.members([member()], "all")
     assert [one.name for one in found] == ["fold0", "fold1", "fold2"]
-    assert [one.raw.values["data_loader"]["args"]["split"]["fold"] for one in found] == [0, 1, 2]
-    assert [one.raw.values["name"] for one in found] == ["masks-fold0", "masks-fold1", "masks-fold2"]
+    assert [one.experiment.raw.values["data_loader"]["args"]["split"]["fold"] for one in found] == [0, 1, 2]
+    assert [one.experiment.raw.values["name"] for one in found] == ["masks-fold0", "masks-fold1", "masks-fold2"]
 
 
 def test_the_config_that_is_given_stays_as_it_is() -> None:
     single = member()
     folds.members([single], "2")
-    assert single.raw.values == member().raw.values
+    assert single.experiment.raw.values == member().experiment.raw.values
 
 
 def test_folds_are_trained_in_the_order_in_which_they_are_asked_for() -> None:

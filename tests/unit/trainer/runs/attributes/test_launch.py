@@ -1,100 +1,89 @@
-"""The run that training goes on with."""
+"""Check that a config is checked once at the door, and handed on."""
 
 from __future__ import annotations
 
-import os
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from base.saved.group import FOLDS
-from base.saved.run_folder import RunFolder
-from tests.helpers import ROOT
-from tests.saved import write_group, write_run
-from trainer.runs.launch import _to_resume
-from utils import config, files
+from tests.helpers import launch
+from trainer.experiment import build
+from trainer.runs.launch import plan
 from utils.config import RawConfig
 from utils.errors import UserError
 
-OLD, MIDDLE, NEW = "20260101-000000-aaaa", "20260102-000000-bbbb", "20260103-000000-cccc"
+QUICK = {"trainer.epochs": 1}
 
 
 @pytest.fixture
-def raw(tmp_path: Path) -> RawConfig:
-    return config.read(ROOT / "configs" / "masks.json", [f"trainer.save_dir={tmp_path / 'saved'}"])
+def names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the configs that are checked, in order."""
+    checked: list[str] = []
+    check = build.check
+
+    def counted(raw: RawConfig) -> build.Experiment:
+        checked.append(str(raw.values["name"]))
+        return check(raw)
+
+    monkeypatch.setattr(build, "check", counted)
+    return checked
 
 
-def run(raw: RawConfig, label: str, status: str, **changes: object) -> Path:
-    """A run of the config, with some values changed."""
-    folder = write_run(Path(str(raw.values["trainer"]["save_dir"])), label, status)
-    files.write_json(folder / "config.json", {**raw.values, **changes})
-    return folder
+@pytest.mark.usefixtures("one_thread")
+def test_the_config_of_a_single_run_is_checked_once(tiny_config: Callable[..., Path], names: list[str]) -> None:
+    assert launch(tiny_config(QUICK)) == 0
+    assert names == ["tiny"]
 
 
-def test_without_the_option_a_new_run_begins(raw: RawConfig) -> None:
-    run(raw, f"masks/{OLD}", "running")
-    assert _to_resume(None, raw) == (None, [])
+@pytest.mark.usefixtures("one_thread")
+def test_each_stage_is_checked_once(tiny_config: Callable[..., Path], tmp_path: Path, names: list[str]) -> None:
+    tiny_config(QUICK, "one.json")
+    stages = [{"name": "one", "config": "one.json"}, {"name": "two", "config": "one.json", "init_from": {"stage": "one"}}]
+    (tmp_path / "group.json").write_text(json.dumps({"name": "group", "stages": stages}))
+    assert launch(tmp_path / "group.json") == 0
+    assert names == ["group-one", "group-two"]
 
 
-def test_last_is_the_newest_unfinished_run_of_the_config(raw: RawConfig) -> None:
-    wanted = run(raw, f"masks/{MIDDLE}", "signal 15")
-    run(raw, f"masks/{NEW}", "finished")
-    run(raw, f"faces/{NEW}", "running")
-    assert _to_resume("last", raw) == (wanted, [])
+def test_folds_are_checked_once_each_beside_the_config_that_has_them(tiny_config: Callable[..., Path], names: list[str]) -> None:
+    planned = plan(tiny_config({"data_loader.args.split.folds": 3}), numbers="all")
+    assert names == ["tiny", "tiny-fold0", "tiny-fold1", "tiny-fold2"]
+    assert [experiment.config.data_loader.args.split.fold for experiment in planned.experiments] == [0, 1, 2]
 
 
-def test_last_goes_on_with_the_newest_if_all_are_finished(raw: RawConfig) -> None:
-    run(raw, f"masks/{OLD}", "finished")
-    newest = run(raw, f"masks/{NEW}", "finished")
-    assert _to_resume("last", raw) == (newest, [])
+@pytest.mark.usefixtures("one_thread")
+def test_training_all_folds_checks_no_config_again(
+    tiny_config: Callable[..., Path], names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before: list[int] = []
+    monkeypatch.setattr("trainer.runs.folds.conclude", lambda *_: before.append(len(names)))
+    assert launch(tiny_config({**QUICK, "data_loader.args.split.folds": 2}), folds="all") == 0
+    assert before == [3] and len(names) == 3
 
 
-def test_a_name_is_enough(raw: RawConfig) -> None:
-    wanted = run(raw, f"faces/{OLD}", "running")
-    assert _to_resume("faces", raw) == _to_resume(f"faces/{OLD}", raw) == (wanted, [])
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_of_the_same_config_goes_on_without_another_check(tiny_config: Callable[..., Path], names: list[str]) -> None:
+    path = tiny_config(QUICK)
+    launch(path)
+    launch(path, "last")
+    assert names == ["tiny", "tiny"]
 
 
-def test_auto_is_the_newest_unfinished_run_of_the_same_config_and_says_which_it_passed_over(raw: RawConfig) -> None:
-    wanted = run(raw, f"masks/{OLD}", "running")
-    other = run(raw, f"masks/{MIDDLE}", "running", seed=99)
-    run(raw, f"masks/{NEW}", "finished")
-    found, (note,) = _to_resume("auto", raw)
-    assert found == wanted and note.startswith(f"not going on with {other}: ") and "seed" in note
+def test_the_values_of_a_config_are_taken_as_its_file(tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tiny_config()
+    monkeypatch.chdir(path.parent)
+    read, given = plan(path).experiments[0], plan(json.loads(path.read_text())).experiments[0]
+    assert (read.hash, given.raw.file) == (given.hash, "config")
 
 
-def test_auto_begins_a_new_run_if_none_fits(raw: RawConfig) -> None:
-    run(raw, f"masks/{OLD}", "finished")
-    assert _to_resume("auto", raw) == (None, [])
+def test_values_that_json_cannot_hold_are_refused_in_one_line() -> None:
+    with pytest.raises(UserError, match="config: holds what no config can hold .*; allowed: what JSON has"):
+        plan({"name": object()})
 
 
-def test_a_run_of_another_process_is_refused_and_passed_over_by_auto(raw: RawConfig) -> None:
-    folder = run(raw, f"masks/{OLD}", "running")
-    ready, done = os.pipe(), os.pipe()
-    child = os.fork()
-    if child == 0:
-        held = RunFolder.at(folder).claim()
-        os.write(ready[1], b"x")
-        os.read(done[0], 1)
-        held.set_status("running")
-        os._exit(0)
-    os.read(ready[0], 1)
-    try:
-        with pytest.raises(UserError, match="another process is training this run"):
-            _to_resume(str(folder), raw)
-        found, (note,) = _to_resume("auto", raw)
-        assert found is None and "another process is training this run" in note
-    finally:
-        os.write(done[1], b"x")
-        os.waitpid(child, 0)
+def test_auto_needs_a_config() -> None:
+    from trainer.runs import launch as door
 
-
-def test_a_group_is_refused_with_what_to_do(raw: RawConfig, tmp_path: Path) -> None:
-    group = write_group(tmp_path / "saved", f"masks/{NEW}", FOLDS, {"fold0": None}, "running")
-    with pytest.raises(UserError, match="is a group of folds; go on with it by -c and its config, with --folds for folds"):
-        _to_resume(str(group), raw)
-
-
-def test_an_exported_model_is_refused(raw: RawConfig, tmp_path: Path) -> None:
-    (tmp_path / "x.onnx").touch()
-    with pytest.raises(UserError, match="is an exported model; training goes on with a run or one of its checkpoints"):
-        _to_resume(str(tmp_path / "x.onnx"), raw)
+    with pytest.raises(UserError, match="-r auto: looks for a run of a config; give one"):
+        door.launch(None, "auto", "cpu")
