@@ -73,7 +73,7 @@ def test_its_history_has_all_its_files_and_nothing_is_left_to_commit(made: tuple
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=made[1], capture_output=True, text=True, check=True).stdout
 
-    assert git("status", "--porcelain", "--ignored") == ""
+    assert git("status", "--porcelain") == ""
     assert git("for-each-ref", "--format=%(refname:short)").split() == ["main", "template"]
     assert git("log", "--format=%s") == f"Start from Laurel {version()}\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from base.run_folder import RunFolder
+from base.saved.run_folder import RunFolder
 
 from base.contracts import RunContext
 from data_loader.formats.pattern_reader import PatternReader
