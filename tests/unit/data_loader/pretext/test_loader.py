@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from base.saved.run_folder import RunFolder
 
 from base.contracts import RunContext
+from base.saved.run_folder import RunFolder
 from data_loader.formats.pattern_reader import PatternReader
 from data_loader.pretext.loader import RotationLoader, RotationSettings
 from data_loader.samples.splits import Split
