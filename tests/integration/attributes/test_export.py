@@ -150,7 +150,7 @@ def test_without_data_drawn_pictures_are_compared(best: Path, tmp_path: Path, ca
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"format": "torch", "int8": True}, "--format torch: cannot be written in int8"),
+        ({"form": "torch", "kind": "int8"}, "--format torch: cannot be written in int8"),
         ({"samples": 0}, "--samples must be at least 1"),
     ],
 )
