@@ -242,7 +242,7 @@ def test_a_picture_without_a_box_is_named(cropped: Any, marked: Path) -> None:
     path = marked / "boxes.csv"
     kept = [line for line in path.read_text().splitlines() if "normal" not in line]
     path.write_text("\n".join(kept))
-    with pytest.raises(UserError, match=r"boxes.csv: \d+ pictures have no box \(train/images/.*normal.jpg.*prepare crop writes"):
+    with pytest.raises(UserError, match=r"boxes.csv: \d+ pictures have no box \(train/images/.*normal.jpg.*crop writes"):
         cropped().table("train")
 
 
