@@ -60,7 +60,7 @@ def test_an_unpacked_bundle_rebuilds_the_submission(packed: Path, best: Path, ma
 def test_a_changed_file_of_a_bundle_is_named(packed: Path, masks_folder: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(tmp_path)
-    (tmp_path / "model" / "attributes.py").write_text("")
+    (tmp_path / "model" / "attributes" / "model.py").write_text("")
     ended = rebuild(tmp_path, masks_folder)
     assert (ended.returncode, ended.stderr) == (2, "1 files are missing or not those of the bundle: model/attributes/model.py\n")
 

@@ -116,7 +116,7 @@ def test_a_monitored_score_that_no_sample_gives_stops_the_run_by_name(tiny_confi
 def test_a_run_that_goes_on_needs_no_pretrained_weights(tiny_config, tmp_path):
     weights = tmp_path / "weights.pth"
     trainer_config = tiny_config()
-    train(trainer_config, set=["trainer.epochs=1"])
+    train(trainer_config, overrides=["trainer.epochs=1"])
     (models,) = run_folders(tmp_path)
     weights.write_bytes((models / BEST).read_bytes())
     config = tiny_config({"arch.args.pretrained": str(weights), "seed": 9})

@@ -20,9 +20,10 @@ from tests.helpers import Script, launch, run, start_job
 from tests.interrupt import interrupting
 from trainer.evaluation.shelf import Shelf
 from trainer.experiment import build
+from trainer.experiment.group import Member
 from trainer.runs import folds
 from trainer.runs.folds import join
-from utils import files
+from utils import config, files
 from utils.errors import UserError
 from utils.files import write_json
 
@@ -184,14 +185,16 @@ def test_stages_are_trained_fold_by_fold_each_with_weights_of_its_own_fold(stage
     assert len(Predictions.read(held_out_of(staged) / "predictions.parquet")[0]) == 112
 
 
+def members_of(group):
+    entries = group.members.items()
+    return [Member(name, build.check(config.from_values(entry["config"], name))) for name, entry in entries]
+
+
 def test_a_stage_that_saw_what_its_fold_holds_out_is_named(staged, capsys):
-    folds.conclude(staged, CPU, 0)
+    folds.conclude(staged, members_of(staged), CPU)
     assert "warning" not in capsys.readouterr().out
-    path = staged.run("fold1/one") / "config.json"
-    values = json.loads(path.read_text())
-    values["data_loader"]["args"]["split"]["seed"] = 5
-    path.write_text(json.dumps(values))
-    folds.conclude(staged, CPU, 0)
+    staged.members["fold1/one"]["config"]["data_loader"]["args"]["split"]["seed"] = 5
+    folds.conclude(staged, members_of(staged), CPU)
     assert "warning: fold1/one was trained on" in capsys.readouterr().out
 
 
