@@ -28,7 +28,7 @@ _ADVICE = "make it again with test.py"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What predictions were made by, and what scores them. Plain values: it is stored in the predictions file.
+    """The origin of predictions and the metrics that score them, as plain values stored in the predictions file.
 
     split: that was predicted. checkpoints: for each, its file and its SHA-256, or its fold and that of its weights.
     config_hash: None for folds. weights: of an ensemble's members. fitted: by metric, what was fitted on validation.
@@ -135,13 +135,13 @@ def read_header(folder: Path) -> tuple[pa.Schema, Manifest]:
 
 
 def write_scores(folder: Path, scores: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]) -> None:
-    """Write scores by name, null for those that are not finite, and the ends of their intervals. Raises WriteError."""
+    """Write scores by name, and the ends of their intervals; a score that is not finite becomes null. Raises WriteError."""
     plain: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in scores.items()}
     files.write_json(folder / SCORES, plain | ({"intervals": dict(intervals)} if intervals else {}))
 
 
 def read_scores(folder: Path) -> dict[str, float]:
-    """Return the scores in a folder by name, without those that are not finite; none if there is no whole file."""
+    """Return the finite scores in a folder by name; an empty dict if the file is missing or damaged."""
     try:
         values = read_record(folder / SCORES, "")
     except UserError:

@@ -221,8 +221,8 @@ def arguments_of(cls: type, among: TypeNames = None) -> type[BaseModel]:
     if (settings := settings_of(cls)) is not None:
         for name, field in settings.model_fields.items():
             annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-            default = Field(default=field.default, description=field.description)
-            fields[name] = (configurable(annotation, among), default)
+            made: Any = {"default_factory": field.default_factory} if field.default_factory else {"default": field.default}
+            fields[name] = (configurable(annotation, among), Field(**made, description=field.description))
         return create_model(f"{cls.__name__}Args", __base__=settings, **fields)
     for name, (annotation, default) in _configurable(cls).items():
         default = ... if default is inspect.Parameter.empty else default

@@ -1,4 +1,4 @@
-"""What every task's loss terms have in common: the abstract term, its registry, and the formula that several of them use."""
+"""The abstract loss term of all tasks, its registry, and the cross-entropy that several terms use."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class BatchStream:
 
 
 def _end_workers(iterator: Any) -> None:
-    """End the workers as torch does, then kill those that are left.
+    """End the workers as torch does, then kill the workers that still run.
 
     Workers ignore the SIGTERM that torch sends to a hanging worker.
     """

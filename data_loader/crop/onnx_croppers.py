@@ -75,7 +75,7 @@ class YunetCropper(BaseCropper):
 
 
 class OnnxSettings(Settings):
-    """What must be known of a network in an ONNX file and of the pictures that it takes."""
+    """The network in an ONNX file, and the size and normalisation of the pictures that it takes."""
 
     model: str = Field(description="the ONNX file")
     size: tuple[Pixels, Pixels] | None = Field(

@@ -22,7 +22,7 @@ KEY = "data_loader"
 
 @runtime_checkable
 class ReadsImages(Protocol):
-    """What a command needs of a loader to look at its image files one by one."""
+    """A loader whose image files a command can look at one by one."""
 
     settings: ImageLoaderSettings
     samples: Samples

@@ -15,7 +15,7 @@ MEGABYTE = 1e6
 
 
 class Budget(Settings):
-    """What the model may have, without the parts that only training needs."""
+    """Limits on the size of the model, not counting the parts that only training needs."""
 
     max_params: Positive | None = Field(default=None, description="largest number of parameters")
     max_model_mb: Positive | None = Field(default=None, description="largest size of its weights, in 10^6 bytes")

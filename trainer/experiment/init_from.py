@@ -19,7 +19,7 @@ from utils.validate import Settings
 
 
 class Selection(Settings):
-    """Which weights of a checkpoint are taken, by their names in the model."""
+    """A selection of a checkpoint's weights by their names in the model."""
 
     include: list[str] = Field(default=["*"], description="patterns over the names of weights; * stands for any text")
     exclude: list[str] = Field(default=[], description="patterns of weights that stay as they are, though they are included")

@@ -304,6 +304,22 @@ def shift(things: Registry[Any], args: dict[str, Any]) -> Any:
     return things.parts["Shift"](type="Shift", args=args).build(DataSpec(), RunContext(seed=7))
 
 
+class RotaSettings(Settings):
+    days: list[str] = Field(default_factory=lambda: ["Monday"], description="when")
+
+
+class Rota(Acting):
+    """Works on some days."""
+
+    def __init__(self, settings: RotaSettings) -> None:
+        self.settings = settings
+
+
+def test_a_default_that_a_function_makes_stays_a_default(things: Registry[Any]) -> None:
+    things.register()(Rota)
+    assert things.parts["Rota"](type="Rota").build().settings.days == ["Monday"]
+
+
 def test_the_fields_of_a_settings_object_are_the_arguments_with_their_descriptions(things: Registry[Any]) -> None:
     fields = arguments_of(Shift).model_fields
     assert {name: field.description for name, field in fields.items()} == {
