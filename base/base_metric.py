@@ -77,4 +77,21 @@ class BaseMetric(Checked, ABC):
         return {}
 
 
+class FigureMetric(BaseMetric, ABC):
+    """A metric that draws figures and has no scores."""
+
+    @property
+    def names(self) -> list[str]:
+        """An empty list: there are no scores."""
+        return []
+
+    def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
+        """Return no scores."""
+        return {}
+
+    @abstractmethod
+    def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
+        """Return name -> figure for TensorBoard and the output folder."""
+
+
 METRICS: Registry[BaseMetric] = Registry("metric", BaseMetric)

@@ -22,11 +22,12 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 
-def launch(config: Path, resume: str | Path | None = None, folds: str | None = None, overrides: Sequence[str] = ()) -> int:
-    """Train in this process as `train.py -d cpu` would; return the exit status."""
+def launch(config: Path | None, resume: str | Path | None = None, folds: str | None = None, overrides: Sequence[str] = ()) -> int:
+    """Train in this process as `train.py -d cpu` would; return the exit status. config: None to resume without one."""
     from trainer.runs import launch as door
 
-    return door.launch(door.plan(config, overrides, folds), resume, "cpu").status
+    planned = door.plan(config, overrides, folds) if config is not None else None
+    return door.launch(planned, resume, "cpu", overrides).status
 
 
 def build_trainer(config: Path, folder: Path | None = None) -> Any:

@@ -15,6 +15,7 @@ from base.contracts import PARTNER, SHARE, Target
 from base.registry import Registry
 from base.types import Share
 
+MixedShare = Annotated[Share, Field(description="share of the training samples that are mixed in this way")]
 Alpha = Annotated[float, Field(gt=0, le=100)]  # of a Beta distribution
 
 
@@ -29,7 +30,7 @@ class Mixed(NamedTuple):
 class BaseMix(ABC):
     """Base class of the ways to join two pictures."""
 
-    def __init__(self, p: Share = 1.0) -> None:
+    def __init__(self, p: MixedShare = 1.0) -> None:
         self.p = p
 
     @abstractmethod
@@ -49,7 +50,7 @@ class MixUp(BaseMix):
 
     def __init__(
         self,
-        p: Annotated[Share, Field(description="share of the training samples that are mixed in this way")] = 1.0,
+        p: MixedShare = 1.0,
         alpha: Annotated[
             Alpha,
             Field(
@@ -77,7 +78,7 @@ class CutMix(BaseMix):
 
     def __init__(
         self,
-        p: Annotated[Share, Field(description="share of the training samples that are mixed in this way")] = 1.0,
+        p: MixedShare = 1.0,
         alpha: Annotated[
             Alpha,
             Field(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from base.base_metric import METRICS, BaseMetric
+from base.base_metric import METRICS, BaseMetric, FigureMetric
 from base.contracts import DataSpec, PictureOf
 from base.labels import combined_class, combined_names, marginals, reported, separated_class, unknown_label
 from base.predictions import Predictions
@@ -170,7 +170,7 @@ class AttributeScores(BaseMetric):
 
 
 @METRICS.register("attributes", "pretext")
-class SampleGrid(BaseMetric):
+class SampleGrid(FigureMetric):
     """A figure of pictures with truth and prediction: the surest mistakes first, then samples from all over the set."""
 
     needs_truth = False
@@ -182,15 +182,6 @@ class SampleGrid(BaseMetric):
         columns: Columns = 4,
     ) -> None:
         self.spec, self.rows, self.columns = spec, rows, columns
-
-    @property
-    def names(self) -> list[str]:
-        """An empty list: this metric only draws."""
-        return []
-
-    def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """Return no scores: this metric only draws."""
-        return {}
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
         """Return the figure `samples`; nothing if there are no samples."""

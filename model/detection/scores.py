@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 from pydantic import Field
 
-from base.base_metric import METRICS, BaseMetric
+from base.base_metric import METRICS, BaseMetric, FigureMetric
 from base.contracts import DataSpec, PictureOf
 from base.detection.objects import OBJECT
 from base.predictions import Predictions
@@ -132,7 +132,7 @@ class BoxScores(BaseMetric):
 
 
 @METRICS.register("detection")
-class BoxGrid(BaseMetric):
+class BoxGrid(FigureMetric):
     """A figure of pictures with their objects and predicted boxes; the pictures are spread over the whole set."""
 
     needs_truth = False
@@ -146,15 +146,6 @@ class BoxGrid(BaseMetric):
     ) -> None:
         self.classes = spec.classes.get(OBJECT, [])
         self.rows, self.columns, self.confidence = rows, columns, confidence
-
-    @property
-    def names(self) -> list[str]:
-        """An empty list: this metric only draws."""
-        return []
-
-    def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
-        """Return no scores: this metric only draws."""
-        return {}
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
         """Return the figure `boxes`; nothing if there are no samples. Objects are not drawn if the table has no truth."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.helpers import build_trainer
-from utils import checkpoint
+from utils.checkpoint_names import BEST, LAST
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,8 +48,8 @@ def test_the_best_is_saved_if_the_score_improves_and_not_otherwise(trainer, monk
     trainer.conclude({"val/loss": 1.0})
     trainer.conclude({"val/loss": 2.0})
 
-    assert [checkpoint.BEST in names for names in saved] == [True, False]
-    assert all(names[-1] == checkpoint.LAST for names in saved)
+    assert [BEST in names for names in saved] == [True, False]
+    assert all(names[-1] == LAST for names in saved)
 
 
 def test_an_epoch_without_a_validation_keeps_the_patience(tiny_config, monkeypatch):
