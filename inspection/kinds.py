@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from base.base_metric import BaseMetric
 from base.contracts import DataSpec
+from base.predictions import Predictions
+from utils.errors import UserError
 
 if TYPE_CHECKING:
     from inspection.results import Result
@@ -33,6 +37,21 @@ class BaseKind(ABC):
     @abstractmethod
     def recognises(self, schema: pa.Schema, spec: DataSpec) -> bool:
         """Return whether predictions with these columns are of this task. spec: the classes that were predicted."""
+
+    @abstractmethod
+    def table(self, predictions: Predictions, spec: DataSpec) -> pd.DataFrame:
+        """Return predictions for people, with class names. The first column, `picture`, has the id of each row."""
+
+    def vectors(self, predictions: Predictions) -> np.ndarray:
+        """Return the vectors that are compared, (N, D) float32. Raises UserError if this kind has none."""
+        raise UserError(f"embed: this model predicts {self.task}, and no vectors; take a model of verification")
+
+    def compared(self, first: np.ndarray, second: np.ndarray, metrics: Sequence[BaseMetric]) -> pd.DataFrame:
+        """Return a row for each two vectors, (N, D) float32 each: how alike they are, and the decision. Raises UserError.
+
+        metrics: of the model's config, with what was fitted on validation.
+        """
+        raise UserError(f"compare: this model predicts {self.task}, and no vectors; take a model of verification")
 
     def corrections(self, result: Result, config: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
         """Return label -> (column of the reader, {class: text in that column}); empty if there are no labels.

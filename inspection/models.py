@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from base.base_data_loader import BaseDataLoader
 from inspection.cache import by_file
 from inspection.kinds import kinds_of
 from model.exporting.exported import ExportedModel
-from trainer.experiment import build
-from trainer.experiment.build import Loaded
-from trainer.training.predict import evaluating, predict_pictures
+from trainer.evaluation.pictures import PictureModel
+from trainer.training.predict import evaluating
 from utils.device import autocast, to_float32
 from utils.errors import UserError
 
 KEPT = 2  # models in memory: the chosen model, and a second model to compare it with
 GRID = 4  # smallest useful number of cells along a map's shorter side
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A model and its loader. Hold the lock while you compute with them."""
-
-    loaded: Loaded
-    loader: BaseDataLoader
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True)
@@ -47,32 +35,26 @@ class Answer:
 
 
 @by_file(entries=KEPT)
-def ready(path: Path) -> Ready:
+def ready(path: Path) -> PictureModel:
     """Return the model of a checkpoint or an exported file, one copy for all sessions. Raises UserError if loading fails."""
-    device = torch.device("cpu")
-    loaded = build.load_model(path, device)
-    return Ready(loaded, build.build_loader(loaded.experiment, device))
+    return PictureModel.open(path, torch.device("cpu"))
 
 
-def answer(model: Ready, content: bytes) -> Answer:
+def answer(model: PictureModel, content: bytes) -> Answer:
     """Return the model's answer for the bytes of a picture, with the loader's preprocessing and the config's inference.
 
     Raises ImageError if the bytes are not a picture.
     """
-    with model.lock:
-        image, geometry, size, note = _prepared(model, content)
-        inference = build.build_inference(model.loaded.experiment, model.loaded.spec)
-        predictions = predict_pictures(model.loaded.model, [("picture", image[0], geometry[0])], image.device, inference)
-    for metric in build.build_metrics(model.loaded.experiment, model.loaded.spec):
-        metric.use(model.loaded.fitted.get(metric.state_key, {}))
-        predictions = metric.adjust(predictions)
+    picture = model.prepare(model.pictures.decode(content), "picture")
+    predictions = model.adjusted(model.predict([picture]))
     prediction = {
         name: predictions.lists(name)[0] if predictions.ragged(name) else predictions.array(name)[0] for name in predictions.names
     }
-    return Answer(_picture(image), size, prediction, kinds_of(predictions.columns.schema, model.loaded.spec), note)
+    kinds = kinds_of(predictions.columns.schema, model.loaded.spec)
+    return Answer(_picture(picture.prepared.image), picture.size, prediction, kinds, picture.prepared.note)
 
 
-def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Tensor]) -> np.ndarray:
+def saliency(model: PictureModel, content: bytes, score: Callable[[dict[str, Any]], Tensor]) -> np.ndarray:
     """Return a map (h, w) float32 in [0, 1] of where in the picture the score comes from.
 
     Grad-CAM (Selvaraju et al. 2017), equations 1 and 2, at the last layer whose output is a map of at least GRID cells a side.
@@ -84,8 +66,8 @@ def saliency(model: Ready, content: bytes, score: Callable[[dict[str, Any]], Ten
     if isinstance(network, ExportedModel):
         raise UserError("an ONNX file does not say where its answer comes from; choose the checkpoint it was made from")
     with model.lock, evaluating(network), torch.inference_mode(False), torch.enable_grad():
-        image, *_ = _prepared(model, content)
-        pixels = image.clone().float().requires_grad_()
+        image = model.prepare(model.pictures.decode(content), "picture").prepared.image
+        pixels = image[None].float().requires_grad_()
         with _Maps(network) as maps:
             value = score(_predicted(model, pixels))
         if not value.requires_grad:
@@ -139,17 +121,7 @@ class _Maps:
         return chosen[-1] if chosen else None
 
 
-def _prepared(model: Ready, content: bytes) -> tuple[Tensor, Tensor, tuple[int, int], str]:
-    """Return the model's input (1, 3, h, w) uint8, the affine map (1, 2, 3) from its pixels to the decoded picture's, size, note.
-
-    size: height and width of the decoded picture. note: how the picture was cropped.
-    """
-    decoded = model.loader.pictures.decode(content)
-    image, affine, note = model.loader.pictures.preprocess(decoded)
-    return image[None], affine[None], (decoded.shape[0], decoded.shape[1]), note
-
-
-def _predicted(model: Ready, image: Tensor) -> dict[str, Any]:
+def _predicted(model: PictureModel, image: Tensor) -> dict[str, Any]:
     network, settings = model.loaded.model, model.loaded.experiment.config.trainer
     with autocast(image.device, settings.precision):
         outputs = network(image)
@@ -157,4 +129,4 @@ def _predicted(model: Ready, image: Tensor) -> dict[str, Any]:
 
 
 def _picture(image: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(image[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy())
+    return np.ascontiguousarray(image.permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy())

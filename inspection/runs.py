@@ -104,6 +104,17 @@ class Run:
         return None if values.empty else float(values.max() if monitor.mode == "max" else values.min())
 
     @property
+    def scores(self) -> dict[str, float]:
+        """Name -> score of the best epoch, or of the last epoch if no score is monitored; empty before the first epoch."""
+        epochs, monitor = self.epochs, self.monitor
+        if epochs.empty:
+            return {}
+        watched = pd.to_numeric(epochs.get(monitor.name, pd.Series(dtype=float)), errors="coerce").dropna()
+        best: Any = epochs.index[-1] if watched.empty else watched.idxmax() if monitor.mode == "max" else watched.idxmin()
+        values: dict[Any, Any] = epochs.loc[best].to_dict()
+        return {str(name): float(value) for name, value in values.items() if "/" in str(name) and _is_number(value)}
+
+    @property
     def bytes(self) -> int:
         """The size on the disk of the run's folder and its log, in bytes."""
         return sum(size for place in (self.folder, self.log) for size in _sizes(place))
@@ -131,6 +142,11 @@ class Joined(Run):
     @property
     def epochs(self) -> pd.DataFrame:
         return pd.DataFrame()
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Name -> score of the out-of-fold predictions; empty if there are none yet."""
+        return read_scores(self.log / OUT_OF_FOLD)
 
     @cached_property
     def problem(self) -> str:

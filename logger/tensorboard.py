@@ -9,6 +9,7 @@ from torch import Tensor
 
 from base.base_callback import CALLBACKS, BaseCallback
 from base.saved.run_folder import FINISHED
+from logger.figures import pixels
 from utils import files
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class TensorBoardLogger(BaseCallback):
             for name, value in log.items():
                 self.writer.add_scalar(name, value, trainer.progress.step)
             for name, figure in trainer.figures().items() if improved else ():
-                self.writer.add_figure(name, figure, trainer.progress.step)
+                self.writer.add_image(name, pixels(figure), trainer.progress.step, dataformats="HWC")
             self.writer.flush()
 
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:

@@ -6,13 +6,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from base.base_callback import CALLBACKS, BaseCallback
+from logger.figures import pixels
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from base.base_trainer import BaseTrainer
 
 
@@ -53,7 +50,7 @@ class WandbLogger(BaseCallback):
         import wandb
 
         figures = trainer.figures() if improved else {}
-        pictures = {name: wandb.Image(_pixels(figure)) for name, figure in figures.items()}
+        pictures = {name: wandb.Image(pixels(figure)) for name, figure in figures.items()}
         rates = {f"lr/{name}": rate for name, rate in trainer.learning_rates().items()}
         self.run.log({**log, **rates, **pictures, "epoch": trainer.progress.epoch + 1}, step=trainer.progress.step)
 
@@ -64,13 +61,6 @@ class WandbLogger(BaseCallback):
         except Exception as error:  # whatever the client raises
             self.run = None
             print(f"warning: W&B is off for the rest of this run ({type(error).__name__}: {str(error)[:120]})", flush=True)
-
-
-def _pixels(figure: Figure) -> np.ndarray:
-    """Return the figure as an array (H, W, 4), uint8; W&B itself would use pyplot, which this project does not import."""
-    canvas: Any = figure.canvas
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
 
 
 def _logged_in() -> bool:

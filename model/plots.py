@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -57,9 +60,25 @@ def grid_figure(tiles: list[Tile], columns: int) -> Figure:
     return figure
 
 
+def _import_matplotlib() -> None:
+    """Import matplotlib, even if MPLBACKEND names a backend that is not installed, as in a notebook's `!python train.py`."""
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend is not None:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+
+
 def figure_of(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches; its layout leaves room for all titles and labels."""
     # Imported here because the import takes half a second, which `train.py --check` does not need.
+    _import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -106,8 +106,8 @@ def read(given: Given, overrides: Overrides = ()) -> RawConfig:
     given: its file, or its values, whose `extends` is relative to the working folder. Raises ConfigError for an unreadable
     file, bad syntax, a key given twice, NaN or Infinity, a value that JSON cannot hold, or a circle of `extends`.
     """
-    path, values = (Path(VALUES), _plain(given)) if isinstance(given, Mapping) else (Path(given), _load(Path(given)))
-    config = _with_parents(path, values, ())
+    path = Path(VALUES if isinstance(given, Mapping) else given)
+    config = _with_parents(path, _plain(VALUES, dict(given)) if isinstance(given, Mapping) else _load(path), ())
     _override_all(config, overrides)
     return config
 
@@ -205,16 +205,16 @@ class _NotANumber:
         return self.text
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a program's values as JSON would hold them. Raises ConfigError if it cannot."""
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(values), default=os.fspath))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError([Problem(VALUES, "", f"holds what no config can hold ({error}); allowed: what JSON has")]) from None
-    problems = list(_forbidden(VALUES, plain, ()))
+def _plain(source: str, value: Any, key: KeyPath = ()) -> Any:
+    """Return a copy of a value as JSON would hold it; a path becomes its text. Raises ConfigError if JSON cannot hold it."""
+    problems = list(_forbidden(source, value, key))
     if problems:
         raise ConfigError(problems)
-    return plain
+    try:
+        return json.loads(json.dumps(value, default=os.fspath))
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"holds what no config can hold ({error}); allowed: what JSON has"
+        raise ConfigError([Problem(source, key_text(key), message)]) from None
 
 
 def _with_parents(path: Path, values: dict[str, Any], chain: tuple[Path, ...]) -> RawConfig:
@@ -382,10 +382,7 @@ def _note_origins(config: RawConfig, value: Any, source: RawConfig, key: KeyPath
 
 def _override_all(config: RawConfig, overrides: Overrides) -> None:
     for key, value, option in overrides_of(overrides):
-        problems = list(_forbidden(option, value, (key,)))
-        if problems:
-            raise ConfigError(problems)
-        _override(config, key, value, option)
+        _override(config, key, _plain(option, value, (key,)), option)
 
 
 def _parse_value(text: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from types import FrameType, TracebackType
 
 EXIT_RUN_AGAIN = 75  # sysexits.h EX_TEMPFAIL: the scheduler may start the same command again
@@ -12,13 +13,17 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """A context in which SIGTERM and SIGINT only set `received`, so that no exception interrupts a save."""
+    """A context in which SIGTERM and SIGINT only set `received`, so that no exception interrupts a save.
+
+    Only the main thread of a process can handle signals: in any other thread the context changes nothing.
+    """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
 
     def __enter__(self) -> StopRequest:
-        self._previous = {number: signal.signal(number, self._note) for number in STOPPING}
+        main = threading.current_thread() is threading.main_thread()
+        self._previous = {number: signal.signal(number, self._note) for number in STOPPING} if main else {}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

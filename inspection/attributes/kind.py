@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 
 from base.contracts import DataSpec
-from base.labels import combined_class
+from base.labels import combined_class, marginals
+from base.predictions import Predictions
 from inspection.attributes.labels import Labels, predicted_labels, texts_of
 from inspection.kinds import BaseKind
 from inspection.results import Result
@@ -26,6 +27,20 @@ class Attributes(BaseKind):
     def recognises(self, schema: pa.Schema, spec: DataSpec) -> bool:
         """Return whether the columns hold the class probabilities of a label."""
         return bool(predicted_labels(schema, spec))
+
+    def table(self, predictions: Predictions, spec: DataSpec) -> pd.DataFrame:
+        """Return for each label a column of class names, and a column `<label>_probability` of their probabilities.
+
+        A label that combines others is followed by its parts, each with its most probable class in the marginal distribution.
+        """
+        columns: dict[str, Any] = {"picture": predictions.ids()}
+        for label in predicted_labels(predictions.columns.schema, spec):
+            columns |= _answers(label, spec.classes[label], predictions.array(label))
+            parts = spec.combined.get(label, {})
+            each = marginals(predictions.array(label), [len(names) for names in parts.values()]) if parts else []
+            for (part, names), probabilities in zip(parts.items(), each, strict=True):
+                columns |= _answers(part, names, probabilities)
+        return pd.DataFrame(columns)
 
     def corrections(self, result: Result, config: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
         """Return label -> (column of the reader, {class: text}), for every predicted label."""
@@ -50,6 +65,12 @@ class Attributes(BaseKind):
         """Return label -> table with the columns class, in training, predicted, for every predicted label."""
         labels = Labels(result)
         return {name: _shares(labels, name) for name in labels.names}
+
+
+def _answers(label: str, names: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
+    """Return the most probable class of each row, and its probability, as two columns. probabilities: (N, K) float."""
+    best = probabilities.argmax(axis=1)
+    return {label: [names[number] for number in best], f"{label}_probability": probabilities.max(axis=1)}
 
 
 def _args(section: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +18,6 @@ from utils.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-BATCH = 64  # pictures that pass through the model at a time
 
 
 @dataclass(frozen=True)
@@ -64,37 +60,17 @@ class Embedder:
 
     def __init__(self, checkpoint: Path, device: torch.device, column: str | None) -> None:
         from data_loader.crop.cut_pictures import NO_CROPPERS
-        from trainer.experiment import build
+        from trainer.evaluation.pictures import PictureModel
 
-        self.loaded, self.device = build.load_model(checkpoint, device), device
-        self.loader = build.build_loader(self.loaded.experiment, device)
-        crops = self.loader.pictures.preprocessing().get("crops")
+        self.model, self.column = PictureModel.open(checkpoint, device), column
+        crops = self.model.pictures.preprocessing().get("crops")
         if crops is not None and not crops["croppers"]:
             print(f"warning: pictures are {NO_CROPPERS}")
-        self.inference, self.column = build.build_inference(self.loaded.experiment, self.loaded.spec), column
 
     def vectors(self, paths: Iterable[Path]) -> Iterator[np.ndarray]:
         """Yield the vectors (n, D) float32 of the next n pictures, in order. Raises UserError if a file is not a picture."""
-        import torch
-
-        from base.predictions import Predictions
-        from trainer.training.predict import evaluating
-
-        remaining = iter(paths)
-        with ThreadPoolExecutor() as pool, evaluating(self.loaded.model):
-            while batch := list(islice(remaining, BATCH)):
-                images = torch.stack(list(pool.map(self._image, batch))).to(self.device)
-                looks = self.inference.look(self.loaded.model, images, None)
-                names = [str(path) for path in batch]
-                fused = self.inference.fuse([Predictions.of(names, prediction) for _, prediction in looks])
-                yield fused.array(self.vector_column(fused))
-
-    def _image(self, path: Path) -> torch.Tensor:
-        try:
-            return self.loader.pictures.preprocess(self.loader.pictures.decode(path.read_bytes())).image
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise UserError(f"{path}: cannot be read ({reason})") from None
+        for predictions in self.model.blocks(paths):
+            yield predictions.array(self.vector_column(predictions))
 
     def vector_column(self, predictions: Any) -> str:
         """Return the column to compare. Raises UserError if there is no such vector, or several and none was chosen."""

@@ -18,7 +18,8 @@ from inspection.views.tasks import task_views
 from utils.errors import UserError
 
 if TYPE_CHECKING:
-    from inspection.models import Answer, Ready
+    from inspection.models import Answer
+    from trainer.evaluation.pictures import PictureModel
 
 TYPES = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
 
@@ -39,7 +40,7 @@ def show() -> None:
         _one(name, content, models, why)
 
 
-def _models(run: Run) -> list[tuple[str, Ready]]:
+def _models(run: Run) -> list[tuple[str, PictureModel]]:
     """Return the run's model, and a second model if the user chooses one, each with the name of its run and file."""
     left, right = st.columns(2)
     with left:
@@ -52,7 +53,7 @@ def _models(run: Run) -> list[tuple[str, Ready]]:
     return [(name, model) for name, model in ready if model is not None]
 
 
-def _model(path: Path) -> Ready | None:
+def _model(path: Path) -> PictureModel | None:
     """Return a model, which all sessions share; show a message and return None if it cannot be loaded."""
     with st.spinner("loading the model"):
         from inspection import models
@@ -82,7 +83,7 @@ def _contents() -> list[tuple[str, bytes]]:
     return [(name, upload.getvalue()) for name, upload in given]
 
 
-def _one(name: str, content: bytes, models: list[tuple[str, Ready]], why: bool) -> None:
+def _one(name: str, content: bytes, models: list[tuple[str, PictureModel]], why: bool) -> None:
     """Show a picture, and a column with the answer of each model. why: also show the map that explains the answer."""
     try:
         picture = pictures.uploaded(content)
@@ -99,7 +100,7 @@ def _one(name: str, content: bytes, models: list[tuple[str, Ready]], why: bool) 
             _said(model, content, picture, f"{number}-{label}-{name}", why)
 
 
-def _said(model: Ready, content: bytes, picture: np.ndarray, key: str, why: bool) -> None:
+def _said(model: PictureModel, content: bytes, picture: np.ndarray, key: str, why: bool) -> None:
     """Show the answer of one model to a picture. content: the upload. picture: the same decoded, (H, W, 3) uint8 RGB."""
     from inspection.models import answer
 
@@ -127,7 +128,7 @@ def _said(model: Ready, content: bytes, picture: np.ndarray, key: str, why: bool
         task_views()[kind].show(said, picture, model.loaded.spec)
 
 
-def _why(model: Ready, content: bytes, said: Answer, key: str) -> np.ndarray | None:
+def _why(model: PictureModel, content: bytes, said: Answer, key: str) -> np.ndarray | None:
     """Return the picture (h, w, 3) uint8 RGB with the map of the score laid over it; show a message if there is no map."""
     from inspection.models import saliency
 

@@ -138,8 +138,8 @@ class Checkpoint(Predictor):
         self, split: str, loader: BaseDataLoader, precision: str | None = None, loss: BaseLoss | None = None
     ) -> tuple[Predictions, dict[str, float]]:
         inference = self.inference if precision is None else replace(self.inference, precision=precision)
-        build.set_deterministic(self.loaded.experiment.config.trainer.deterministic)
-        with _Bar(f"{self.path.parent.name}/{self.path.name}", self.verbosity) as progress:
+        bar = _Bar(f"{self.path.parent.name}/{self.path.name}", self.verbosity)
+        with build.deterministic(self.loaded.experiment.config.trainer.deterministic), bar as progress:
             predictions, losses = predict(self.loaded.model, loader, split, self.device, inference, loss, progress)
         assert predictions is not None, "one process predicts"
         predictions.require_ids(loader.table(split))

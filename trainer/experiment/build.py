@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -221,7 +222,6 @@ def build_trainer(
 ) -> BaseTrainer:
     """Return the trainer. fresh: True to begin, with the weights of `init_from` if it is set; False if a state will be loaded."""
     settings = experiment.config.trainer
-    set_deterministic(settings.deterministic)
     spec = loader.spec
     metadata: dict[str, Any] = {
         "config": experiment.raw.values,
@@ -251,11 +251,17 @@ def build_trainer(
     return trainer
 
 
-def set_deterministic(wanted: bool) -> None:
-    """Refuse operations that are not reproducible, or allow them again; for the whole process."""
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Refuse operations that are not reproducible, or allow them, in the whole process; restore the former state at the end."""
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not reproducible, and torch refuses
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(wanted)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def build_callbacks(experiment: Experiment, spec: DataSpec) -> list[BaseCallback]:

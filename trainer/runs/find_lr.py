@@ -141,7 +141,7 @@ def sweep(given: Experiment, ramp: Ramp, chosen: torch.device) -> Sweep:
     experiment = replace(given, config=given.config.model_copy(update=changes))
     loader = build.build_loader(experiment, chosen)
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, build.deterministic(experiment.config.trainer.deterministic):
             trainer = build.build_trainer(experiment, loader, RunFolder.at(Path(folder)), chosen)
             rate = experiment.config.optimizer.args.lr
             made = Sweep(ramp, [each / rate for each in trainer.learning_rates().values()])
@@ -177,9 +177,9 @@ def write(made: Sweep, suggestion: Suggestion, folder: Path) -> None:
 
 def plot(made: Sweep, suggestion: Suggestion) -> Any:
     """Return a figure of the losses over the rates, with the suggestion."""
-    from matplotlib.figure import Figure
+    from model.plots import figure_of
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = figure_of(7, 4)
     axes = figure.subplots()
     axes.plot(made.rates, made.losses, color="0.8", linewidth=1, label="loss")
     axes.plot(made.rates, made.smoothed, color="C0", label="smoothed")

@@ -66,13 +66,14 @@ def train(
     lines = [*start.notes, *loader.report()]  # reads the data before a folder is made: wrong data leave no folder
     folder = start.folder.claim() if start.folder else RunFolder.create(Path(settings.save_dir), experiment.config.name)
     on_begin(folder.models)
-    trainer = _trainer(experiment, loader, folder, chosen, start)
-    if settings.verbosity > 0:
-        say(*lines, *(line for parent in trainer.metadata["parents"] for line in Report(**parent).lines()))
-    if distributed.is_main():
-        files.write_json(folder.models / CONFIG, experiment.raw.values)
-        files.write_json(folder.models / SOURCE, {"split_hash": loader.split_hash, **loader.source()})
-    return Ended(folder.models, _fit(trainer), trainer.stop.exit_status if trainer.stop.received else None)
+    with build.deterministic(settings.deterministic):
+        trainer = _trainer(experiment, loader, folder, chosen, start)
+        if settings.verbosity > 0:
+            say(*lines, *(line for parent in trainer.metadata["parents"] for line in Report(**parent).lines()))
+        if distributed.is_main():
+            files.write_json(folder.models / CONFIG, experiment.raw.values)
+            files.write_json(folder.models / SOURCE, {"split_hash": loader.split_hash, **loader.source()})
+        return Ended(folder.models, _fit(trainer), trainer.stop.exit_status if trainer.stop.received else None)
 
 
 def _trainer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -138,15 +139,16 @@ def rehearse(model: BaseModel, batch: Batch, device: torch.device, inference: In
 def predict_pictures(
     model: BaseModel, pictures: Sequence[tuple[str, Tensor, Tensor]], device: torch.device, inference: Inference
 ) -> Predictions:
-    """Return predictions for pictures of no data set, in the given order. They are predicted one by one: sizes may differ.
+    """Return predictions for pictures of no data set, in the given order. Neighbours of one size form a batch.
 
     pictures: name, and image (3, h, w) uint8 and geometry (2, 3) as `BasePictures.preprocess` gives them.
     """
     rows = []
     with evaluating(model):
-        for name, image, geometry in pictures:
-            looks = inference.look(model, image[None].to(device), geometry[None])
-            rows.append(inference.fuse([Predictions.of([name], prediction) for _, prediction in looks]))
+        for _, alike in itertools.groupby(pictures, key=lambda picture: picture[1].shape):
+            names, images, geometries = zip(*alike, strict=True)
+            looks = inference.look(model, torch.stack(images).to(device), torch.stack(geometries))
+            rows.append(inference.fuse([Predictions.of(names, prediction) for _, prediction in looks]))
     return Predictions.joined(rows)
 
 

@@ -17,8 +17,8 @@ from base.base_pictures import Prepared
 from base.contracts import DataSpec, Outputs, Prediction, Target
 from inspection import models
 from inspection.cache import by_file
-from inspection.models import Ready
 from model.fusion import MeanFusion
+from trainer.evaluation.pictures import PictureModel
 from utils.errors import UserError
 
 SIZE = 32
@@ -43,7 +43,7 @@ class Corner(BaseModel):
         return {"colour": torch.stack([red, 1 - red], dim=1), "fixed": torch.ones(len(red), 1)}
 
 
-def ready(model: BaseModel) -> Ready:
+def ready(model: BaseModel) -> PictureModel:
     """With a loader that gives a picture with a red corner whatever the bytes."""
     fusion = SimpleNamespace(build=lambda spec: MeanFusion())
     settings = SimpleNamespace(
@@ -52,12 +52,11 @@ def ready(model: BaseModel) -> Ready:
     picture = np.zeros((SIZE, SIZE, 3), np.uint8)
     picture[: SIZE // 2, : SIZE // 2, 0] = 200
     affine = torch.eye(2, 3)
-    pictures = SimpleNamespace(
+    pictures: Any = SimpleNamespace(
         decode=lambda content: picture, preprocess=lambda image: Prepared(torch.from_numpy(image).permute(2, 0, 1), affine)
     )
-    loader: Any = SimpleNamespace(pictures=pictures)
     loaded: Any = SimpleNamespace(model=model.eval(), experiment=settings, spec=DataSpec())
-    return Ready(loaded, loader)
+    return PictureModel(loaded, pictures, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("maps", [True, False])

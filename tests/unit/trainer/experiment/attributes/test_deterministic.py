@@ -19,12 +19,10 @@ def test_the_operation_is_named_in_one_line(tiny_config: Callable[..., Path], mo
         return {}
 
     monkeypatch.setattr(SupervisedTrainer, "train_step", step)
-    try:
-        with pytest.raises(RunError, match="trainer.deterministic: the operation put_ is not reproducible") as raised:
-            launch(tiny_config({"trainer.deterministic": True}))
-    finally:
-        torch.use_deterministic_algorithms(False)
+    with pytest.raises(RunError, match="trainer.deterministic: the operation put_ is not reproducible") as raised:
+        launch(tiny_config({"trainer.deterministic": True}))
     assert "\n" not in str(raised.value)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_an_operation_of_a_gpu_is_named_from_what_torch_says_there(
