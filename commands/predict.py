@@ -1,6 +1,6 @@
 """Predict pictures that are in no data set, with the preprocessing and the decoder of evaluation, as a table with class names.
 
-A row for each picture, for each box with detection; -o writes the table as CSV.
+A row for each picture, for each box with detection; -o writes the table as CSV, a vector as a column for each number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the table, and write it if that is asked for; return the exit status."""
     from base.saved.door import find, model_file
-    from inspection.model import Model, listed
+    from inspection.model import Model, listed, without_vectors
     from trainer.evaluation.pictures import PictureModel
     from utils import device, files
 
@@ -31,6 +31,6 @@ def main(args: argparse.Namespace) -> int:
     table = model.predict([picture for given in args.pictures for picture in listed(given)])
     print(table.to_string(index=False, float_format="{:.4f}".format))
     if args.output is not None:
-        files.write_bytes(args.output, table.to_csv(index=False).encode())
+        files.write_bytes(args.output, without_vectors(table).to_csv(index=False).encode())
         print(f"{args.output}: {len(table):,} rows")
     return 0

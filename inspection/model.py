@@ -86,6 +86,18 @@ def listed(pictures: Pictures) -> list[Picture]:
     return [_picture(picture) for picture in pictures]
 
 
+def without_vectors(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the columns `<name>_0`, `<name>_1`, … in place of each column of vectors."""
+    columns: dict[str, Any] = {}
+    for name in table:
+        values = table[name]
+        if len(values) and isinstance(values.iloc[0], np.ndarray):
+            columns |= {f"{name}_{number}": column for number, column in enumerate(np.stack(list(values)).T)}
+        else:
+            columns[str(name)] = values
+    return pd.DataFrame(columns)
+
+
 def _is_one(value: Any) -> bool:
     return isinstance(value, str | Path | bytes) or hasattr(value, "convert") or getattr(value, "ndim", 4) < 4
 

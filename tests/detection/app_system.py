@@ -9,6 +9,7 @@ from data_loader.detection.synthetic import write_drivers
 from tests.detection.examples import SMALL as SMALL  # the same as that of an example
 
 CONFIG, KIND = "drivers_balanced", "detection"
+COLUMNS = ["picture", "class", "score", "x1", "y1", "x2", "y2"]  # of the table that `laurel.load(run).predict(pictures)` returns
 
 
 def write_data(folder: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import pandas as pd
 import pytest
 
+import laurel
 from inspection import results
 from inspection.runs import Run
 from inspection.views import views
-from tests.helpers import run_folders
+from tests.helpers import run_folders, succeed
 from tests.tasks import parts
 
 SYSTEMS = parts("app_system")
@@ -45,6 +47,23 @@ def test_a_picture_is_answered_and_explained(world: tuple[Any, Path], open_app: 
     page.file_uploader[0].upload("me.png", content, "image/png").run()
     assert not page.exception and not page.error
     assert part.answers(page)
+
+
+def test_a_program_gets_a_table_of_its_pictures(world: tuple[Any, Path]) -> None:
+    part, folder = world
+    paths = sorted((folder / "data").rglob("*.jpg"))[:3]
+    table = laurel.load(run_folders(folder)[0], device="cpu").predict(paths)
+    assert list(table.columns) == part.COLUMNS
+    assert set(table["picture"]) == set(map(str, paths))
+
+
+def test_the_table_as_csv_has_a_number_in_each_cell(world: tuple[Any, Path], tmp_path: Path) -> None:
+    _, folder = world
+    path = next((folder / "data").rglob("*.jpg"))
+    succeed(tmp_path, "laurel.py", "predict", "-r", run_folders(folder)[0], path, "-o", tmp_path / "table.csv")
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert len(table) >= 1
+    assert all(name in ("picture", "class") or pd.api.types.is_numeric_dtype(table[name]) for name in table)
 
 
 @pytest.mark.parametrize("part", ["Balance", "Files", "Augmentation"])

@@ -8,6 +8,7 @@ from typing import Any
 from data_loader.verification.synthetic import write_verify
 
 CONFIG, KIND = "verify_timm", "verification"
+COLUMNS = ["picture", "embedding"]  # of the table that `laurel.load(run).predict(pictures)` returns
 SMALL: dict[str, Any] = {
     "arch": {"args": {"backbone": "test_efficientnet"}},
     "data_loader": {

@@ -4,15 +4,18 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+import laurel
 from base.verification.pairs import pairs_of
 from tests.helpers import ROOT, build_trainer, run
 from trainer.experiment import build
 from trainer.training.predict import predict
 from utils.checkpoint import CheckpointFolder
+from utils.errors import UserError
 
 CONFIG = ROOT / "configs" / "verify_timm.json"
 
@@ -131,6 +134,25 @@ def test_a_gallery_is_searched_and_the_query_itself_found_first(trained, lfw_fol
     assert found.status == 0, found.errors
     lines = found.output.splitlines()
     assert len(lines) == 4 and lines[1].split()[1:] == ["1.0000", "Person_3", "(Person_3/Person_3_0002.jpg)"]
+
+
+def test_a_program_gets_unit_vectors_and_decisions_at_the_threshold_of_validation(trained):
+    model = laurel.load(trained.models, device="cpu")
+    paths = sorted(trained.data.rglob("*.jpg"))[:4]
+    vectors = model.embed(paths)
+    assert vectors.shape == (4, 16) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+
+    threshold = torch.load(trained.best, weights_only=True)["fitted"]["PairScores"]["threshold/cosine"]
+    compared = model.compare(paths[0], paths)
+    assert compared["similarity"].to_numpy() == pytest.approx(vectors @ vectors[0], abs=2e-3)
+    assert compared["similarity"][0] == pytest.approx(1, abs=1e-3)
+    assert (compared["same"] == (compared["similarity"] >= threshold)).all()
+
+
+def test_sides_of_different_lengths_are_refused(trained):
+    paths = sorted(trained.data.rglob("*.jpg"))[:5]
+    with pytest.raises(UserError, match="compare: found 2 and 3 pictures; allowed: equally many, or one picture"):
+        laurel.load(trained.models, device="cpu").compare(paths[:2], paths[2:])
 
 
 def test_lfws_second_view_is_scored_by_cross_validation(trained, lfw_folder):
