@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from PIL import Image
 
 import laurel
 from inspection.runs import Run
-from tests.helpers import launch, run, run_folders
+from tests.helpers import ROOT, launch, run, run_folders
 from utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -172,3 +174,17 @@ def test_the_command_predicts_into_a_table(trained: Run, pictures: list[Path], t
     table = pd.read_csv(tmp_path / "out.csv")
     assert list(table["picture"]) == [str(path) for path in pictures]
     assert f"{tmp_path / 'out.csv'}: 3 rows" in result.output
+
+
+def test_the_lines_of_the_readme_run(
+    tiny_config: Config, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = re.findall(r"```python\n(import laurel\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for name, path in zip(("a.jpg", "b.jpg"), pictures, strict=False):
+        shutil.copy(path, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    code = block.replace('"configs/demo.json"', repr(str(tiny_config()))).replace("epochs=3", "epochs=1")
+    space: dict[str, Any] = {}
+    exec(code, space)
+    assert space["run"].status == "finished" and len(space["run"].epochs) == 1
+    assert space["run"].config["optimizer"]["args"]["lr"] == 1e-3
