@@ -17,7 +17,7 @@ import torch
 
 from base.saved.door import find, model_file
 from model.exporting.convert import Graph
-from trainer.experiment import build
+from trainer.experiment import build, loading
 from trainer.experiment.budget import inference_size
 from trainer.shipping import card, export, parity
 from trainer.shipping.parity import Run
@@ -30,7 +30,7 @@ HEAD = f"{'':<24}{'MB':>9}{'p50 ms':>9}{'p95 ms':>9}{'largest':>10}{'mean':>10} 
 
 def rows(path: Path, overrides: list[str], samples: int) -> Iterator[str]:
     """Yield the lines of the table."""
-    loaded = build.load_model(model_file(find(path)), CPU, tuple(overrides))
+    loaded = loading.load_model(model_file(find(path)), CPU, tuple(overrides))
     loader = build.build_loader(loaded.experiment, CPU)
     size = export.input_size(loaded)
     shown, calibration = parity.golden(loader, size, samples), parity.golden(loader, size, samples, "train")

@@ -12,7 +12,7 @@ from utils import options
 
 if TYPE_CHECKING:
     from data_loader.prepare.examine import Report
-    from trainer.experiment.build import Experiment
+    from trainer.experiment.checking import Experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

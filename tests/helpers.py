@@ -35,10 +35,10 @@ def build_trainer(config: Path, folder: Path | None = None) -> Any:
     import torch
 
     from base.saved.run_folder import RunFolder
-    from trainer.experiment import build
+    from trainer.experiment import build, checking
     from utils.config import read
 
-    experiment = build.check(read(config))
+    experiment = checking.check(read(config))
     loader = build.build_loader(experiment, torch.device("cpu"))
     run = RunFolder.at(folder) if folder else RunFolder.create(Path(experiment.config.trainer.save_dir), experiment.config.name)
     return build.build_trainer(experiment, loader, run, torch.device("cpu"))

@@ -20,7 +20,7 @@ from base.base_trainer import BaseTrainer
 from base.contracts import Batch
 from base.saved.run_folder import RunFolder
 from benchmarks.pairs import line, speed_ratio
-from trainer.experiment import build
+from trainer.experiment import build, checking
 from utils import config
 
 ROOT = Path(__file__).parents[2]
@@ -33,14 +33,14 @@ SETTINGS = ["trainer.epochs=1000", "trainer.precision=fp32", "trainer.ema=null",
 def make_trainer(folder: Path, workers: int) -> BaseTrainer:
     """Return the demo's trainer with the picture size of the mask competition."""
     overrides = [*SETTINGS, f"data_loader.args.data_dir={folder / 'data'}", f"data_loader.args.num_workers={workers}"]
-    experiment = build.check(config.read(ROOT / "configs/demo.json", overrides))
+    experiment = checking.check(config.read(ROOT / "configs/demo.json", overrides))
     loader = build.build_loader(experiment, CPU)
     return build.build_trainer(experiment, loader, RunFolder.create(folder / "saved", "bench"), CPU)
 
 
 def bare_loop(loader: BaseDataLoader, batches: list[Batch]) -> Callable[[int], None]:
     """Return the loop of a plain script for a number of steps: forward, three cross-entropies, backward, AdamW."""
-    experiment = build.check(config.read(ROOT / "configs/demo.json", SETTINGS))
+    experiment = checking.check(config.read(ROOT / "configs/demo.json", SETTINGS))
     model = build.build_model(experiment, loader.spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
     weights = {"mask": 0.375, "gender": 0.25, "age": 0.375}

@@ -27,7 +27,7 @@ from model.detection.scores import BoxScores
 from model.views import FlipView, ScaleView
 from trainer.evaluation.shelf import Shelf
 from trainer.experiment import build
-from trainer.experiment.build import Loaded
+from trainer.experiment.loading import Loaded
 from trainer.training.predict import Inference, predict
 from utils import device
 from utils.errors import run

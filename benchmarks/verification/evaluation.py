@@ -29,8 +29,8 @@ from base.verification.pairs import pairs_of
 from benchmarks.held import Held
 from benchmarks.pairs import line, seconds, speed_ratio
 from data_loader.verification.synthetic import write_verify
-from trainer.experiment import build
-from trainer.experiment.build import Experiment
+from trainer.experiment import build, checking
+from trainer.experiment.checking import Experiment
 from trainer.training.predict import predict
 from utils import config, device
 
@@ -68,7 +68,7 @@ def checked(data: Path, workers: int) -> Experiment:
     """Return the checked config for the data, without a cache: every picture is decoded each time."""
     values = {"data_dir": data, "num_workers": workers, "batch_size": BATCH, "cache_mb": 0, "sampler.args.identities": BATCH // 4}
     overrides = [f"data_loader.args.{name}={value}" for name, value in values.items()]
-    return build.check(config.read(CONFIG, [*overrides, "trainer.precision=fp32", "views=[]"]))
+    return checking.check(config.read(CONFIG, [*overrides, "trainer.precision=fp32", "views=[]"]))
 
 
 def bare_loop(model: BaseModel, images: Any) -> Tensor:

@@ -14,20 +14,20 @@ from base.registry import registries
 from project.tasks import TASKS, tasks_of
 from project.template import tasks_here
 from tests.shipped import CONFIGS, name
-from trainer.experiment import build
+from trainer.experiment import build, checking
 from trainer.experiment.config_model import config_model
 from utils import config
 
 
 @cache
 def checked(path: Path) -> Any:
-    return build.check(config.read(path)).config
+    return checking.check(config.read(path)).config
 
 
 @cache
 def used() -> frozenset[object]:
     """Return every class that a shipped config names, or uses by default."""
-    logs = {build.LOGGERS[key] for path in CONFIGS for key in build.LOGGERS if getattr(checked(path).trainer, key)}
+    logs = {checking.LOGGERS[key] for path in CONFIGS for key in checking.LOGGERS if getattr(checked(path).trainer, key)}
     return frozenset(cls for path in CONFIGS for cls in classes(checked(path))) | {build.CALLBACKS.classes[log] for log in logs}
 
 

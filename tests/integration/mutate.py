@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from base.registry import registries
 from model.backbones.timm_backbone import check_backbone_name
-from trainer.experiment import build
+from trainer.experiment import checking
 from trainer.experiment.config_model import config_model
 from utils import config
 from utils.config import ConfigError, KeyPath, key_text
@@ -180,9 +180,9 @@ def choice_typo(values: Values, rng: random.Random) -> Iterator[Change]:
 
 def monitor_typo(values: Values, rng: random.Random) -> Iterator[Change]:
     """A score that nothing computes."""
-    checked = build.check(config.from_values(values, "")).config
-    spec = build.declared_spec(checked)
-    names = build.score_names([part.build(spec) for part in checked.metrics], spec)
+    checked = checking.check(config.from_values(values, "")).config
+    spec = checking.declared_spec(checked)
+    names = checking.score_names([part.build(spec) for part in checked.metrics], spec)
     name = rng.choice(names)
     key = ("trainer", "monitor")
     yield key, put(values, key, f"max {other_than(names, name, rng).replace(' ', '_')}"), name
@@ -309,7 +309,7 @@ def judge(mutation: Mutation, folder: Path) -> Verdict:
     path = folder / "mutated.json"
     path.write_text(mutation.text)
     try:
-        build.check(config.read(path))
+        checking.check(config.read(path))
     except ConfigError as error:
         lines = str(error).splitlines()
         right = [line for line, problem in zip(lines, error.problems, strict=True) if mutation.names(problem.key)]

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer.experiment import build
+from trainer.experiment import checking
 from utils import config
 from utils.config import ConfigError
 
@@ -55,7 +55,7 @@ def said_of(content: bytes, folder: Path) -> list[str]:
     path = folder / "nonsense.json"
     path.write_bytes(content)
     try:
-        build.check(config.read(path))
+        checking.check(config.read(path))
     except ConfigError as error:
         return str(error).splitlines()
     raise AssertionError(f"this was taken for a config: {content!r}")

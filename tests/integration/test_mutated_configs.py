@@ -12,7 +12,7 @@ from tests.helpers import run
 from tests.integration.mutate import KINDS, Mutation, Verdict, judge, mutations, table, typo
 from tests.integration.nonsense import nonsense, said_of
 from tests.shipped import CONFIGS, name
-from trainer.experiment import build
+from trainer.experiment import checking
 from utils import config
 
 NUMBER, SEED = 300, 20
@@ -61,7 +61,7 @@ def test_the_right_word_is_suggested_for_at_least_95_of_100_typos(verdicts: list
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
 def test_a_shipped_config_is_no_false_alarm(path: Path) -> None:
-    assert build.check(config.read(path))
+    assert checking.check(config.read(path))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)

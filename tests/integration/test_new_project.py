@@ -17,10 +17,10 @@ from tests.helpers import ROOT
 QUICK = "test_import_direction or test_tests_by_task or test_schema_fresh or test_registry_reachable or test_tasks"
 CHECK_ALL = """
 from tests.shipped import CONFIGS, STAGED
-from trainer.experiment import build, stages
+from trainer.experiment import checking, stages
 from utils import config
 for path in CONFIGS:
-    build.check(config.read(path))
+    checking.check(config.read(path))
 for path in STAGED:
     stages.members(config.read(path), [])
 print(len(CONFIGS))

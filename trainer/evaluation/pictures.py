@@ -15,8 +15,8 @@ import torch
 from base.base_metric import BaseMetric
 from base.base_pictures import BasePictures, Prepared
 from base.predictions import Predictions
-from trainer.experiment import build
-from trainer.experiment.build import Loaded
+from trainer.experiment import build, loading
+from trainer.experiment.loading import Loaded
 from trainer.training.predict import predict_pictures
 from utils.config import Overrides
 from utils.errors import UserError
@@ -43,7 +43,7 @@ class PictureModel:
     @classmethod
     def open(cls, path: Path, device: torch.device, overrides: Overrides = ()) -> PictureModel:
         """Return the model of a checkpoint or an exported file. Raises UserError if loading fails."""
-        loaded = build.load_model(path, device, overrides)
+        loaded = loading.load_model(path, device, overrides)
         return cls(loaded, build.build_loader(loaded.experiment, device).pictures, device)
 
     def predictions(self, pictures: Iterable[Picture]) -> Predictions:

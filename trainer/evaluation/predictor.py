@@ -20,8 +20,8 @@ from base.saved.door import is_evaluation
 from base.saved.names import OUT_OF_FOLD
 from base.saved.run_folder import RunFolder
 from base.table import SampleTable, some
-from trainer.experiment import build
-from trainer.experiment.build import Loaded
+from trainer.experiment import build, checking
+from trainer.experiment.loading import Loaded
 from trainer.training.predict import Inference, predict
 from utils import files
 from utils.checkpoint import weights_hash
@@ -105,7 +105,7 @@ class Checkpoint(Predictor):
     @property
     def folds(self) -> Folds | None:
         """The folds of the checkpoint's config."""
-        return build.declared_folds(self.loaded.experiment.config)
+        return checking.declared_folds(self.loaded.experiment.config)
 
     @property
     def description(self) -> dict[str, Any]:

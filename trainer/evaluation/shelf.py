@@ -12,7 +12,7 @@ from base.saved.door import Ensemble, FoldGroup, Run, Saved, model_file
 from base.saved.ensemble import ADVICE
 from base.saved.group import Group
 from trainer.evaluation.predictor import Checkpoint, FoldModels, Place, Predictor, Several
-from trainer.experiment import build
+from trainer.experiment import build, checking, loading
 from utils import files
 from utils.config import Overrides
 from utils.errors import UserError
@@ -54,7 +54,7 @@ class Shelf:
 
     def checkpoint(self, path: Path) -> Checkpoint:
         """Return the model of a checkpoint, or of an exported file, with its loader."""
-        loaded = build.load_model(path, self.device, self.overrides)
+        loaded = loading.load_model(path, self.device, self.overrides)
         key = files.hash_json(loaded.experiment.raw.values["data_loader"])
         if key not in self._loaders:
             self._loaders[key] = build.build_loader(loaded.experiment, self.device)
@@ -91,9 +91,9 @@ def hashes(predictor: Predictor) -> list[str]:
 
 def _require_compatible(models: Sequence[Checkpoint]) -> None:
     """Raise UserError if two configs declare different classes under one label, or have no label in common."""
-    first = build.declared_spec(models[0].loaded.experiment.config).classes
+    first = checking.declared_spec(models[0].loaded.experiment.config).classes
     for other in models[1:]:
-        classes = build.declared_spec(other.loaded.experiment.config).classes
+        classes = checking.declared_spec(other.loaded.experiment.config).classes
         shared = first.keys() & classes.keys()
         if any(first[label] != classes[label] for label in shared) or (first and classes and not shared):
             raise UserError(f"{other.path}: has other classes than {models[0].path}; their predictions cannot be averaged")

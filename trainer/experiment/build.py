@@ -1,20 +1,18 @@
-"""The composition root: from a config to a checked experiment, from an experiment to running parts."""
+"""The composition root: from a checked experiment to running parts."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 
 from base.base_callback import CALLBACKS, BaseCallback
-from base.base_data_loader import LOADERS, BaseDataLoader, Folds
+from base.base_data_loader import BaseDataLoader
 from base.base_fusion import FUSIONS, BaseFusion
 from base.base_loss import BaseLoss
 from base.base_metric import METRICS, BaseMetric
@@ -22,139 +20,18 @@ from base.base_model import BaseModel
 from base.base_reader import BaseSubmission
 from base.base_trainer import BaseTrainer, Loop
 from base.contracts import DataSpec, RunContext
-from base.monitor import Monitor
-from base.registry import AnyPart, Checked, named
-from base.saved.names import ONNX, PROGRAM
 from base.saved.run_folder import RunFolder
 from logger.console import ConsoleLogger
 from logger.jsonl import JsonlLogger
-from model.exporting import exported
-from model.exporting.exported import ExportedModel, UndecodedModel
 from trainer.experiment import init_from
 from trainer.experiment.budget import require_within
-from trainer.experiment.config_model import REPLACED, config_model, with_trainer_type
-from trainer.experiment.conflicts import conflicts, same_scores
+from trainer.experiment.checking import LOGGERS, Experiment
+from trainer.experiment.config_model import config_model
 from trainer.training.predict import Inference
 from trainer.training.supervised import Parts
-from utils import checkpoint, config, files, seed
-from utils.config import ConfigError, KeyPath, Overrides, Problem, RawConfig
+from utils import seed
 from utils.errors import UserError
-from utils.validate import Settings, validate
-
-LOGGERS = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger"}
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A config that holds: every key known, every argument checked, every part of the same task."""
-
-    raw: RawConfig
-    config: Any  # the pydantic model of `config_model`
-
-    @property
-    def hash(self) -> str:
-        """The SHA-256 of the config's values."""
-        return files.hash_json(self.raw.values)
-
-
-# Checking -----------------------------------------------------------------------------------------------------------
-
-
-def check(raw: RawConfig) -> Experiment:
-    """Return the experiment of a config; build no part and read no data. Raises ConfigError with all problems of the config."""
-    raw = dataclasses.replace(raw, values=with_trainer_type(raw.values))
-    checked = _validated(raw)
-    problems = [*_mixed_tasks(raw, checked), *_inner_problems(raw, checked), *_conflicts(raw, checked)]
-    if not problems:
-        problems = [*_wrong_scores(raw, checked)]
-    if problems:
-        raise ConfigError(problems)
-    return Experiment(raw, checked)
-
-
-def _validated(raw: RawConfig) -> Any:
-    """Return the config as a validated model of only the classes that it names, so that no other class is imported."""
-    try:
-        return validate(config_model(named(raw.values)), raw, REPLACED)
-    except ConfigError:
-        return validate(config_model(), raw, REPLACED)  # knows everything that could have been meant
-
-
-def _placed_parts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, AnyPart]]:
-    """Yield every part of a config with its key, including the parts within parts."""
-    if isinstance(value, AnyPart):
-        yield key, value
-        key, value = (*key, *value.place), value.arguments
-    if isinstance(value, Settings):
-        for name in type(value).model_fields:
-            yield from _placed_parts(getattr(value, name), (*key, name))
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from _placed_parts(item, (*key, name))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _placed_parts(item, (*key, index))
-
-
-def _mixed_tasks(raw: RawConfig, checked: Any) -> Iterator[Problem]:
-    """Yield the parts that do not serve the task of the data."""
-    tasks = LOADERS.tasks(checked.data_loader.type)
-    for key, part in _placed_parts(checked):
-        serves = part.registry.tasks(part.type) if part.registry is not None else frozenset()
-        if tasks and serves and not tasks & serves:
-            given = f"{checked.data_loader.type} gives {', '.join(sorted(tasks))}"
-            message = f"{part.type} serves {', '.join(sorted(serves))}, but {given}"
-            yield Problem(raw.origin((*key, "type")), config.key_text((*key, "type")), message)
-
-
-def _inner_problems(raw: RawConfig, checked: Any) -> Iterator[Problem]:
-    """Yield the problems that the classes report between their arguments and the declared data."""
-    spec = declared_spec(checked)
-    for key, part in _placed_parts(checked):
-        problems = part.cls.check(part.arguments, spec) if isinstance(part.cls, type) and issubclass(part.cls, Checked) else ()
-        for below, message in problems:
-            place = (*key, *part.place, *config.key_path(below))
-            yield Problem(raw.origin(place), config.key_text(place), message)
-
-
-def _conflicts(raw: RawConfig, checked: Any) -> Iterator[Problem]:
-    logs = [name for switch, name in LOGGERS.items() if getattr(checked.trainer, switch)]
-    for key, message in conflicts(checked, logs):
-        yield Problem(raw.origin(key), config.key_text(key), message)
-
-
-def _wrong_scores(raw: RawConfig, checked: Any) -> Iterator[Problem]:
-    """Yield the scores that two metrics compute, and the monitored score if nothing computes it."""
-    spec = declared_spec(checked)
-    metrics = [part.build(spec) for part in checked.metrics]
-    for key, message in same_scores(metrics):
-        yield Problem(raw.origin(key), config.key_text(key), message)
-    try:
-        Monitor(checked.trainer.monitor).require(score_names(metrics, checked.data_loader.cls.valid_targets))
-    except UserError as error:
-        text = str(error).removeprefix("trainer.monitor: ")
-        yield Problem(raw.origin(("trainer", "monitor")), "trainer.monitor", text)
-
-
-def declared_spec(checked: Any) -> DataSpec:
-    """Return the data's description by the config alone, without reading the data."""
-    spec: DataSpec = checked.data_loader.cls.declared(checked.data_loader.args)
-    return spec
-
-
-def declared_folds(checked: Any) -> Folds | None:
-    """Return the folds of a config, None if it has none."""
-    folds: Folds | None = checked.data_loader.cls.folds(checked.data_loader.args)
-    return folds
-
-
-def score_names(metrics: list[BaseMetric], valid_targets: bool) -> list[str]:
-    """Return the names of all scores that can be monitored. valid_targets: True if validation samples have a loss."""
-    losses = ["train/loss", "val/loss"] if valid_targets else ["train/loss"]
-    return [*losses, *(f"val/{name}" for metric in metrics for name in metric.names)]
-
-
-# Building -----------------------------------------------------------------------------------------------------------
+from utils.validate import Settings
 
 
 def build_loader(experiment: Experiment, device: torch.device) -> BaseDataLoader:
@@ -270,82 +147,3 @@ def build_callbacks(experiment: Experiment, spec: DataSpec) -> list[BaseCallback
     chosen = [CALLBACKS.classes[name]() for key, name in LOGGERS.items() if getattr(settings, key)]
     own = [part.build(spec) for part in experiment.config.callbacks]
     return [ConsoleLogger(settings.verbosity), JsonlLogger(), *chosen, *own]
-
-
-# Loading ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A trained model as a checkpoint holds it, with everything that belongs to it."""
-
-    path: Path
-    experiment: Experiment
-    state: Mapping[str, Any]
-    spec: DataSpec
-    model: BaseModel
-    digest: str  # SHA-256 of the file
-
-    @property
-    def fitted(self) -> dict[str, Any]:
-        """Metric -> values fitted on the validation samples of the run."""
-        return dict(self.state["fitted"])
-
-    @property
-    def exported(self) -> bool:
-        """True if the file was written by `python laurel.py export`: the model predicts, and has no loss."""
-        return "loss" not in self.state
-
-
-def load_model(path: Path, device: torch.device, overrides: Overrides = ()) -> Loaded:
-    """Return the model of a checkpoint or exported file, ready to predict, with averaged weights if the run kept an average.
-
-    overrides: of its config, e.g. another data folder. Raises UserError.
-    """
-    session, state = exported.unseal(path) if path.suffix == ONNX else (None, _read(path))
-    try:
-        raw = config.from_values(state["config"], str(path), overrides)
-        spec = DataSpec.from_json(state["spec"])
-        weights = {} if session is not None else state.get("ema") or state["model"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: is no checkpoint of this project (it lacks {error})") from None
-    experiment = check(raw)
-    if session is not None:
-        ran: ExportedModel = (
-            ExportedModel(session, state, path)
-            if state["decoded"]
-            else UndecodedModel(session, state, path, build_model(experiment, spec, fresh=False))
-        )
-        return Loaded(path, experiment, state, spec, ran.to(device).eval(), files.sha256(path))
-    model = build_model(experiment, spec, fresh=False)
-    load_weights(model, weights, path, partial="exported" in state)
-    layout = torch.channels_last if experiment.config.trainer.channels_last else torch.contiguous_format
-    model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
-    return Loaded(path, experiment, state, spec, model, files.sha256(path))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's state, checked against its folder's manifest if the manifest lists the file."""
-    if path.suffix == PROGRAM:
-        raise UserError(
-            f"{path}: is an exported program, which torch unpickles, so that loading it may execute anything; it is for programs "
-            "of your own: give the checkpoint, or an export as onnx or torch"
-        )
-    return checkpoint.load(path, checkpoint.CheckpointFolder(path.parent).digests(path.name))
-
-
-def load_weights(model: BaseModel, weights: Mapping[str, Any], path: Path, partial: bool = False) -> None:
-    """Load weights into a model. partial: the weights for predicting are enough. Raises UserError if the weights do not fit."""
-    own = model.state_dict()
-    rest = {name: own[name] for name in training_only_names(model) if name not in weights} if partial else {}
-    try:
-        model.load_state_dict({**rest, **weights})
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: holds the weights of another model ({reason})") from None
-
-
-def training_only_names(model: BaseModel) -> set[str]:
-    """Return the names of the weights and buffers that predicting does not need."""
-    left_out = {id(tensor) for part in model.training_only() for tensor in part.state_dict(keep_vars=True).values()}
-    return {name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) in left_out}

@@ -10,7 +10,7 @@ from typing import Any
 from base.saved.group import Group
 from base.saved.names import GROUP
 from trainer.experiment import resuming
-from trainer.experiment.build import Experiment
+from trainer.experiment.checking import Experiment
 from trainer.experiment.init_from import Selection
 from utils.errors import UserError
 

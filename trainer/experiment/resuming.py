@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from base.registry import AnyPart, Part, registries
-from trainer.experiment import build
-from trainer.experiment.build import Experiment
+from trainer.experiment import checking
+from trainer.experiment.checking import Experiment
 from utils import config
 from utils.config import ConfigError, Problem
 
@@ -39,7 +39,7 @@ def require_resumable(
     """
     if values == wanted.raw.values:
         return
-    stored = build.check(config.from_values(values, file))
+    stored = checking.check(config.from_values(values, file))
     problems = [
         Problem(
             wanted.raw.file,

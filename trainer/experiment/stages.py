@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainer.experiment import build
+from trainer.experiment import checking
 from trainer.experiment.group import Member
 from trainer.experiment.init_from import Selection
 from utils import config
@@ -67,7 +67,7 @@ def members(raw: RawConfig, given: Overrides) -> list[Member]:
 def _member(folder: Path, group: str, stage: Stage, overrides: Sequence[Override]) -> Member:
     own = [override for name, override in map(_addressed, overrides) if name in (None, stage.name)]
     raw = config.read(folder / stage.config, [*own, Override("name", f"{group}-{stage.name}")])
-    experiment, init = build.check(raw), stage.init_from
+    experiment, init = checking.check(raw), stage.init_from
     return Member(stage.name, experiment) if init is None else Member(stage.name, experiment, init.stage, init.which, init)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from base.base_trainer import BaseTrainer
-    from trainer.experiment.build import Experiment
+    from trainer.experiment.checking import Experiment
 
 MEMORY = 0.9  # of the smoothed loss: about the last ten steps
 EXPLODED = 4.0  # times the lowest smoothed loss above 0

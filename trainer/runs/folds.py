@@ -24,8 +24,8 @@ from base.table import SampleTable
 from trainer.evaluation.predictor import FoldModels
 from trainer.evaluation.shelf import Shelf
 from trainer.evaluation.testing import evaluate
-from trainer.experiment import build, resuming
-from trainer.experiment.build import Experiment
+from trainer.experiment import build, checking, resuming
+from trainer.experiment.checking import Experiment
 from trainer.experiment.group import Member, create_group
 from utils import config
 from utils.config import differences, key_text, show
@@ -51,7 +51,7 @@ def members(singles: Sequence[Member], folds: str) -> list[Member]:
 
 
 def _folds_of(experiment: Experiment) -> Folds:
-    found = build.declared_folds(experiment.config)
+    found = checking.declared_folds(experiment.config)
     if found is None:
         raise UserError(f"--folds: {experiment.raw.file}: the config has no folds; give data_loader.args.split a number of them")
     return found
@@ -78,7 +78,7 @@ def _of_fold(member: Member, fold: int, alone: bool) -> Member:
     _set_fold(raw.values, _folds_of(single).key, fold)
     raw.values["name"] = f"{raw.values['name']}-{name}"
     before = None if member.after is None else f"{name}/{member.after}"
-    return replace(member, name=name if alone else f"{name}/{member.name}", experiment=build.check(raw), after=before)
+    return replace(member, name=name if alone else f"{name}/{member.name}", experiment=checking.check(raw), after=before)
 
 
 def _set_fold(values: dict[str, Any], key: str, fold: int) -> None:
@@ -135,7 +135,7 @@ def join(several: Sequence[Saved], shelf: Shelf) -> Group:
     by_fold: dict[int, tuple[Path, Experiment]] = {}
     for models in [models for saved in several for models in _runs(saved)]:
         experiment = _finished(models)
-        folds = build.declared_folds(experiment.config)
+        folds = checking.declared_folds(experiment.config)
         if folds is None:
             raise UserError(f"{models}: its config has no folds; data_loader.args.split names none")
         if folds.fold in by_fold:
@@ -165,7 +165,7 @@ def _require_one_split(models: FoldModels) -> None:
 
 
 def _number(experiment: Experiment) -> int:
-    folds = build.declared_folds(experiment.config)
+    folds = checking.declared_folds(experiment.config)
     assert folds is not None
     return folds.number
 
@@ -185,13 +185,13 @@ def _finished(path: Path) -> Experiment:
         raise UserError(f"{path}: is no run's folder ({CONFIG} is not there)")
     if not (run := RunFolder.at(path)).finished:
         raise UserError(f"{path}: is not finished ({run.status}); go on with it: python train.py -r {path}")
-    return build.check(config.read(path / CONFIG))
+    return checking.check(config.read(path / CONFIG))
 
 
 def _require_same(runs: Sequence[tuple[Path, Experiment]]) -> None:
     """Raise UserError if the configs differ in more than the fold, their names, and how they are run (device, logs)."""
     (first_path, first), *others = runs
-    folds = build.declared_folds(first.config)
+    folds = checking.declared_folds(first.config)
     assert folds is not None
     free = {*_FREE, ".".join((*ARGS, folds.key))}
     for path, other in others:

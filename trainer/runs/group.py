@@ -14,7 +14,7 @@ from base.saved.door import AUTO, NEWEST, FoldGroup, StageGroup, find, groups, n
 from base.saved.group import Group
 from base.saved.run_folder import DONE, RunFolder
 from logger.lines import say
-from trainer.experiment.build import Experiment
+from trainer.experiment.checking import Experiment
 from trainer.experiment.group import Member, create_group, plain_selection, require_same_members
 from trainer.experiment.init_from import InitFrom
 from trainer.runs import run

@@ -12,8 +12,8 @@ from base.saved.door import AUTO, SAVED, CheckpointFile, FoldGroup, Run, StageGr
 from base.saved.group import FOLDS, STAGES
 from base.saved.names import CONFIG
 from base.saved.run_folder import RunFolder
-from trainer.experiment import build, resuming, stages
-from trainer.experiment.build import Experiment
+from trainer.experiment import checking, resuming, stages
+from trainer.experiment.checking import Experiment
 from trainer.experiment.group import Member
 from trainer.runs import folds, group
 from trainer.runs.run import Ended, Start, load, train
@@ -49,7 +49,7 @@ def plan(given: Given, overrides: Overrides = (), numbers: str | None = None) ->
         members, kind = stages.members(raw, overrides), STAGES
         name = str(raw.values["name"])
     else:
-        experiment = build.check(config.read(given, overrides))
+        experiment = checking.check(config.read(given, overrides))
         members, kind, name = [Member("", experiment)], None, str(experiment.config.name)
     return Plan(name, kind, members) if numbers is None else Plan(name, FOLDS, folds.members(members, numbers))
 
@@ -88,7 +88,7 @@ def _launch_one(experiment: Experiment | None, resume: str | Path | None, overri
     path, notes = distributed.on_main(lambda: _to_resume(resume, experiment))
     start = load(path) if path else Start(None, {}, [])
     if experiment is None:
-        experiment = build.check(config.from_values(start.state["config"], str(path), overrides))
+        experiment = checking.check(config.from_values(start.state["config"], str(path), overrides))
     return train(experiment, start._replace(notes=[*notes, *start.notes]), chosen)
 
 

@@ -14,7 +14,7 @@ from base.saved.names import CONFIG, SOURCE
 from base.saved.run_folder import RunFolder
 from logger.lines import say
 from trainer.experiment import build, resuming
-from trainer.experiment.build import Experiment
+from trainer.experiment.checking import Experiment
 from trainer.experiment.init_from import Report
 from utils import distributed, files
 from utils.checkpoint_names import LAST

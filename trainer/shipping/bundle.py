@@ -24,7 +24,7 @@ from utils.errors import UserError
 
 if TYPE_CHECKING:
     from base.saved.door import Saved
-    from trainer.experiment.build import Loaded
+    from trainer.experiment.loading import Loaded
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "submission"  # folder of the bundle for all files that are not code
@@ -40,10 +40,10 @@ def run_bundle(several: Sequence[Saved], output: Path | None = None, overrides: 
 
     from base.saved.door import model_file
     from base.saved.run_folder import RunFolder
-    from trainer.experiment import build
+    from trainer.experiment import loading
 
     paths = [model_file(saved) for saved in several]
-    models = [build.load_model(path, torch.device("cpu"), overrides) for path in paths]
+    models = [loading.load_model(path, torch.device("cpu"), overrides) for path in paths]
     path = output or RunFolder.at(models[0].path.parent).log / "bundle.zip"
     contents = code()
     checkpoints = {f"{FOLDER}/checkpoint-{number}{one.path.suffix}": one for number, one in enumerate(models, 1)}

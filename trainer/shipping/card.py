@@ -27,7 +27,7 @@ from model.exporting.convert import Graph
 from trainer.evaluation.intervals import intervals
 from trainer.experiment import build
 from trainer.experiment.budget import inference_size
-from trainer.experiment.build import Loaded
+from trainer.experiment.loading import Loaded
 from trainer.shipping import parity
 from trainer.shipping.parity import Golden, Parity, Run
 from trainer.training.predict import predict

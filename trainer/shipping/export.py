@@ -16,8 +16,8 @@ from base.saved.names import ONNX, PROGRAM
 from base.saved.run_folder import RunFolder
 from model.exporting import convert, exported
 from model.exporting.convert import Graph
-from trainer.experiment import build
-from trainer.experiment.build import Loaded
+from trainer.experiment import build, checking, loading
+from trainer.experiment.loading import Loaded
 from trainer.shipping import card, parity
 from trainer.shipping.parity import Golden, Limits, Run
 from utils import checkpoint, files
@@ -50,7 +50,7 @@ def run_export(
         raise UserError(f"--format {form}: cannot be written in {kind}; allowed: {', '.join(KINDS[form])}")
     if samples < 1 or not 0 <= (allow or 0) <= 1:
         raise UserError("--samples must be at least 1, and --allow a share from 0 to 1")
-    loaded = build.load_model(model_file(saved), CPU, overrides)
+    loaded = loading.load_model(model_file(saved), CPU, overrides)
     if loaded.exported:
         raise UserError(f"{loaded.path}: is an exported model; export the checkpoint that it was made from")
     size = input_size(loaded)
@@ -79,7 +79,7 @@ def run_export(
 
 def input_size(loaded: Loaded) -> tuple[int, int]:
     """Return height and width of the model's pictures, in pixels. Raises UserError if the pictures have several sizes."""
-    size = build.declared_spec(loaded.experiment.config).image_size or loaded.spec.image_size
+    size = checking.declared_spec(loaded.experiment.config).image_size or loaded.spec.image_size
     if size is None:
         raise UserError(
             f"{loaded.path}: its pictures are of different sizes, and an exported model takes one size; "
@@ -146,12 +146,12 @@ def _program(graph: Graph, about: dict[str, Any]) -> Candidate:
 
 def _checkpoint(kind: str, loaded: Loaded, size: tuple[int, int], about: dict[str, Any]) -> Candidate:
     """Return a checkpoint with only the weights that predicting needs: no optimiser, no second weights, no parts of training."""
-    left_out = build.training_only_names(loaded.model)
+    left_out = loading.training_only_names(loaded.model)
     weights = {name: value for name, value in loaded.model.state_dict().items() if name not in left_out}
     if kind == "fp16":
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     model = build.build_model(loaded.experiment, loaded.spec, fresh=False)
-    build.load_weights(model, weights, loaded.path, partial=True)
+    loading.load_weights(model, weights, loaded.path, partial=True)
     state = {**about, "exported": kind, "progress": loaded.state["progress"], "model": weights}
     graph = Graph(model, size)
     return Candidate(graph, lambda path: checkpoint.CheckpointFolder(path.parent).save(state, [path.name]))

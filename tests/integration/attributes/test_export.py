@@ -15,7 +15,7 @@ from benchmarks import export as benchmark
 from tests.attributes.tiny import write_config
 from tests.helpers import launch, run
 from trainer.evaluation.testing import run_test
-from trainer.experiment import build
+from trainer.experiment import build, loading
 from trainer.shipping import card, export, parity
 from trainer.shipping.export import run_export
 from utils import files
@@ -58,7 +58,7 @@ def test_test_py_scores_the_exported_file_as_the_checkpoint(best: Path, onnx: Pa
 
 def test_the_card_says_where_the_model_is_from(best: Path, onnx: Path) -> None:
     shown = json.loads(onnx.with_name("tiny.onnx.card.json").read_text())
-    state = build.load_model(best, torch.device("cpu")).state
+    state = loading.load_model(best, torch.device("cpu")).state
     assert shown["config_hash"] == state["config_hash"] and shown["split_hash"] == state["split_hash"]
     assert shown["data"]["hash"] == files.hash_json(state["config"]["data_loader"])
     assert shown["parity"]["changed"] == 0 and shown["parity"]["decisions"] == 3 * shown["parity"]["samples"]
@@ -196,7 +196,7 @@ def test_ranges_of_int8_are_those_of_training_pictures_and_agreement_is_shown_on
     seen, to_int8 = [], export.convert.to_int8
     monkeypatch.setattr(export.convert, "to_int8", lambda proto, pictures: seen.append(pictures) or to_int8(proto, pictures))
     exported(best, tmp_path, kind="int8", samples=4, allow=1.0)
-    loaded = build.load_model(best, torch.device("cpu"))
+    loaded = loading.load_model(best, torch.device("cpu"))
     loader = build.build_loader(loaded.experiment, torch.device("cpu"))
     trained = torch.cat([batch["image"] for _, batch in loader.evaluation("train")])
     assert all((trained == torch.from_numpy(picture)).flatten(1).all(1).any() for picture in seen[0])
@@ -205,7 +205,7 @@ def test_ranges_of_int8_are_those_of_training_pictures_and_agreement_is_shown_on
 
 
 def test_golden_pictures_come_from_the_whole_split(best: Path) -> None:
-    loaded = build.load_model(best, torch.device("cpu"))
+    loaded = loading.load_model(best, torch.device("cpu"))
     loader = build.build_loader(loaded.experiment, torch.device("cpu"))
     shown = parity.golden(loader, (32, 32), 7)
     assert (shown.source, shown.pictures.shape) == ("validation", (7, 3, 32, 32))

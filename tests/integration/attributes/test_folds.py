@@ -19,7 +19,7 @@ from tests.attributes.tiny import write_config
 from tests.helpers import Script, launch, run, start_job
 from tests.interrupt import interrupting
 from trainer.evaluation.shelf import Shelf
-from trainer.experiment import build
+from trainer.experiment import checking, loading
 from trainer.experiment.group import Member
 from trainer.runs import folds
 from trainer.runs.folds import join
@@ -180,14 +180,14 @@ def staged(tmp_path_factory, masks_folder):
 def test_stages_are_trained_fold_by_fold_each_with_weights_of_its_own_fold(staged):
     assert list(staged.members) == ["fold0/one", "fold0/two", "fold1/one", "fold1/two"]
     for fold in (0, 1):
-        parent = build.load_model(Run(staged.run(f"fold{fold}/two")).checkpoint, CPU).state["parents"][0]
+        parent = loading.load_model(Run(staged.run(f"fold{fold}/two")).checkpoint, CPU).state["parents"][0]
         assert parent["sha256"] == files.sha256(staged.run(f"fold{fold}/one") / "best.pth")
     assert len(Predictions.read(held_out_of(staged) / "predictions.parquet")[0]) == 112
 
 
 def members_of(group):
     entries = group.members.items()
-    return [Member(name, build.check(config.from_values(entry["config"], name))) for name, entry in entries]
+    return [Member(name, checking.check(config.from_values(entry["config"], name))) for name, entry in entries]
 
 
 def test_a_stage_that_saw_what_its_fold_holds_out_is_named(staged, capsys):

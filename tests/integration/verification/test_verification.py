@@ -12,7 +12,7 @@ import torch
 import laurel
 from base.verification.pairs import pairs_of
 from tests.helpers import ROOT, build_trainer, run
-from trainer.experiment import build
+from trainer.experiment import build, loading
 from trainer.training.predict import predict
 from utils.checkpoint import CheckpointFolder
 from utils.errors import UserError
@@ -95,7 +95,7 @@ def test_permuted_labels_of_the_test_list_move_neither_threshold_nor_answer(trai
 
 
 def test_a_picture_is_embedded_once_however_many_pairs_name_it(trained):
-    loaded = build.load_model(trained.best, torch.device("cpu"))
+    loaded = loading.load_model(trained.best, torch.device("cpu"))
     loader = build.build_loader(loaded.experiment, torch.device("cpu"))
     seen = []
     loaded.model.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))

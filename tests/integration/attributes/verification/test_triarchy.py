@@ -17,7 +17,7 @@ from base.saved.door import find, groups
 from base.saved.group import Group
 from tests.helpers import launch
 from trainer.evaluation.testing import run_test
-from trainer.experiment import build
+from trainer.experiment import build, checking, loading
 from trainer.experiment.budget import inference_size
 from utils import config
 from utils.checkpoint import CheckpointFolder, weights_hash
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def identity_model(name: str) -> BaseModel:
-    experiment = build.check(config.read(ROOT / "configs" / name))
+    experiment = checking.check(config.read(ROOT / "configs" / name))
     return build.build_model(experiment, DataSpec(classes={"identity": [str(n) for n in range(140)]}, image_size=(112, 112)))
 
 
@@ -40,7 +40,7 @@ def test_without_what_only_training_needs_the_model_has_exactly_4_663_420_parame
 
 def test_the_exported_checkpoint_has_those_and_no_others() -> None:
     model = identity_model("triarchy_identity.json")
-    left_out = build.training_only_names(model)
+    left_out = loading.training_only_names(model)
     kept = {name for name, _ in model.named_parameters()} - left_out
     assert sum(p.numel() for name, p in model.named_parameters() if name in kept) == 4_663_420
     assert all(name.startswith("identify.") for name in left_out) and left_out

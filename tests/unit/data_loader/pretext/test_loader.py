@@ -13,7 +13,7 @@ from base.saved.run_folder import RunFolder
 from data_loader.formats.pattern_reader import PatternReader
 from data_loader.pretext.loader import RotationLoader, RotationSettings
 from data_loader.samples.splits import Split
-from trainer.experiment import build
+from trainer.experiment import build, checking
 from utils import config
 from utils.config import ConfigError
 from utils.errors import UserError
@@ -59,7 +59,7 @@ def test_training_turns_are_others_in_each_epoch_and_the_same_when_it_is_repeate
 def test_pictures_that_are_not_square_are_refused_before_anything_is_read() -> None:
     raw = config.read(ROOT / "configs/examples/rotation.json", ["data_loader.args.image_size=[96,72]"])
     with pytest.raises(ConfigError, match=r"data_loader.args.image_size: found \[96, 72\]; allowed: height and width equal"):
-        build.check(raw)
+        checking.check(raw)
 
 
 def test_turned_pictures_are_no_samples_to_label(masks_folder: Path, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_turned_pictures_are_no_samples_to_label(masks_folder: Path, tmp_path: P
         "trainer.labelled_epochs": 1, "trainer.round_epochs": 1, "trainer.save_dir": tmp_path,
     }  # fmt: skip
     raw = config.read(ROOT / "configs/examples/rotation.json", [f"{key}={value}" for key, value in changes.items()])
-    experiment, cpu = build.check(raw), torch.device("cpu")
+    experiment, cpu = checking.check(raw), torch.device("cpu")
     made, folder = build.build_loader(experiment, cpu), RunFolder.create(tmp_path, "rotation")
     with pytest.raises(UserError, match=r"^trainer.split: RotationLoader has no samples to label; .* that makes pseudo-labels$"):
         build.build_trainer(experiment, made, folder, cpu)

@@ -18,7 +18,7 @@ from base.saved.group import FOLDS, STAGES
 from tests.saved import write_ensemble, write_group, write_run
 from trainer.evaluation.predictor import Checkpoint, FoldModels, Several
 from trainer.evaluation.shelf import Shelf
-from trainer.experiment import build
+from trainer.experiment import build, checking, loading
 from utils.errors import UserError
 
 
@@ -33,10 +33,10 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
         return SimpleNamespace(path=path, experiment=experiment, exported=True, digest=f"hash of {name}")
 
     classes = {"other": {"label": ["x", "y"]}, "apart": {"rest": ["x"]}}
-    monkeypatch.setattr(build, "load_model", load)
+    monkeypatch.setattr(loading, "load_model", load)
     monkeypatch.setattr(build, "build_loader", lambda *given: SimpleNamespace(close=lambda: None))
-    monkeypatch.setattr(build, "declared_folds", lambda config: config.folds)
-    monkeypatch.setattr(build, "declared_spec", lambda config: DataSpec(classes.get(config.name, {"label": ["no", "yes"]})))
+    monkeypatch.setattr(checking, "declared_folds", lambda config: config.folds)
+    monkeypatch.setattr(checking, "declared_spec", lambda config: DataSpec(classes.get(config.name, {"label": ["no", "yes"]})))
     return Shelf(torch.device("cpu"))
 
 

@@ -7,7 +7,7 @@ import pytest
 from base.base_loss import LOSSES, BaseLoss, mean_term
 from base.contracts import DataSpec
 from tests.shipped import ROOT
-from trainer.experiment import build
+from trainer.experiment import checking
 from utils import config
 from utils.config import ConfigError
 
@@ -38,8 +38,8 @@ def test_a_loss_that_does_not_heed_shares_is_refused_in_one_line(monkeypatch, tm
     path.write_text(json.dumps(values))
     try:
         with pytest.raises(ConfigError, match=message) as error:
-            build.check(config.read(path))
+            checking.check(config.read(path))
     finally:
-        build.config_model.cache_clear()
+        checking.config_model.cache_clear()
         LOSSES.forget()
     assert len(str(error.value).splitlines()) == 1

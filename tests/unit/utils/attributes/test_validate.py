@@ -16,7 +16,7 @@ from base.base_metric import METRICS, BaseMetric
 from base.contracts import DataSpec, Outputs, Target, Term
 from base.registry import Registry, registries
 from tests.shipped import ROOT
-from trainer.experiment import build
+from trainer.experiment import checking
 from trainer.experiment.config_model import REPLACED, config_model
 from utils import config
 from utils.config import ConfigError, RawConfig
@@ -52,7 +52,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def problems(values: dict[str, Any]) -> list[str]:
     """Return the lines with which `check` refuses a config."""
     with pytest.raises(ConfigError) as error:
-        build.check(RawConfig(values, "a.json"))
+        checking.check(RawConfig(values, "a.json"))
     return str(error.value).splitlines()
 
 
@@ -136,7 +136,7 @@ def test_parts_of_one_task_and_of_all_tasks_are_accepted_together(
 ) -> None:
     registered(LOSSES, OtherLoss, *tasks)
     masks["loss"] = {"type": "OtherLoss"}
-    assert build.check(RawConfig(masks, "a.json")).config.loss.type == "OtherLoss"
+    assert checking.check(RawConfig(masks, "a.json")).config.loss.type == "OtherLoss"
 
 
 def test_a_loader_of_another_task_makes_every_other_part_a_problem(masks: dict[str, Any], registered: Any) -> None:
@@ -157,7 +157,7 @@ def test_a_problem_that_a_class_reports_names_the_file_of_its_key(masks: dict[st
     key = ("loss", "args", "terms", "mask", "args", "class_weights")
     masks["loss"]["args"]["terms"]["mask"]["args"]["class_weights"] = [1, 2]
     with pytest.raises(ConfigError) as error:
-        build.check(RawConfig(masks, "a.json", {("loss",): "parent.json", key: "child.json"}))
+        checking.check(RawConfig(masks, "a.json", {("loss",): "parent.json", key: "child.json"}))
     assert str(error.value).startswith("child.json: loss.args.terms.mask.args.class_weights: found 2 weights")
 
 
@@ -174,16 +174,16 @@ def test_a_problem_that_a_class_reports_names_the_file_of_its_key(masks: dict[st
 def test_contradicting_settings_are_refused(masks: dict[str, Any], changes: dict[str, Any], said: str) -> None:
     raw = config.from_values(masks, "a.json", [f"{key}={json.dumps(value)}" for key, value in changes.items()])
     with pytest.raises(ConfigError) as error:
-        build.check(raw)
+        checking.check(raw)
     assert str(error.value).partition(": ")[2].startswith(said)
     assert len(str(error.value).splitlines()) == 1
 
 
 def test_checking_reads_no_data(masks: dict[str, Any], tmp_path: Path) -> None:
     masks["data_loader"]["args"]["data_dir"] = str(tmp_path / "nowhere")
-    assert build.check(RawConfig(masks, "a.json")).hash == build.check(RawConfig(copy.deepcopy(masks), "b.json")).hash
+    assert checking.check(RawConfig(masks, "a.json")).hash == checking.check(RawConfig(copy.deepcopy(masks), "b.json")).hash
 
 
 def test_a_declared_spec_has_no_counts(masks: dict[str, Any]) -> None:
-    spec = build.declared_spec(build.check(RawConfig(masks, "a.json")).config)
+    spec = checking.declared_spec(checking.check(RawConfig(masks, "a.json")).config)
     assert isinstance(spec, DataSpec) and list(spec.classes) == ["mask", "gender", "age"] and not spec.counts

@@ -9,7 +9,7 @@ import pytest
 
 from base.saved.group import STAGES, Group
 from tests.helpers import ROOT
-from trainer.experiment import build
+from trainer.experiment import checking
 from trainer.experiment.group import Member, create_group, plain_selection, require_same_members
 from trainer.experiment.init_from import InitFrom, Selection
 from utils import config, files
@@ -19,7 +19,7 @@ PLAIN = {"include": ["*"], "exclude": [], "strict": True}
 
 
 def member(name: str, *overrides: str) -> Member:
-    return Member(name, build.check(config.read(ROOT / "configs" / "masks.json", overrides)))
+    return Member(name, checking.check(config.read(ROOT / "configs" / "masks.json", overrides)))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.helpers import ROOT
-from trainer.experiment import build, resuming
+from trainer.experiment import checking, resuming
 from utils import config
 from utils.config import ConfigError
 
@@ -13,7 +13,7 @@ from utils.config import ConfigError
 @pytest.fixture
 def checked():
     def check(*overrides):
-        return build.check(config.read(ROOT / "configs" / "masks.json", overrides))
+        return checking.check(config.read(ROOT / "configs" / "masks.json", overrides))
 
     return check
 

@@ -13,7 +13,7 @@ from base.saved.group import FOLDS, STAGES
 from base.table import SampleTable
 from tests.helpers import ROOT
 from trainer.evaluation.shelf import Shelf
-from trainer.experiment import build
+from trainer.experiment import checking
 from trainer.experiment.group import Member, create_group
 from trainer.runs import folds
 from utils import config, files
@@ -23,7 +23,7 @@ THREE = "data_loader.args.split.folds=3"
 
 
 def member(*overrides: str, name: str = "") -> Member:
-    return Member(name, build.check(config.read(ROOT / "configs" / "masks.json", [THREE, *overrides])))
+    return Member(name, checking.check(config.read(ROOT / "configs" / "masks.json", [THREE, *overrides])))
 
 
 def write_run(folder: Path, fold: int, *overrides: str, status: str = "finished") -> Saved:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import launch
-from trainer.experiment import build
+from trainer.experiment import checking
 from trainer.runs.launch import plan
 from utils.config import RawConfig
 from utils.errors import UserError
@@ -21,13 +21,13 @@ QUICK = {"trainer.epochs": 1}
 def names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the configs that are checked, in order."""
     checked: list[str] = []
-    check = build.check
+    check = checking.check
 
-    def counted(raw: RawConfig) -> build.Experiment:
+    def counted(raw: RawConfig) -> checking.Experiment:
         checked.append(str(raw.values["name"]))
         return check(raw)
 
-    monkeypatch.setattr(build, "check", counted)
+    monkeypatch.setattr(checking, "check", counted)
     return checked
 
 

@@ -11,8 +11,8 @@ from base.saved.group import FOLDS
 from base.saved.run_folder import RunFolder
 from tests.helpers import ROOT
 from tests.saved import write_group, write_run
-from trainer.experiment import build
-from trainer.experiment.build import Experiment
+from trainer.experiment import checking
+from trainer.experiment.checking import Experiment
 from trainer.runs.launch import _to_resume
 from utils import config, files
 from utils.errors import UserError
@@ -22,7 +22,7 @@ OLD, MIDDLE, NEW = "20260101-000000-aaaa", "20260102-000000-bbbb", "20260103-000
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
-    return build.check(config.read(ROOT / "configs" / "masks.json", [f"trainer.save_dir={tmp_path / 'saved'}"]))
+    return checking.check(config.read(ROOT / "configs" / "masks.json", [f"trainer.save_dir={tmp_path / 'saved'}"]))
 
 
 def run(experiment: Experiment, label: str, status: str, **changes: object) -> Path:
