@@ -1,22 +1,12 @@
-"""Fixtures for everyone, and those of each task."""
+"""Fixtures of each task."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
+import os
 
 from tests.tasks import modules
 
+# Before torch is imported: tests run in a process for each core, where more threads than one only wait for each other.
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
 pytest_plugins = modules("fixtures")
-
-
-@pytest.fixture
-def one_thread() -> Any:
-    """torch with one thread, as the scripts are run by the tests."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -19,7 +19,7 @@ PARTS = {part.LOADER: part for part in parts("examples")}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_trains(example: Path, request: pytest.FixtureRequest, tmp_path: Path, one_thread: None) -> None:
+def test_an_example_trains(example: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     values = config.read(example).values
     part, args = PARTS[values["data_loader"]["type"]], values["data_loader"]["args"]
     changed: dict[str, Any] = {"extends": str(example), "name": "example", **json.loads(json.dumps(part.small(args)))}

@@ -10,8 +10,6 @@ from utils.checkpoint import CheckpointFolder
 from utils.checkpoint_names import BEST, LAST
 from utils.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_auto_begins_a_new_run_when_the_last_is_finished(tiny_config, tmp_path):
     config = tiny_config({"trainer.epochs": 1})

@@ -60,7 +60,6 @@ def train(config, unknown=0, value=None):
 
     Of every global batch the first `unknown` labels of the mask are not known. value: put into a picture of the last process.
     """
-    torch.set_num_threads(1)
     if CentreLoss.__name__ not in LOSSES.classes:  # in a process of its own, so that no other test finds it registered
         LOSSES.register("attributes")(CentreLoss)
     trainer = build_trainer(config)
@@ -143,7 +142,6 @@ def evaluate(config, numbers):
     """Predictions and losses for the first so many validation samples, in batches of 2."""
     from trainer.training.predict import predict
 
-    torch.set_num_threads(1)
     trainer = build_trainer(config)
     trainer.model.train()
     trainer.model(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8) * distributed.rank())  # statistics drift apart

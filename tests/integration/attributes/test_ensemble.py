@@ -18,7 +18,6 @@ from trainer.evaluation.shelf import Shelf
 from trainer.evaluation.testing import run_test
 from utils.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = {"data_loader.args.split.folds": 2, "trainer.epochs": 1, "data_loader.args.batch_size": 32}
 
 
@@ -30,15 +29,12 @@ def predicted(resume, output, split=None):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, masks_folder):
     """The folders of two groups of two folds, trained with other seeds, and of their ensemble."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder, found = tmp_path_factory.mktemp("ensemble"), []
     for name, seed in (("one", 1), ("two", 2)):
         config = write_config(folder, masks_folder, {**QUICK, "name": name, "seed": seed}, f"{name}.json")
         assert launch(config, folds="all") == 0
         found += groups(folder / "saved", name)
     fit(list(map(find, found)), folder / "both", "max accuracy", Shelf(torch.device("cpu")))
-    torch.set_num_threads(before)
     return (*found, folder / "both")
 
 

@@ -21,8 +21,6 @@ from trainer.shipping.export import run_export
 from utils import files
 from utils.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def best(masks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -27,7 +27,6 @@ from utils import config, files
 from utils.errors import UserError
 from utils.files import write_json
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 FILES = ("predictions.parquet", "samples.parquet", "metrics.json")
 CPU = torch.device("cpu")
 QUICK = {"data_loader.args.split.folds": 3, "trainer.epochs": 1, "trainer.save_steps": 2}
@@ -53,11 +52,8 @@ def bytes_of(group):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, masks_folder):
     """A folder with a config, and a finished group of its three folds."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("folds")
     assert train(write_config(folder, masks_folder, QUICK)) == 0
-    torch.set_num_threads(before)
     return folder
 
 
@@ -99,9 +95,7 @@ def test_scores_of_all_folds_are_written_with_their_intervals(trained):
     assert low <= scores["f1"] <= high and low < high
 
 
-def test_stopped_twice_it_goes_on_to_the_same_bytes_and_trains_nothing_twice(
-    trained, tmp_path, masks_folder, monkeypatch, one_thread
-):
+def test_stopped_twice_it_goes_on_to_the_same_bytes_and_trains_nothing_twice(trained, tmp_path, masks_folder, monkeypatch):
     path = write_config(tmp_path, masks_folder, QUICK)
     interrupt = interrupting(monkeypatch)
     for interrupt.at in (3, 9):

@@ -5,7 +5,6 @@ import os
 import signal
 
 import pytest
-import torch
 
 from tests.attributes.tiny import write_config
 from tests.helpers import build_trainer, on_ranks, run_folders
@@ -23,8 +22,6 @@ ROUNDS = {
     "trainer.threshold": 0.0, "trainer.share": 0.5, "trainer.weight": 0.5,
 }  # fmt: skip
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def outcome(folder):
     """Weights, optimiser, choice and log of a run, and the files with what each round chose."""
@@ -39,10 +36,7 @@ def outcome(folder):
 def uninterrupted(masks_folder, tmp_path_factory):
     """The outcome of a run that nobody stops."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     assert train(write_config(folder, masks_folder, ROUNDS)) == 0
-    torch.set_num_threads(threads)
     return outcome(folder)
 
 
@@ -161,7 +155,6 @@ def test_a_run_does_not_go_on_with_other_samples_to_label(tiny_config):
 
 def first_round(config):
     """The rows chosen with the first weights, the losses of an epoch with them, and the weights then."""
-    torch.set_num_threads(1)
     trainer, losses = build_trainer(config), []
     step = trainer.train_step
     trainer.train_step = lambda batch: losses.append(step(batch)) or losses[-1]

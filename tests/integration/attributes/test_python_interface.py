@@ -20,7 +20,6 @@ from inspection.runs import Run
 from tests.helpers import ROOT, launch, run, run_folders
 from utils.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 Config = Callable[..., Path]
 
 

@@ -17,8 +17,6 @@ from utils.checkpoint_names import BEST, LAST
 
 FILES = [BEST, "checkpoint-epoch1.pth", "checkpoint-epoch2.pth", LAST]
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def fingerprint(state):
     """Everything in a checkpoint, the bits of its tensors included."""
@@ -49,10 +47,7 @@ def outcome(folder):
 def uninterrupted(masks_folder, tmp_path_factory):
     """The outcome of a run of the tiny config that nobody stops."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     assert train(write_config(folder, masks_folder)) == 0
-    torch.set_num_threads(threads)
     return outcome(folder)
 
 

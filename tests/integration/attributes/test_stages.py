@@ -23,7 +23,6 @@ from utils.checkpoint_names import BEST, LAST
 from utils.config import ConfigError
 from utils.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 STAGES = [{"name": "one", "config": "one.json"}, {"name": "two", "config": "two.json", "init_from": {"stage": "one"}}]
 
 

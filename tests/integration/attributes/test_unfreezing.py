@@ -14,8 +14,6 @@ from utils.errors import UserError
 CALLBACK = {"type": "GradualUnfreezing"}
 THAWING = {"callbacks": [CALLBACK], "trainer.epochs": 3, "optimizer.args.layer_decay": 0.5}
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def state_of(folder):
     (models,) = run_folders(folder)
@@ -39,10 +37,7 @@ def groups_of(trainer):
 @pytest.fixture(scope="module")
 def uninterrupted(masks_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     assert train(write_config(folder, masks_folder, THAWING)) == 0
-    torch.set_num_threads(threads)
     return state_of(folder)
 
 
@@ -119,7 +114,6 @@ def two_epochs(config):
     from utils import distributed
     from utils.checkpoint import weights_hash
 
-    torch.set_num_threads(1)
     trainer, losses = build_trainer(config), []
     step = trainer.train_step
     trainer.train_step = lambda batch: losses.append(step(batch)) or losses[-1]

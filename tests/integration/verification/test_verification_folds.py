@@ -13,8 +13,6 @@ from base.verification.pairs import pairs_of
 from tests.helpers import ROOT, launch
 from trainer.evaluation.testing import run_test
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, verify_folder):

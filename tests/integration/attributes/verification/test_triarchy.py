@@ -24,7 +24,6 @@ from utils.checkpoint import CheckpointFolder, weights_hash
 from utils.checkpoint_names import LAST
 
 ROOT = Path(__file__).parents[4]
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def identity_model(name: str) -> BaseModel:

@@ -8,8 +8,6 @@ import torch
 from tests.helpers import build_trainer
 from utils.checkpoint_names import BEST, LAST
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def trainer(tiny_config, monkeypatch):

@@ -100,7 +100,7 @@ def test_distances_begin_at_their_first_value():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_picture_is_learned_by_heart(kind, one_thread):
+def test_one_picture_is_learned_by_heart(kind):
     detector, loss = built(kind, levels=(4, 5))
     picture = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
     picture[0, :, 8:40, 10:50] = 255

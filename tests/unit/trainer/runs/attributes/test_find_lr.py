@@ -12,7 +12,7 @@ from trainer.runs.launch import plan
 CPU = torch.device("cpu")
 
 
-def test_a_sweep_trains_over_epochs_and_leaves_no_run(tiny_config, tmp_path, one_thread):
+def test_a_sweep_trains_over_epochs_and_leaves_no_run(tiny_config, tmp_path):
     path = tiny_config({"trainer.accumulate": 1, "lr_scheduler": {"type": "OneCycleLR"}, "optimizer.args.head_lr": 4e-3})
     made = sweep(plan(path).experiments[0], Ramp(1e-6, 1e-2, 20), CPU)
 
@@ -21,7 +21,7 @@ def test_a_sweep_trains_over_epochs_and_leaves_no_run(tiny_config, tmp_path, one
     assert not (tmp_path / "saved").exists()
 
 
-def test_the_same_sweep_gives_the_same_losses(tiny_config, one_thread):
+def test_the_same_sweep_gives_the_same_losses(tiny_config):
     once, again = (sweep(plan(tiny_config()).experiments[0], Ramp(1e-6, 1e-2, 20), CPU).losses for _ in range(2))
     assert once == again
 

@@ -31,13 +31,11 @@ def names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return checked
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_the_config_of_a_single_run_is_checked_once(tiny_config: Callable[..., Path], names: list[str]) -> None:
     assert launch(tiny_config(QUICK)) == 0
     assert names == ["tiny"]
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_each_stage_is_checked_once(tiny_config: Callable[..., Path], tmp_path: Path, names: list[str]) -> None:
     tiny_config(QUICK, "one.json")
     stages = [{"name": "one", "config": "one.json"}, {"name": "two", "config": "one.json", "init_from": {"stage": "one"}}]
@@ -52,7 +50,6 @@ def test_folds_are_checked_once_each_beside_the_config_that_has_them(tiny_config
     assert [experiment.config.data_loader.args.split.fold for experiment in planned.experiments] == [0, 1, 2]
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_training_all_folds_checks_no_config_again(
     tiny_config: Callable[..., Path], names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,7 +59,6 @@ def test_training_all_folds_checks_no_config_again(
     assert before == [3] and len(names) == 3
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_a_run_of_the_same_config_goes_on_without_another_check(tiny_config: Callable[..., Path], names: list[str]) -> None:
     path = tiny_config(QUICK)
     launch(path)

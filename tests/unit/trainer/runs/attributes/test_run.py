@@ -13,13 +13,13 @@ import torch
 
 from base.saved.run_folder import RunFolder
 from trainer.experiment import build
+from trainer.experiment.checking import Experiment, check
 from trainer.runs import run
 from trainer.runs.run import Start, load, train
 from utils import config
 from utils.checkpoint_names import LAST
 from utils.errors import RunError, UserError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 Config = Callable[..., Path]
 CPU = torch.device("cpu")
 NEW = Start(None, {}, [])
@@ -32,7 +32,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory, masks_folder: Path) -> Path:
 
     folder = tmp_path_factory.mktemp("run")
     path = write_config(folder, masks_folder, {"trainer.keep": 2, "trainer.save_period": 1})
-    return train(build.check(config.read(path)), NEW, CPU).folder
+    return train(check(config.read(path)), NEW, CPU).folder
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def models(ended: Path, tmp_path: Path) -> Path:
     return saved / "models" / ended.parent.name / ended.name
 
 
-def experiment(path: Path) -> build.Experiment:
-    return build.check(config.read(path))
+def experiment(path: Path) -> Experiment:
+    return check(config.read(path))
 
 
 def test_a_run_starts_from_its_newest_checkpoint(models: Path) -> None:
@@ -124,7 +124,7 @@ def test_other_data_than_the_checkpoints_are_refused(
     start = load(models)
     start.state.update(change)
     with pytest.raises(UserError, match=message):
-        train(build.check(config.from_values(start.state["config"], "x.json")), start, CPU)
+        train(check(config.from_values(start.state["config"], "x.json")), start, CPU)
 
 
 def test_a_run_keeps_its_config_and_the_hash_of_its_split(models: Path) -> None:

@@ -11,7 +11,7 @@ from trainer.training.guard import FiniteGuard, NotFinite
 from utils.checkpoint import weights_hash
 from utils.checkpoint_names import BEST, LAST
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Detected call of")]
+pytestmark = pytest.mark.filterwarnings("ignore:Detected call of")
 CPU = torch.device("cpu")
 
 

@@ -13,7 +13,6 @@ from model.views import FlipView, ShiftView
 from tests.helpers import build_trainer
 from trainer.training.predict import Inference, evaluating, predict, predict_pictures
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 IDENTITY = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 

@@ -10,7 +10,6 @@ from trainer.training.predict import Inference, predict
 from utils.batch import pieces
 from utils.device import to_device
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 PLAIN_SGD = {
     "optimizer": {"type": "SGD", "args": {"lr": 0.1}},
