@@ -259,9 +259,11 @@ def _check_pickle(path: Path, program: bytes) -> None:
 
 def _check_state(path: Path, state: Any, pickled: int) -> None:
     """Refuse a state that is not ours, or that is far larger than its pickle of `pickled` bytes can hold."""
-    ours = isinstance(state, dict) and state.get("format") == FORMAT
-    if not ours or not all(isinstance(state.get(key), dict) for key in NEEDED):
-        raise CheckpointError(f"{path}: is no checkpoint of this project (format {FORMAT})")
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = f"format {str(state['format'])[:20]}" if isinstance(state, dict) and "format" in state else "no format"
+        raise CheckpointError(f"{path}: is no checkpoint of this project ({found}; allowed: format {FORMAT})")
+    if lacking := [key for key in NEEDED if not isinstance(state.get(key), dict)]:
+        raise CheckpointError(f"{path}: is no checkpoint of this project (it lacks {', '.join(lacking)})")
     room = _SHARING * pickled
     for depth, value in _walk(state):
         room -= 1 + (len(value) if isinstance(value, str) else 0)
