@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -82,6 +84,23 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside `folder` to write to; rename it to `folder` if the block succeeds, and remove it if not.
+
+    So `folder` appears only when it is complete. Raises FileExistsError if `folder` exists.
+    """
+    if os.path.lexists(folder):
+        raise FileExistsError(errno.EEXIST, "exists already", str(folder))
+    partial = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -14,6 +14,7 @@ from data_loader.synthetic.canvas import Image, Size
 from data_loader.synthetic.layouts import Layout, register_layout
 from data_loader.synthetic.people import AGE_RANGES, BLOCK, MaskState, Person, casual_shot, person
 from data_loader.synthetic.portraits import draw
+from utils import files
 
 PERSON = r"(?P<person>[^_/]+)_(?P<gender>male|female)_(?P<race>[^_/]+)_(?P<age>\d+)"
 _WORN: MaskState = "worn"
@@ -40,7 +41,7 @@ def write_masks(
     number out of range.
     """
     writing.require(people=(people, 1), eval_people=(eval_people, 1), seed=(seed, 0))
-    with writing.whole(folder) as partial:
+    with files.new_folder(folder) as partial:
         _write_mask_train(partial / "train", people, seed, size)
         first = math.ceil(people / BLOCK) * BLOCK  # every new block of people has every age group and gender
         _write_mask_eval(partial / "eval", range(first, first + eval_people), seed, size)

@@ -18,7 +18,7 @@ Outcome = Literal["one", "several", "too small", "none"]
 OUTCOMES: tuple[Outcome, ...] = ("one", "several", "too small", "none")
 
 
-class Found(NamedTuple):
+class CropperBoxes(NamedTuple):
     """The boxes that a cropper found in a picture."""
 
     boxes: np.ndarray  # (n, 4) float, xyxy in absolute pixels of the picture; may reach beyond its border
@@ -32,7 +32,7 @@ class BaseCropper(ABC):
     """
 
     @abstractmethod
-    def find(self, image: np.ndarray) -> Found:
+    def find(self, image: np.ndarray) -> CropperBoxes:
         """Return the boxes in a picture. image: (H, W, 3) uint8 RGB. Raises UserError if the model cannot be used."""
 
 
@@ -81,19 +81,19 @@ def unused(args: Any) -> Iterable[tuple[str, str]]:
         yield "croppers", "only together with crops, whose boxes they find"
 
 
-def largest(foreground: np.ndarray, size: Size) -> Found:
+def largest(foreground: np.ndarray, size: Size) -> CropperBoxes:
     """Return the box of the largest connected piece of a mask, in pixels of a picture of `size`, (height, width).
 
     foreground: (h, w) bool. The confidence is the piece's share of the mask: 1 if the mask has one piece.
     """
     number, _, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8), connectivity=8)
     if number < 2:  # only background
-        return Found(np.zeros((0, 4)), np.zeros(0))
+        return CropperBoxes(np.zeros((0, 4)), np.zeros(0))
     piece = stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())]
     left, top, width, height, area = piece.tolist()
     y, x = size[0] / foreground.shape[0], size[1] / foreground.shape[1]
     box = np.array([[left * x, top * y, (left + width) * x, (top + height) * y]])
-    return Found(box, np.array([area / foreground.sum()]))
+    return CropperBoxes(box, np.array([area / foreground.sum()]))
 
 
 @CROPPERS.register()
@@ -121,13 +121,13 @@ class GrabCutCropper(BaseCropper):
     ) -> None:
         self.border, self.iterations, self.side = border, iterations, side
 
-    def find(self, image: np.ndarray) -> Found:
+    def find(self, image: np.ndarray) -> CropperBoxes:
         """Return one box or none. image: (H, W, 3) uint8 RGB."""
         size = image.shape[0], image.shape[1]
         small = resize(image, fitted(size, (self.side, self.side)) if max(size) > self.side else size)
         height, width = small.shape[:2]
         if min(height, width) < 16:  # too few pixels to fit colours to
-            return Found(np.zeros((0, 4)), np.zeros(0))
+            return CropperBoxes(np.zeros((0, 4)), np.zeros(0))
         mask = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
         for share, kind in ((0.35, cv2.GC_PR_FGD), (0.15, cv2.GC_FGD)):
             cv2.ellipse(mask, (width // 2, height // 2), (round(share * width), round(share * height)), 0, 0, 360, (kind,), -1)

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from base.types import CountOrZero, Pixels, Positive, Share
-from data_loader.crop.croppers import CROPPERS, BaseCropper, Found, largest
+from data_loader.crop.croppers import CROPPERS, BaseCropper, CropperBoxes, largest
 from data_loader.pictures.decode import Size, resize
 from data_loader.pictures.letterbox import fitted
 from utils.errors import UserError
@@ -42,7 +42,7 @@ class YunetCropper(BaseCropper):
     ) -> None:
         self.model, self.score, self.overlap, self.side = model, score, overlap, side
 
-    def find(self, image: np.ndarray) -> Found:
+    def find(self, image: np.ndarray) -> CropperBoxes:
         """Return the box of every face. image: (H, W, 3) uint8 RGB. Raises UserError if OpenCV cannot run the model."""
         original = image.shape[0], image.shape[1]
         size = fitted(original, (self.side, self.side)) if max(original) > self.side else original
@@ -56,7 +56,7 @@ class YunetCropper(BaseCropper):
             raise UserError(f"{self.model}: is no YuNet that OpenCV {cv2.__version__} can run ({reason})") from None
         faces = np.zeros((0, 15)) if faces is None else faces.astype(np.float64)
         corners = np.hstack([faces[:, :2], faces[:, :2] + faces[:, 2:4]])
-        return Found(corners * np.tile([original[1] / size[1], original[0] / size[0]], 2), faces[:, -1])
+        return CropperBoxes(corners * np.tile([original[1] / size[1], original[0] / size[0]], 2), faces[:, -1])
 
     def _detector(self) -> Any:
         """Return this thread's detector.
@@ -94,13 +94,13 @@ class OnnxCropper(BaseCropper):
         self.mean, self.std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
 
     @abstractmethod
-    def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
+    def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> CropperBoxes:
         """Return the boxes from the network's outputs, in pixels of a picture of `size`.
 
         inner: the size to which the picture was resized for the network. Both sizes are (height, width).
         """
 
-    def find(self, image: np.ndarray) -> Found:
+    def find(self, image: np.ndarray) -> CropperBoxes:
         """Return the boxes that the network finds. image: (H, W, 3) uint8 RGB. Raises UserError if the network cannot run."""
         ran = session(self.model)
         name, inner = self._input(ran)
@@ -170,7 +170,7 @@ class OnnxDetectorCropper(OnnxCropper):
         self.boxes, self.scores, self.label, self.units = settings.boxes, settings.scores, settings.label, settings.units
         self.score, self.overlap = settings.score, settings.overlap
 
-    def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
+    def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> CropperBoxes:
         """Return every box after non-maximum suppression. Raises UserError for outputs of a wrong shape."""
         boxes, scores = (_of_batch(self.output(outputs, name), 3) for name in (self.boxes, self.scores))
         if boxes.ndim != 2 or boxes.shape[1] != 4:
@@ -185,7 +185,7 @@ class OnnxDetectorCropper(OnnxCropper):
         boxes = boxes.astype(np.float64) * scale
         widths = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
         kept = np.array(cv2.dnn.NMSBoxes(widths.tolist(), scores.tolist(), self.score, self.overlap), np.int64).reshape(-1)
-        return Found(boxes[kept], scores[kept].clip(0, 1))
+        return CropperBoxes(boxes[kept], scores[kept].clip(0, 1))
 
 
 class OnnxSegmenterSettings(OnnxSettings):
@@ -208,7 +208,7 @@ class OnnxSegmenterCropper(OnnxCropper):
         super().__init__(settings)
         self.map, self.threshold = settings.output, settings.threshold
 
-    def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> Found:
+    def read(self, outputs: dict[str, np.ndarray], size: Size, inner: Size) -> CropperBoxes:
         """Return one box or none. Raises UserError for an output of a wrong shape."""
         name = self.map or next(iter(outputs))
         saliency = self.output(outputs, name)

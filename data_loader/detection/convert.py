@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +107,7 @@ def write(table: SampleTable, target: str, output: Path, names: list[str], first
     """
     from data_loader.detection.formats import coco, competition_json, voc, yolo
     from utils.errors import UserError
-    from utils.files import WriteError
+    from utils.files import WriteError, new_folder
 
     if os.path.lexists(output):
         raise UserError(f"{output}: is there already; choose another --output, or remove it")
@@ -120,21 +118,13 @@ def write(table: SampleTable, target: str, output: Path, names: list[str], first
         elif target == "coco":
             coco.write(table, output, names)
         elif target == "yolo":
-            _write_folder(output, lambda folder: yolo.write(table, folder, names))
+            with new_folder(output) as folder:
+                yolo.write(table, folder, names)
         else:
-            _write_folder(output, lambda folder: voc.write(table, folder, first_pixel))
+            with new_folder(output) as folder:
+                voc.write(table, folder, first_pixel)
     except OSError as error:
         raise WriteError(f"{output}: cannot be written ({error.strerror or error})") from None
-
-
-def _write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    building = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
-    try:
-        building.mkdir()
-        fill(building)
-        building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def report(table: SampleTable) -> None:

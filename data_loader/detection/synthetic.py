@@ -16,6 +16,7 @@ from data_loader.synthetic.canvas import Box, Size
 from data_loader.synthetic.layouts import Layout, register_layout
 from data_loader.synthetic.people import driver_shot, person
 from data_loader.synthetic.portraits import draw_driver
+from utils import files
 
 _EMPTY_SHARE = 8  # one driver picture in eight shows an empty seat
 
@@ -34,7 +35,7 @@ def write_drivers(
     exists, and ValueError for a number out of range.
     """
     writing.require(images=(images, 1), test_images=(test_images, 1), seed=(seed, 0))
-    with writing.whole(folder) as partial:
+    with files.new_folder(folder) as partial:
         train = _write_driver_images(partial / "train", range(images), seed, size)
         _write_annotations(partial / "train" / "labels.json", train)
         indices = range(images, images + test_images)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -107,15 +105,11 @@ def new_folder(folder: Path | None) -> Iterator[Path | None]:
     if folder is None:
         yield None
         return
-    building = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     try:
-        building.mkdir(parents=True)
-        yield building
-        building.rename(folder)
+        with files.new_folder(folder) as partial:
+            yield partial
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def write_picture(folder: Path, image: np.ndarray, line: Line, crops: Crops) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -83,22 +80,17 @@ class SyntheticReader(BaseReader):
 
     def _draw(self, data_dir: Path) -> None:
         """Draw beside the folder and move into place, so that an interruption leaves no incomplete data set."""
-        data_dir.parent.mkdir(parents=True, exist_ok=True)
-        building = data_dir.with_name(f".{data_dir.name}-{secrets.token_hex(4)}")
         recipe = self.recipe
         try:
-            self.layout.draw(building, recipe["people"], recipe["eval_people"], recipe["seed"], tuple(recipe["size"]))
-            files.write_json(building / MARKER, recipe)
-            os.rename(building, data_dir)
+            with files.new_folder(data_dir) as folder:
+                folder.rmdir()  # drawing makes the folder itself
+                self.layout.draw(folder, recipe["people"], recipe["eval_people"], recipe["seed"], tuple(recipe["size"]))
+                files.write_json(folder / MARKER, recipe)
         except ValueError as error:
             raise UserError(f"{data_dir}: cannot be drawn in the layout {recipe['layout']}: {error}; see reader.args") from None
-        except FileExistsError:
-            pass  # another process was faster
         except OSError:
-            if not data_dir.exists():
+            if not data_dir.exists():  # else another process was faster
                 raise
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
 
     def _require_own(self, data_dir: Path) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Helpers of the writers of synthetic data sets: complete folders, names and seeds of pictures, files.
+"""Helpers of the writers of synthetic data sets: names and seeds of pictures, files.
 
 The files are a pure function of the arguments. A data set appears at its folder only when it is complete: a writer that is
 stopped leaves nothing there.
@@ -8,31 +8,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
 
 from data_loader.synthetic.canvas import Image
-
-
-@contextmanager
-def whole(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`, and move it there if the block succeeds.
-
-    Raises FileExistsError if `folder` exists.
-    """
-    if os.path.lexists(folder):
-        raise FileExistsError(f"{folder} already exists")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        partial = Path(scratch) / folder.name  # a folder inside, because only the owner may read the scratch folder itself
-        partial.mkdir()
-        yield partial
-        partial.rename(folder)
 
 
 def require(**numbers: tuple[int, int]) -> None:

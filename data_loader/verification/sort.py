@@ -46,11 +46,11 @@ def write(people: list[str], paths: list[Path], output: Path, link: bool) -> Non
     name.
     """
     import os
-    import secrets
     import shutil
 
     from base.table import some
     from utils.errors import UserError
+    from utils.files import new_folder
 
     if output.exists():
         raise UserError(f"{output}: exists already; choose a new folder, or remove it")
@@ -61,14 +61,11 @@ def write(people: list[str], paths: list[Path], output: Path, link: bool) -> Non
     twice = sorted({str(target) for target in targets if targets.count(target) > 1}) if len(set(targets)) < len(targets) else []
     if twice:
         raise UserError(f"{output}: {some(twice)} would be written more than once; images of one identity need different names")
-    building = output.with_name(f".{output.name}-{secrets.token_hex(4)}")
     try:
-        for path, target in zip(paths, targets, strict=True):
-            place = building / target
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, place) if link else shutil.copyfile(path, place)
-        os.rename(building, output)
+        with new_folder(output) as folder:
+            for path, target in zip(paths, targets, strict=True):
+                place = folder / target
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.link(path, place) if link else shutil.copyfile(path, place)
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}; nothing was written to {output}") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

@@ -19,6 +19,7 @@ from data_loader.synthetic.layouts import Layout, register_layout
 from data_loader.synthetic.people import CAMERAS, EXPRESSIONS, Shot, angle_grid, angle_shot, casual_shot, person
 from data_loader.synthetic.portraits import draw
 from data_loader.verification.pair_reader import PairReader
+from utils import files
 
 _ANGLE_PEOPLE = 1000  # file names of the angle set hold three digits
 _SHOTS = 6  # pictures of each person that the reader draws
@@ -98,7 +99,7 @@ def _write_pair_set(
     same = others * math.comb(shots, 2)  # number of possible pairs of one person
     if pairs > 2 * same:
         raise ValueError(f"pairs must be at most {2 * same} with {others} people, not {pairs}")
-    with writing.whole(folder) as partial:
+    with files.new_folder(folder) as partial:
         train = _write_faces(partial / "train", layout, range(people), shots, seed, size)
         rows = [(name, index) for index, names in train.items() for name in names]
         writing.write_csv(partial / "train" / "train_meta.csv", ("file_name", "face_id"), rows)

@@ -14,8 +14,8 @@ from model.detection.average_precision import (  # fmt: skip
     IOUS,
     RECALLS,
     Curves,
-    Found,
     Objects,
+    PredictedBoxes,
     box_ious,
     coco_curves,
     match,
@@ -98,7 +98,7 @@ def curves(predicted: Sequence[Boxes], truth: Sequence[Boxes], classes: int, det
     """Return the metric's curves. detections: number of boxes of a class in a picture that count, the most confident first."""
     objects = Objects([one.boxes for one in truth], [one.labels for one in truth])
     scores = [one.scores for one in predicted if one.scores is not None]
-    detected = Found([one.boxes for one in predicted], [one.labels for one in predicted], scores)
+    detected = PredictedBoxes([one.boxes for one in predicted], [one.labels for one in predicted], scores)
     return coco_curves(objects, detected, classes, detections)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class Match:
     """One answer: a group of the gallery, the name of its picture that is most similar to the query, and their cosine."""
 
     group: str
@@ -82,7 +82,7 @@ class Embedder:
         return self.column or vectors[0]
 
 
-def search(embedder: Embedder, gallery: Path, queries: list[Path], top: int) -> list[list[Found]]:
+def search(embedder: Embedder, gallery: Path, queries: list[Path], top: int) -> list[list[Match]]:
     """Return for each query the `top` groups with the most similar pictures. The score of a group is that of its best picture."""
     import numpy as np
 
@@ -102,11 +102,11 @@ def search(embedder: Embedder, gallery: Path, queries: list[Path], top: int) -> 
     return [_by_group(names, groups, *answer)[:top] for answer in zip(near.rows.tolist(), near.scores.tolist(), strict=True)]
 
 
-def _by_group(names: list[str], groups: list[str], rows: list[int], scores: list[float]) -> list[Found]:
+def _by_group(names: list[str], groups: list[str], rows: list[int], scores: list[float]) -> list[Match]:
     """Return the first row of each group, in the order of the rows."""
-    seen: dict[str, Found] = {}
+    seen: dict[str, Match] = {}
     for row, score in zip(rows, scores, strict=True):
-        seen.setdefault(groups[row], Found(groups[row], names[row], score))
+        seen.setdefault(groups[row], Match(groups[row], names[row], score))
     return list(seen.values())
 
 

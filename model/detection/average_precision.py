@@ -18,7 +18,7 @@ class Objects(NamedTuple):
     labels: list[np.ndarray]
 
 
-class Found(NamedTuple):
+class PredictedBoxes(NamedTuple):
     """The predicted boxes of every picture: N arrays of boxes (n_i, 4) xyxy in pixels, of class numbers and of scores (n_i,)."""
 
     boxes: list[np.ndarray]
@@ -37,7 +37,7 @@ RECALLS = np.linspace(0, 1, 101)
 DETECTIONS = 100  # boxes of a class in a picture that count, as COCO has it
 
 
-def coco_curves(truth: Objects, found: Found, classes: int, detections: int) -> Curves:
+def coco_curves(truth: Objects, predicted: PredictedBoxes, classes: int, detections: int) -> Curves:
     """Return COCO's curves, computed by faster-coco-eval.
 
     detections: largest number of boxes of a class in a picture that count, the surest first.
@@ -48,7 +48,7 @@ def coco_curves(truth: Objects, found: Found, classes: int, detections: int) -> 
 
     pictures = len(truth.boxes)
     sides = []
-    for boxes, labels, scores in ((truth.boxes, truth.labels, None), (found.boxes, found.labels, found.scores)):
+    for boxes, labels, scores in ((truth.boxes, truth.labels, None), (predicted.boxes, predicted.labels, predicted.scores)):
         side = COCO(print_function=_silent)
         side.dataset = {
             "images": [{"id": number + 1} for number in range(pictures)],
@@ -74,7 +74,7 @@ def mean_known(values: np.ndarray) -> float | None:
     return float(known.mean()) if known.size else None
 
 
-def true_positives(truth: Objects, found: Found, label: int, iou: float) -> tuple[np.ndarray, np.ndarray, int]:
+def true_positives(truth: Objects, predicted: PredictedBoxes, label: int, iou: float) -> tuple[np.ndarray, np.ndarray, int]:
     """Return scores of a class's boxes (n,), True for each right box (n,), both surest first, and the number of its objects.
 
     A picture's boxes are taken in order of their scores: each takes the object that it overlaps most, of the objects that are
@@ -82,10 +82,10 @@ def true_positives(truth: Objects, found: Found, label: int, iou: float) -> tupl
     """
     scores, right, objects = [], [], 0
     for row in range(len(truth.boxes)):
-        mine, its = truth.labels[row] == label, found.labels[row] == label
-        order = np.argsort(-found.scores[row][its], kind="stable")
-        taken = match(found.boxes[row][its][order], truth.boxes[row][mine], iou)
-        scores.append(found.scores[row][its][order])
+        mine, its = truth.labels[row] == label, predicted.labels[row] == label
+        order = np.argsort(-predicted.scores[row][its], kind="stable")
+        taken = match(predicted.boxes[row][its][order], truth.boxes[row][mine], iou)
+        scores.append(predicted.scores[row][its][order])
         right.append(taken >= 0)
         objects += int(mine.sum())
     order = np.argsort(-np.concatenate([*scores, []]), kind="stable")
@@ -142,7 +142,7 @@ def f1_at(scores: np.ndarray, right: np.ndarray, objects: int, confidence: float
     return float(2 * right[kept].sum() / max(1, kept.sum() + objects))
 
 
-def box_confusion(truth: Objects, found: Found, confidences: Sequence[float], iou: float) -> np.ndarray:
+def box_confusion(truth: Objects, predicted: PredictedBoxes, confidences: Sequence[float], iou: float) -> np.ndarray:
     """Return numbers of objects and boxes, (K + 1, K + 1) int64; rows are the truth, columns predictions, the last is background.
 
     Boxes below their class's confidence are left out. The other boxes take objects of any class, surest first, as in `match`:
@@ -151,7 +151,7 @@ def box_confusion(truth: Objects, found: Found, confidences: Sequence[float], io
     classes = len(confidences)
     counts = np.zeros((classes + 1, classes + 1), np.int64)
     least = np.asarray(confidences)
-    for boxes, labels, scores, objects, names in zip(found.boxes, found.labels, found.scores, *truth, strict=True):
+    for boxes, labels, scores, objects, names in zip(predicted.boxes, predicted.labels, predicted.scores, *truth, strict=True):
         order = np.argsort(-scores, kind="stable")
         order = order[scores[order] >= least[labels[order]]]
         taken = match(boxes[order], objects, iou)

@@ -20,8 +20,8 @@ from model.detection.average_precision import (
     DETECTIONS,
     IOUS,
     Curves,
-    Found,
     Objects,
+    PredictedBoxes,
     best_f1,
     box_confusion,
     coco_curves,
@@ -45,18 +45,18 @@ def truth_of(table: SampleTable) -> Objects:
     return Objects(np.split(flat, ends), np.split(classes.flatten().to_numpy(zero_copy_only=False).astype(np.int64), ends))
 
 
-def found_in(predictions: Predictions) -> Found:
+def predicted_boxes(predictions: Predictions) -> PredictedBoxes:
     """Return the predicted boxes. Raises UserError if samples have no prediction, or if boxes are not finite."""
     failed = predictions.failed()
     if failed:
         reason = next(iter(failed.values()))
         raise UserError(f"{len(failed)} samples have no prediction: {some(failed)} ({reason}); repair or exclude them")
-    found = Found(*(predictions.lists(name) for name in ("boxes", "labels", "scores")))
-    good = [np.isfinite(boxes).all() and np.isfinite(scores).all() for boxes, _, scores in zip(*found, strict=True)]
+    predicted = PredictedBoxes(*(predictions.lists(name) for name in ("boxes", "labels", "scores")))
+    good = [np.isfinite(boxes).all() and np.isfinite(scores).all() for boxes, _, scores in zip(*predicted, strict=True)]
     if not all(good):
         ids = some(name for name, finite in zip(predictions.ids(), good, strict=True) if not finite)
         raise UserError(f"the boxes of {good.count(False)} samples are not finite: {ids}; use an earlier checkpoint")
-    return found
+    return predicted
 
 
 @METRICS.register("detection")
@@ -91,11 +91,11 @@ class BoxScores(BaseMetric):
 
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """Return name -> score in 0..1."""
-        truth, found = truth_of(table), found_in(predictions)
-        scores = precision_scores(coco_curves(truth, found, len(self.classes), self.detections), self.classes)
+        truth, predicted = truth_of(table), predicted_boxes(predictions)
+        scores = precision_scores(coco_curves(truth, predicted, len(self.classes), self.detections), self.classes)
         each = {}
         for label, name in enumerate(self.classes):
-            values, right, objects = true_positives(truth, found, label, self.iou)
+            values, right, objects = true_positives(truth, predicted, label, self.iou)
             each[f"f1/{name}"] = f1_at(values, right, objects, self.confidences[label]) if objects else None
         known = [value for value in each.values() if value is not None]
         scores |= {"f1": float(np.mean(known)) if known else None, **each}
@@ -103,8 +103,8 @@ class BoxScores(BaseMetric):
 
     def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """Return `confidence/CLASS`, the confidence at which the class's F1 is largest."""
-        truth, found = truth_of(table), found_in(predictions)
-        cuts = [best_f1(*true_positives(truth, found, label, self.iou))[1] for label in range(len(self.classes))]
+        truth, predicted = truth_of(table), predicted_boxes(predictions)
+        cuts = [best_f1(*true_positives(truth, predicted, label, self.iou))[1] for label in range(len(self.classes))]
         return {f"confidence/{name}": cut for name, cut in zip(self.classes, cuts, strict=True)}
 
     def use(self, fitted: Mapping[str, float]) -> None:
@@ -113,8 +113,8 @@ class BoxScores(BaseMetric):
 
     def decisions(self, predictions: Predictions) -> np.ndarray:
         """Return the number of objects of each class in every sample, at the classes' confidences: (samples * K,) int64."""
-        found, least = found_in(predictions), np.asarray(self.confidences)
-        sure = [labels[scores >= least[labels]] for labels, scores in zip(found.labels, found.scores, strict=True)]
+        predicted, least = predicted_boxes(predictions), np.asarray(self.confidences)
+        sure = [labels[scores >= least[labels]] for labels, scores in zip(predicted.labels, predicted.scores, strict=True)]
         return np.concatenate([np.zeros(0, np.int64), *(np.bincount(labels, minlength=len(least)) for labels in sure)])
 
     def figures(self, predictions: Predictions, table: SampleTable, picture_of: PictureOf) -> dict[str, Figure]:
@@ -122,9 +122,9 @@ class BoxScores(BaseMetric):
         from model.detection.plots import curves_figure
         from model.plots import confusion_figure
 
-        truth, found = truth_of(table), found_in(predictions)
-        curves = coco_curves(truth, found, len(self.classes), self.detections)
-        counts = box_confusion(truth, found, self.confidences, self.iou)
+        truth, predicted = truth_of(table), predicted_boxes(predictions)
+        curves = coco_curves(truth, predicted, len(self.classes), self.detections)
+        counts = box_confusion(truth, predicted, self.confidences, self.iou)
         return {
             "precision-recall": curves_figure(curves.precision[..., 0], self.classes),
             "confusion": confusion_figure(counts, [*self.classes, "background"], f"objects at IoU {self.iou:g}"),
@@ -153,15 +153,18 @@ class BoxGrid(FigureMetric):
 
         if not len(table):
             return {}
-        found = Found(*(predictions.lists(name) for name in ("boxes", "labels", "scores")))
+        predicted = PredictedBoxes(*(predictions.lists(name) for name in ("boxes", "labels", "scores")))
         truth = truth_of(table) if "classes" in table.names else None
         scenes = []
         for row in np.linspace(0, len(table) - 1, min(self.rows * self.columns, len(table))).astype(int):
-            sure = found.scores[row] >= self.confidence
-            texts = [f"{self.classes[n]} {s:.0%}" for n, s in zip(found.labels[row][sure], found.scores[row][sure], strict=True)]
+            sure = predicted.scores[row] >= self.confidence
+            texts = [
+                f"{self.classes[n]} {s:.0%}"
+                for n, s in zip(predicted.labels[row][sure], predicted.scores[row][sure], strict=True)
+            ]
             objects = truth.boxes[row] if truth else np.zeros((0, 4))
             names = [self.classes[label] for label in truth.labels[row]] if truth else []
-            scenes.append(Scene(picture_of(int(row)), table.id(int(row)), objects, names, found.boxes[row][sure], texts))
+            scenes.append(Scene(picture_of(int(row)), table.id(int(row)), objects, names, predicted.boxes[row][sure], texts))
         return {"boxes": boxes_figure(scenes, self.columns)}
 
 

@@ -130,3 +130,22 @@ def test_a_run_folder_needs_a_folder_above_it(tmp_path, there):
 
     with pytest.raises(files.UserError, match=r"name: (is no folder|cannot make a run folder)"):
         files.make_run_id(parent)
+
+
+def test_a_new_folder_appears_when_it_is_complete(tmp_path):
+    with files.new_folder(tmp_path / "a/new") as folder:
+        (folder / "x").write_text("1")
+        assert not (tmp_path / "a/new").exists()
+    assert [path.name for path in (tmp_path / "a/new").iterdir()] == ["x"]
+
+
+def test_nothing_stays_of_a_new_folder_that_was_not_completed(tmp_path):
+    with pytest.raises(ValueError, match="stop"), files.new_folder(tmp_path / "new") as folder:
+        (folder / "x").write_text("1")
+        raise ValueError("stop")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_exists_is_not_written_to(tmp_path):
+    with pytest.raises(FileExistsError, match="exists already"), files.new_folder(tmp_path):
+        raise AssertionError("never here")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_loader.crop.croppers import BaseCropper, Found, GrabCutCropper, look
+from data_loader.crop.croppers import BaseCropper, CropperBoxes, GrabCutCropper, look
 from data_loader.crop.onnx_croppers import (
     OnnxDetectorCropper,
     OnnxDetectorSettings,
@@ -35,8 +35,8 @@ class Fixed(BaseCropper):
     def __init__(self, *boxes: tuple[float, ...], confidences: tuple[float, ...] = ()) -> None:
         self.boxes, self.confidences = boxes, confidences or (0.5,) * len(boxes)
 
-    def find(self, image: np.ndarray) -> Found:
-        return Found(np.array(self.boxes, float).reshape(-1, 4), np.array(self.confidences))
+    def find(self, image: np.ndarray) -> CropperBoxes:
+        return CropperBoxes(np.array(self.boxes, float).reshape(-1, 4), np.array(self.confidences))
 
 
 # The order ----------------------------------------------------------------------------------------------------------

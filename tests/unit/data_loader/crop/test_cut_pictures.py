@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_loader.crop.croppers import BaseCropper, Found
+from data_loader.crop.croppers import BaseCropper, CropperBoxes
 from data_loader.crop.crops import Crops
 from data_loader.crop.cut_pictures import NO_CROPPERS, CutPictures, CutPictureSettings
 from data_loader.pictures.decode import read_image, resize
@@ -25,8 +25,8 @@ class Always(BaseCropper):
     def __init__(self, *boxes: tuple[int, int, int, int]) -> None:
         self.boxes = np.array(boxes, float).reshape(-1, 4)
 
-    def find(self, image: np.ndarray) -> Found:
-        return Found(self.boxes, np.ones(len(self.boxes)))
+    def find(self, image: np.ndarray) -> CropperBoxes:
+        return CropperBoxes(self.boxes, np.ones(len(self.boxes)))
 
 
 def pictures(**changes: Any) -> CutPictures:

@@ -154,7 +154,7 @@ def test_the_command_line_writes_every_layout(layout: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "options, reason",
     [
-        (["masks", "{}"], "already exists"),
+        (["masks", "{}"], "exists already"),
         (["masks", "{}/set", "--people=0"], "people must be at least 1, not 0"),
         (["drivers", "{}/set", "--size", "8", "8"], "16 to 4096"),
         (["verify", "{}/set", "--shots=many"], "invalid int value"),

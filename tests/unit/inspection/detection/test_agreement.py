@@ -14,7 +14,7 @@ from inspection.detection import boxes
 from inspection.detection.views.boxes import _judged, true_boxes
 from inspection.results import Result
 from model.detection.average_precision import true_positives
-from model.detection.scores import BoxScores, found_in, truth_of
+from model.detection.scores import BoxScores, predicted_boxes, truth_of
 from tests.detection.boxes import CLASSES, box_predictions, box_table, random_case
 
 SPEC = DataSpec({OBJECT: CLASSES})
@@ -59,7 +59,7 @@ def test_boxes_are_right_as_the_metric_matches_them(result: Result, tmp_path: Pa
     assert data.truth is not None
     table = boxes.judged(data.predicted, data.truth, confidence, overlap)
     for label in range(len(CLASSES)):
-        scores, right, objects = true_positives(truth_of(result.samples), found_in(result.predictions), label, overlap)
+        scores, right, objects = true_positives(truth_of(result.samples), predicted_boxes(result.predictions), label, overlap)
         counts = table[table["label"] == label]["kind"].value_counts()
         assert counts.get(boxes.RIGHT, 0) == right[scores >= confidence].sum()
         assert counts.get(boxes.MISSED, 0) == objects - right[scores >= confidence].sum()

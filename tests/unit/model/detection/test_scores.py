@@ -10,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 
 from base.contracts import DataSpec
 from base.predictions import Predictions
-from model.detection.average_precision import Found, Objects, best_f1, box_confusion, f1_at, match, true_positives
+from model.detection.average_precision import Objects, PredictedBoxes, best_f1, box_confusion, f1_at, match, true_positives
 from model.detection.scores import BoxGrid, BoxScores
 from tests.detection.boxes import CLASSES, box_predictions, box_table, random_case
 from utils.errors import UserError
@@ -137,7 +137,7 @@ def slow_iou(one, other):
 @pytest.mark.parametrize("seed", range(20))
 def test_f1_at_every_confidence_is_that_of_a_slow_count_and_none_is_better_than_the_best(seed):
     truth, found = random_case(seed)
-    by_class = Objects(*truth), Found(found[0], found[2], found[1])
+    by_class = Objects(*truth), PredictedBoxes(found[0], found[2], found[1])
     for label in range(3):
         scores, right, objects = true_positives(*by_class, label, 0.5)
         every = [slow_f1(truth, found, label, cut, 0.5) for cut in scores]
@@ -179,7 +179,7 @@ def test_a_box_takes_one_object_and_an_object_one_box():
 def test_the_confusion_has_background_in_both_directions():
     truth = Objects([np.array([[0, 0, 10, 10.0], [50, 50, 60, 60], [90, 90, 99, 99]])], [np.array([0, 1, 2])])
     boxes = np.array([[0, 0, 10, 10.0], [50, 50, 60, 61], [20, 20, 30, 30], [90, 90, 99, 99]])
-    found = Found([boxes], [np.array([0, 2, 1, 2])], [np.array([0.9, 0.8, 0.7, 0.1])])
+    found = PredictedBoxes([boxes], [np.array([0, 2, 1, 2])], [np.array([0.9, 0.8, 0.7, 0.1])])
     counts = box_confusion(truth, found, [0.5, 0.5, 0.5], 0.5)
     assert counts.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0]]
 
@@ -187,7 +187,7 @@ def test_the_confusion_has_background_in_both_directions():
 @pytest.mark.parametrize("seed", range(10))
 def test_the_confusion_counts_every_object_and_every_box_once(seed):
     truth, found = random_case(seed)
-    counts = box_confusion(Objects(*truth), Found(found[0], found[2], found[1]), [0.0] * 3, 0.5)
+    counts = box_confusion(Objects(*truth), PredictedBoxes(found[0], found[2], found[1]), [0.0] * 3, 0.5)
     assert counts[:3].sum() == sum(map(len, truth[0])) and counts[:, :3].sum() == sum(map(len, found[0]))
 
 
