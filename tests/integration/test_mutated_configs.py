@@ -60,7 +60,7 @@ def test_the_right_word_is_suggested_for_at_least_95_of_100_typos(verdicts: list
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
-def test_a_shipped_config_is_no_false_alarm(path: Path) -> None:
+def test_every_shipped_config_is_valid(path: Path) -> None:
     assert checking.check(config.read(path))
 
 

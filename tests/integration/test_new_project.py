@@ -58,7 +58,7 @@ def test_the_commands_that_come_next_can_be_pasted(made: tuple[str, Path, str]) 
     assert (folder / demo).is_file()
 
 
-def test_all_its_configs_hold(made: tuple[str, Path, str]) -> None:
+def test_all_configs_of_a_new_project_are_valid(made: tuple[str, Path, str]) -> None:
     done = python(made[1], "-c", CHECK_ALL)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0

@@ -99,7 +99,7 @@ def test_no_traversal_in_any_field_of_the_address_reads_anything(app: Callable[.
 # Names from data ----------------------------------------------------------------------------------------------------
 
 
-def test_names_from_data_are_text(app: Callable[..., AppTest], tmp_path: Path) -> None:
+def test_names_from_data_are_shown_literally(app: Callable[..., AppTest], tmp_path: Path) -> None:
     write_answers(tmp_path, [EVIL, "off"])
     page = app("Mistakes")
     assert not page.exception

@@ -61,7 +61,7 @@ def test_other_data_are_refused(tiny_config, tmp_path):
         train(tiny_config({"data_loader.args.data_dir": str(tmp_path / "other")}), models)
 
 
-def test_last_is_gone_on_with_where_a_kill_came_between_the_manifest_and_the_files(tiny_config, tmp_path):
+def test_the_last_checkpoint_continues_its_run_if_the_manifest_is_ahead_of_it(tiny_config, tmp_path):
     config = tiny_config()
     train(config, ask=Ask(STEPS + 3))
     (models,) = run_folders(tmp_path)
@@ -93,7 +93,7 @@ def test_a_checkpoint_within_an_epoch_holds_nothing_that_other_weights_fitted_or
     assert folder.load(BEST)["scores"]
 
 
-def test_auto_does_not_go_on_with_a_run_of_other_first_weights(tiny_config, tmp_path, capsys):
+def test_auto_starts_a_new_run_if_init_from_differs(tiny_config, tmp_path, capsys):
     train(tiny_config(), ask=Ask(STEPS + 3))
     (first,) = run_folders(tmp_path)
     kept = tmp_path / "first.pth"

@@ -108,7 +108,7 @@ def train_each(config, several):
     return [train(config, unknown) for unknown in several]
 
 
-def test_a_loss_with_parameters_and_labels_unknown_here_and_there_is_that_of_one_process(config, tmp_path):
+def test_a_loss_with_parameters_and_unknown_labels_equals_that_of_one_process(config, tmp_path):
     changes = {**EXACT, "loss": {"type": "CentreLoss"}, "trainer.accumulate": 1}
     several = [0, 5, 9, 16, 17]  # none, some, all of the first process's, all but one, all
     (alone,) = on_ranks(tmp_path, 1, train_each, config(changes), several)
@@ -120,7 +120,7 @@ def test_a_loss_with_parameters_and_labels_unknown_here_and_there_is_that_of_one
         assert here["weights"] == there["weights"]
 
 
-def test_pieces_are_as_many_on_every_process(config, tmp_path):
+def test_accumulation_over_unequal_shares_gives_the_losses_of_one_process(config, tmp_path):
     changes = {**EXACT, "data_loader.args.batch_size": 3, "trainer.accumulate": 2}  # two samples here, one there
     (alone,) = on_ranks(tmp_path, 1, train, config({**changes, "trainer.accumulate": 1}))
     together = on_ranks(tmp_path, 2, train, config(changes, "b"))
@@ -183,7 +183,7 @@ def start_again():
     return distributed.gather(torch.tensor(number)).tolist()
 
 
-def test_processes_of_a_second_start_do_not_look_for_those_of_the_first(tmp_path):
+def test_processes_of_a_restarted_job_find_each_other(tmp_path):
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun's, kept all along
     kept = {"TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_PORT": str(store.port)}
 
@@ -251,7 +251,7 @@ def test_a_process_that_is_killed_ends_the_job_in_one_line(config, tmp_path):
     assert CheckpointFolder(models).load_newest()[0] == LAST
 
 
-def test_an_error_on_the_main_process_is_everybodys(config, tmp_path):
+def test_an_error_on_the_main_process_ends_all_processes_with_its_message(config, tmp_path):
     path, folder = config(), tmp_path / "a"
     (folder / "saved").write_text("a file where a folder should be")
     ended = [script.wait() for script in start_job(folder, 2, "train.py", "-c", path)]

@@ -68,13 +68,13 @@ def test_the_ensemble_is_tested_as_one_with_its_weights(world, tmp_path):
     assert (tmp_path / "out" / "info.csv").exists()
 
 
-def test_its_validation_is_what_it_was_fitted_on(world, tmp_path):
+def test_validating_an_ensemble_repeats_the_predictions_it_was_fitted_on(world, tmp_path):
     again, _ = predicted(world[2], tmp_path, "valid")
     kept, _ = Predictions.read(world[2] / "out-of-fold" / "predictions.parquet")
     assert again.columns.equals(kept.columns)
 
 
-def test_weights_do_not_serve_other_models(world, tmp_path, shelf):
+def test_an_ensemble_is_refused_if_a_member_has_other_weights(world, tmp_path, shelf):
     content = ensemble(world[2])
     for entry in content["members"]:
         entry["path"] = str(world[2] / entry["path"])
@@ -92,13 +92,13 @@ def test_a_damaged_ensemble_is_refused_in_one_line(tmp_path, shelf, text):
     assert "\n" not in str(refused.value)
 
 
-def test_members_that_held_out_other_samples_have_no_weights(world, tmp_path, shelf):
+def test_fitting_is_refused_if_members_held_out_different_samples(world, tmp_path, shelf):
     group = Group(world[0])
     with pytest.raises(UserError, match="were validated on different samples"):
         fit([find(group.run("fold0")), find(group.run("fold1"))], tmp_path, None, shelf)
 
 
-def test_what_is_not_finite_is_not_fused(world, shelf):
+def test_predictions_with_nan_are_not_fused(world, shelf):
     model = shelf.open([find(Group(world[0]).run("fold0"))])
     good = Predictions.of(["a", "b"], {"mask": torch.rand(2, 3), "gender": torch.rand(2, 2), "age": torch.rand(2, 3)})
     values = {name: torch.from_numpy(good.array(name)) for name in good.names}

@@ -95,7 +95,7 @@ def test_scores_of_all_folds_are_written_with_their_intervals(trained):
     assert low <= scores["f1"] <= high and low < high
 
 
-def test_stopped_twice_it_goes_on_to_the_same_bytes_and_trains_nothing_twice(trained, tmp_path, masks_folder, monkeypatch):
+def test_folds_stopped_twice_resume_to_the_same_bytes_and_train_nothing_twice(trained, tmp_path, masks_folder, monkeypatch):
     path = write_config(tmp_path, masks_folder, QUICK)
     interrupt = interrupting(monkeypatch)
     for interrupt.at in (3, 9):
@@ -105,7 +105,7 @@ def test_stopped_twice_it_goes_on_to_the_same_bytes_and_trains_nothing_twice(tra
     assert interrupt.steps == 15
 
 
-def test_killed_at_two_random_moments_it_ends_with_the_same_bytes(trained, tmp_path, masks_folder):
+def test_folds_killed_at_two_random_moments_end_with_the_same_bytes(trained, tmp_path, masks_folder):
     path, chance = write_config(tmp_path, masks_folder, QUICK), random.Random(3)
 
     def steps():
@@ -184,7 +184,7 @@ def members_of(group):
     return [Member(name, checking.check(config.from_values(entry["config"], name))) for name, entry in entries]
 
 
-def test_a_stage_that_saw_what_its_fold_holds_out_is_named(staged, capsys):
+def test_a_stage_trained_on_held_out_pictures_is_warned_about(staged, capsys):
     folds.conclude(staged, members_of(staged), CPU)
     assert "warning" not in capsys.readouterr().out
     staged.members["fold1/one"]["config"]["data_loader"]["args"]["split"]["seed"] = 5
@@ -223,7 +223,7 @@ def test_the_validation_of_a_group_is_what_its_folds_held_out(trained, tmp_path)
     assert {name: (tmp_path / "valid" / name).read_bytes() for name in FILES} == bytes_of(group)
 
 
-def test_a_group_with_a_fold_to_come_predicts_with_the_others_but_not_what_they_held_out(trained, tmp_path, shelf):
+def test_a_group_with_an_unfinished_fold_predicts_with_the_others_and_refuses_validation(trained, tmp_path, shelf):
     group = group_in(trained)
     members = {**group.members, "fold1": {**group.members["fold1"], "run": None}}
     for name in ("fold0", "fold2"):
@@ -259,7 +259,7 @@ def test_folds_trained_apart_are_joined_to_the_same_bytes(trained, tmp_path, mas
         (["fold0", "fold1", "fold2", "fold0"], "is fold 0, as .* is; give each fold once"),
     ],
 )
-def test_folds_that_do_not_make_a_whole_are_not_joined(trained, shelf, chosen, message):
+def test_runs_that_are_not_all_folds_of_one_config_are_not_joined(trained, shelf, chosen, message):
     group = group_in(trained)
     with pytest.raises(UserError, match=message):
         join([find(group.run(name)) for name in chosen], shelf)

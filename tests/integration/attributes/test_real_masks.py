@@ -52,7 +52,7 @@ def test_labels_are_those_of_the_table_of_people(table):
     assert Counter(table.numbers("mask").tolist()) == {0: 3500, 1: 700, 2: 700}
 
 
-def test_nobody_is_trained_and_validated_on(loader):
+def test_no_person_is_in_training_and_validation(loader):
     train, valid = loader.table("train"), loader.table("valid")
     assert not set(train.strings("person")) & set(valid.strings("person"))
     assert len(train) + len(valid) == 4900 and len(valid) == pytest.approx(980, abs=14)

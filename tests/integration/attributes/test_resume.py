@@ -72,7 +72,7 @@ def test_a_run_that_was_stopped_and_continued_is_equal_to_one_that_was_not(tiny_
 
 
 @pytest.mark.parametrize("stop", ["in the middle of the first epoch", "in a validation"])
-def test_it_is_equal_with_worker_processes_too(tiny_config, tmp_path, uninterrupted, stop):
+def test_a_run_resumed_with_worker_processes_is_equal(tiny_config, tmp_path, uninterrupted, stop):
     config = tiny_config({"data_loader.args.num_workers": 2})
 
     assert train(config, ask=STOPS[stop]) == 75
@@ -80,7 +80,7 @@ def test_it_is_equal_with_worker_processes_too(tiny_config, tmp_path, uninterrup
     assert outcome(tmp_path) == uninterrupted
 
 
-def test_it_is_equal_when_stopped_after_every_other_step(tiny_config, tmp_path, uninterrupted):
+def test_a_run_stopped_after_every_other_step_is_equal(tiny_config, tmp_path, uninterrupted):
     config = tiny_config()
     statuses = [train(config, "auto", ask=Ask(step)) for step in range(2, 2 * STEPS + 1, 2)]
 
@@ -89,7 +89,7 @@ def test_it_is_equal_when_stopped_after_every_other_step(tiny_config, tmp_path, 
 
 
 @pytest.mark.parametrize("step", [4, STEPS + 2])
-def test_it_is_equal_after_a_crash(tiny_config, tmp_path, uninterrupted, step):
+def test_a_run_resumed_after_a_crash_is_equal(tiny_config, tmp_path, uninterrupted, step):
     config = tiny_config({"trainer.save_steps": 3})
     with pytest.raises(RuntimeError, match="pulled the plug"):
         train(config, ask=Ask(step, error=RuntimeError("pulled the plug")))
@@ -98,7 +98,7 @@ def test_it_is_equal_after_a_crash(tiny_config, tmp_path, uninterrupted, step):
     assert outcome(tmp_path) == uninterrupted
 
 
-def test_it_is_equal_from_any_older_checkpoint(tiny_config, tmp_path, uninterrupted):
+def test_a_run_resumed_from_any_older_checkpoint_is_equal(tiny_config, tmp_path, uninterrupted):
     config = tiny_config()
     train(config, ask=Ask(STEPS + 3))
     (models,) = run_folders(tmp_path)
@@ -111,7 +111,7 @@ def test_it_is_equal_from_any_older_checkpoint(tiny_config, tmp_path, uninterrup
     assert {path.name: path.read_bytes() for path in models.iterdir() if path.suffix == ".pth"} == before
 
 
-def test_it_is_equal_after_damage_to_the_newest_checkpoint(tiny_config, tmp_path, uninterrupted, capfd):
+def test_a_run_resumed_after_damage_to_the_newest_checkpoint_is_equal(tiny_config, tmp_path, uninterrupted, capfd):
     config = tiny_config({"trainer.verbosity": 1})
     train(config, ask=Ask(STEPS + 3))
     (models,) = run_folders(tmp_path)
@@ -124,7 +124,7 @@ def test_it_is_equal_after_damage_to_the_newest_checkpoint(tiny_config, tmp_path
     assert outcome(tmp_path) == uninterrupted
 
 
-def test_it_is_equal_when_killed_between_the_files_of_one_save(tiny_config, tmp_path, uninterrupted, monkeypatch):
+def test_a_run_killed_between_the_files_of_one_save_is_equal(tiny_config, tmp_path, uninterrupted, monkeypatch):
     """The epoch's best is written and its other files are not; the run must not take that for the end of the epoch."""
     from utils import files
 
@@ -211,7 +211,7 @@ def test_a_signal_to_the_group_stops_at_a_step_and_the_run_goes_on_exactly(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_kills_at_any_moment_change_nothing(tiny_config, tmp_path, uninterrupted, workers):
+def test_a_run_killed_three_times_ends_with_the_same_weights(tiny_config, tmp_path, uninterrupted, workers):
     config = tiny_config({"data_loader.args.num_workers": workers, "trainer.save_steps": 2})
     chance = random.Random(workers)
     for step in (1, 5, 9):
@@ -239,7 +239,7 @@ def test_a_worker_that_is_killed_ends_the_run_in_one_line_and_it_goes_on_exactly
     assert outcome(tmp_path) == uninterrupted
 
 
-def test_sigterm_before_the_first_step_says_run_me_again(tiny_config, tmp_path):
+def test_sigterm_before_the_first_step_exits_with_75(tiny_config, tmp_path):
     script = Script(tmp_path, "train.py", "-c", tiny_config())
     script.wait_for(lambda: os.getpgid(script.process.pid) == script.process.pid)
     time.sleep(0.2)

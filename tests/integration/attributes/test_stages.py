@@ -55,7 +55,7 @@ def end_of(folder, stage):
 
 
 @pytest.mark.parametrize("path", STAGED, ids=name)
-def test_a_shipped_group_of_stages_is_right(path):
+def test_every_shipped_config_of_stages_is_valid(path):
     assert stages.members(config.read(path), [])
 
 
@@ -93,7 +93,7 @@ def test_a_mapping_that_loads_nothing_is_an_error(staged):
 
 
 @pytest.mark.parametrize("at", [4, 14, 23])  # of 12 steps in each stage
-def test_stopped_in_any_stage_it_goes_on_to_the_same_end(staged, tmp_path, monkeypatch, at):
+def test_a_group_stopped_in_any_stage_resumes_to_the_same_end(staged, tmp_path, monkeypatch, at):
     path = staged()
     assert train(path) == 0
     expected = {stage: end_of(tmp_path, stage) for stage in ("one", "two")}
@@ -106,7 +106,7 @@ def test_stopped_in_any_stage_it_goes_on_to_the_same_end(staged, tmp_path, monke
     assert interrupt.steps == 24  # nothing was trained twice
 
 
-def test_killed_between_two_stages_it_goes_on(staged, tmp_path):
+def test_a_group_killed_between_two_stages_resumes(staged, tmp_path):
     path = staged()
     script = Script(tmp_path, "train.py", "-c", path)
     script.wait_for(lambda: any((tmp_path / "saved" / "models").glob("group-two/*/*.pth")))
@@ -154,7 +154,7 @@ def test_all_problems_of_all_stages_are_reported_at_once(staged):
     assert "trainer.epoch: unknown key" in text and "seed: found -1" in text and "no stage is called three" in text
 
 
-def test_the_average_is_what_is_passed_on_where_there_is_one(staged, tmp_path):
+def test_a_stage_begins_with_the_averaged_weights_if_there_are_any(staged, tmp_path):
     train(staged(), overrides=["trainer.epochs=1", "two:optimizer.args.lr=1e-9"])
     group = only_group(tmp_path)
     average = CheckpointFolder(group.run("one")).load(BEST)["ema"]
@@ -168,7 +168,7 @@ def test_a_pattern_that_matches_nothing_is_refused_with_the_nearest(staged):
         train(staged(entries), overrides=["trainer.epochs=1"])
 
 
-def test_other_first_weights_are_another_group(staged, tmp_path, capsys):
+def test_auto_starts_a_new_group_if_a_stage_begins_with_other_weights(staged, tmp_path, capsys):
     path = staged()
     train(path, overrides=["trainer.epochs=1"])
     (only_group(tmp_path).run("two") / "status.json").write_text('{"status": "running"}')
@@ -178,7 +178,7 @@ def test_other_first_weights_are_another_group(staged, tmp_path, capsys):
     assert "two begins with other weights" in capsys.readouterr().out
 
 
-def test_a_damaged_group_is_passed_over_by_name(staged, tmp_path, capsys):
+def test_auto_skips_a_damaged_group_and_names_it(staged, tmp_path, capsys):
     path = staged()
     train(path, overrides=["trainer.epochs=1"])
     (only_group(tmp_path).folder / "group.json").write_text("{")
@@ -186,7 +186,7 @@ def test_a_damaged_group_is_passed_over_by_name(staged, tmp_path, capsys):
     assert "group.json: is damaged" in capsys.readouterr().out
 
 
-def test_a_group_of_another_process_is_passed_over(staged, tmp_path):
+def test_a_group_that_another_process_trains_is_refused(staged, tmp_path):
     path = staged()
     script = Script(tmp_path, "train.py", "-c", path, "--set", "trainer.epochs=200")
     script.wait_for(lambda: any((tmp_path / "saved" / "models").glob("group-one/*/*.pth")))

@@ -68,7 +68,7 @@ def test_the_scores_stored_with_a_checkpoint_are_reproduced_exactly(trained, tmp
     assert len(metrics) > 5
 
 
-def test_the_best_is_the_one_that_the_monitor_says(trained):
+def test_the_best_checkpoint_is_that_of_the_best_monitored_score(trained):
     scores = [CheckpointFolder(trained).load(name)["scores"]["val/f1"] for name in EPOCHS]
 
     assert CheckpointFolder(trained).load(BEST)["scores"]["val/f1"] == max(scores)
@@ -136,7 +136,7 @@ def flip(path, place=0.5):
     path.write_bytes(content)
 
 
-def test_a_data_folder_that_is_not_there(tiny_config, tmp_path):
+def test_a_missing_data_folder_is_refused_in_one_line(tiny_config, tmp_path):
     config = tiny_config({"data_loader.args.data_dir": str(tmp_path / "nowhere")})
 
     assert f"{tmp_path / 'nowhere' / 'train' / 'images'}: is no folder" in refused(tmp_path, "train.py", "-c", config)
@@ -144,12 +144,12 @@ def test_a_data_folder_that_is_not_there(tiny_config, tmp_path):
 
 
 @pytest.mark.parametrize("script", ["train.py", "test.py"])
-def test_a_checkpoint_that_is_not_there(tmp_path, script):
+def test_a_missing_checkpoint_is_refused_in_one_line(tmp_path, script):
     assert f"{tmp_path / 'x.pth'}: there is no such checkpoint" in refused(tmp_path, script, "-r", tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize("script", ["train.py", "test.py"])
-def test_a_folder_without_a_checkpoint(tmp_path, script):
+def test_a_folder_without_a_checkpoint_is_refused_in_one_line(tmp_path, script):
     (tmp_path / "empty").mkdir()
 
     assert f"{tmp_path / 'empty'}: holds no checkpoint" in refused(tmp_path, script, "-r", tmp_path / "empty")
@@ -157,13 +157,13 @@ def test_a_folder_without_a_checkpoint(tmp_path, script):
 
 
 @pytest.mark.parametrize("script", ["train.py", "test.py"])
-def test_a_damaged_checkpoint(copied, tmp_path, script):
+def test_a_damaged_checkpoint_is_refused_in_one_line(copied, tmp_path, script):
     flip(copied / BEST)
 
     assert f"{copied / BEST}: is damaged" in refused(tmp_path, script, "-r", copied / BEST)
 
 
-def test_a_run_all_of_whose_checkpoints_are_damaged(copied, tmp_path):
+def test_a_run_with_only_damaged_checkpoints_is_refused_in_one_line(copied, tmp_path):
     for name in (BEST, LAST, *EPOCHS):
         flip(copied / name)
     said = refused(tmp_path, "train.py", "-r", copied)
@@ -218,7 +218,7 @@ def test_checkpoints_of_other_classes_are_not_averaged(copied, trained, tmp_path
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_training_picture_that_cannot_be_read(tiny_config, masks_folder, tmp_path, workers):
+def test_an_unreadable_training_picture_is_refused_by_name(tiny_config, masks_folder, tmp_path, workers):
     data = tmp_path / "masks"
     shutil.copytree(masks_folder, data)
     spoilt = sorted((data / "train" / "images").rglob("*.jpg"))[5:7]
@@ -243,14 +243,14 @@ def test_a_test_picture_that_cannot_be_read_is_a_row_and_no_submission(trained, 
     assert not (tmp_path / "out" / "info.csv").exists()
 
 
-def test_a_score_that_nothing_computes(tiny_config, tmp_path):
+def test_a_monitored_score_that_nothing_computes_is_refused_by_name(tiny_config, tmp_path):
     said = refused(tmp_path, "train.py", "-c", tiny_config({"trainer.monitor": "max val/f2"}))
 
     assert "trainer.monitor: " in said
     assert 'did you mean "val/f1"?' in said
 
 
-def test_an_output_folder_that_cannot_be_made(trained, tmp_path):
+def test_an_output_folder_that_cannot_be_made_is_refused_in_one_line(trained, tmp_path):
     (tmp_path / "file").write_text("")
 
     assert f"{tmp_path / 'file'}" in refused(tmp_path, "test.py", "-r", trained, "-o", tmp_path / "file" / "out")

@@ -51,7 +51,7 @@ def test_pairs_are_of_one_fold_and_people_are_told_apart_over_all(world):
     assert len(set(people)) == len(set(names)) == len(set(zip(people, names, strict=True)))
 
 
-def test_the_vectors_of_the_folds_stand_side_by_side(world, tmp_path):
+def test_testing_a_group_concatenates_the_embeddings_of_its_folds(world, tmp_path):
     run_test([find(world[0])], torch.device("cpu"), output=tmp_path)
     predictions, manifest = Predictions.read(tmp_path / "predictions.parquet")
     assert predictions.array("embedding").shape[1] == 3 * 2 * 16  # of each fold, plain and mirrored

@@ -203,7 +203,7 @@ def test_the_newest_unfinished_one_that_fits_is_gone_on_with(saved: Path) -> Non
     assert newest_fitting(runs(saved, "a"), require) == (folders[1], [f"not going on with {folders[2]}: has another seed"])
 
 
-def test_a_damaged_group_is_passed_over_by_name(saved: Path) -> None:
+def test_auto_skips_a_damaged_group_and_names_it(saved: Path) -> None:
     one = write_run(saved, f"a-one/{OLD}", "running")
     group = write_group(saved, f"a/{OLD}", STAGES, {"one": one}, "running")
     broken = write_group(saved, f"a/{NEW}", STAGES, {"one": one}, "running")

@@ -136,7 +136,7 @@ def test_a_column_that_not_all_predict_is_left_out_with_a_line(tmp_path: Path, c
 # Fused --------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_not_finite_is_not_fused(tmp_path: Path) -> None:
+def test_predictions_with_nan_are_not_fused(tmp_path: Path) -> None:
     model, bad = Fake(tmp_path, 1.0), Fake(tmp_path, float("nan"))
     with pytest.raises(UserError, match="predictions of a and 1 more are not finite|predictions of a, b are not finite"):
         fused(model, [model.values("ab"), bad.values("ab")])
