@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from utils.config import SHORTCUTS, Override
+from utils.config import SHORTCUTS, Override, did_you_mean
 from utils.errors import UserError
 
 CHANGE = re.compile(r"--([^-=][^=]*[.\[:][^=]*=.*)", re.DOTALL)  # --a.b.c=VALUE
@@ -25,6 +25,14 @@ class Parser(argparse.ArgumentParser):
             words = [(CHANGE.fullmatch(word), word) for word in args[:end]]
             args = [part for match, word in words for part in (("--set", match[1]) if match else (word,))] + [*args[end:]]
         return super().parse_known_args(args, namespace)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Return what argparse reads in the words. Raises UserError that names the nearest option for an unknown word."""
+        values, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            near = did_you_mean(unknown[0].partition("=")[0], [name for name in self._option_string_actions if len(name) > 2])
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
+        return values
 
     def error(self, message: str) -> NoReturn:
         """Raise UserError, one line, where argparse would print all options first."""

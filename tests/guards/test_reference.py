@@ -8,6 +8,7 @@ import re
 import pytest
 
 from base.registry import registries
+from project.tasks import TASKS
 from tests.guards.sources import ROOT
 from trainer.experiment.config_model import config_model
 from trainer.experiment.reference import LIBRARIES
@@ -16,6 +17,9 @@ PAGE = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
 EXAMPLES = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
 
 
+@pytest.mark.skipif(
+    any(not (ROOT / "data_loader" / task).exists() for task in TASKS), reason="configs of some tasks are left out"
+)
 def test_every_registered_class_has_an_example() -> None:
     config_model()  # registers all classes
     names = {name for registry in registries() if registry.noun not in LIBRARIES for name in registry.names}

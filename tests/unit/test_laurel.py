@@ -92,7 +92,7 @@ def test_an_unknown_command_is_refused_with_the_nearest_name(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--epohcs", "3"], "train: unrecognized arguments: --epohcs 3"),
+        (["--epohcs", "3"], 'train: unrecognized arguments: --epohcs (did you mean "--epochs"?)'),
         (["-c", "a.json", "b.json"], "argument CONFIG: not allowed with argument -c/--config"),
         (["a.json", "--lr", "fast"], "argument --lr: invalid float value: 'fast'"),
         (["a.json", "--set", "x"], "argument --set: x: needs the form a.b.c=VALUE"),

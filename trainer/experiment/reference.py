@@ -115,7 +115,8 @@ class Pages:
             yield f"### {name}"
             yield f"{part.__doc__}" + (f" For {', '.join(sorted(tasks))}." if tasks else "")
             yield self.table(_without(arguments[name], common))
-            yield _example(self.examples.get(name, {"type": name}))
+            if name in self.examples or not arguments[name].get("required"):
+                yield _example(self.examples.get(name, {"type": name}))
 
     def _arguments(self, part: type[AnyPart]) -> Schema:
         own = self.definitions[part.__name__]

@@ -62,11 +62,6 @@ def test_lines_of_two_names_and_an_answer_are_pairs() -> None:
     assert parse("prediction.txt", b"a.jpg b.jpg 1\nc.jpg d.jpg 0\n").keys == ["a.jpg b.jpg", "c.jpg d.jpg"]
 
 
-def test_boxes_are_read_by_file_name() -> None:
-    content = b'{"annotations": [{"file_name": "a.jpg", "objects": [{"class": "phone"}]}]}'
-    assert parse("x.json", content).keys == ["a.jpg"]
-
-
 @pytest.mark.parametrize("name", ["x.csv", "x.json", "x.txt"])
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", b"[", b'"', b"[" * 3000])
 def test_what_is_no_submission_is_one_line(name: str, content: bytes) -> None:

@@ -20,6 +20,7 @@ from laurel import command
 from utils.errors import UserError
 
 import_all("data_loader")
+ANY = min(LAYOUTS)  # where one layout stands for all
 SIZE = (24, 20)
 
 
@@ -110,34 +111,28 @@ def test_the_reader_draws_and_reads_each_part(layout: str, tmp_path: Path) -> No
 
 
 def test_a_layout_is_one_of_the_registered_names() -> None:
-    with pytest.raises(ValueError, match="Input should be .*'masks'"):
+    with pytest.raises(ValueError, match=f"Input should be .*'{ANY}'"):
         READERS.part("SyntheticReader").model_validate({"type": "SyntheticReader", "args": {"layout": "faces"}})
 
 
 def test_a_default_that_no_task_registered_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(LAYOUTS, "masks")
+    monkeypatch.setitem(LAYOUTS, "other", LAYOUTS[ANY])
+    monkeypatch.delitem(LAYOUTS, "masks", raising=False)
     READERS.forget()
-    with pytest.raises(ValueError, match="Input should be 'angle', 'drivers' or 'verify'"):
+    with pytest.raises(ValueError, match="Input should be .*'other'"):
         READERS.part("SyntheticReader").model_validate({"type": "SyntheticReader"})
     READERS.forget()
 
 
-def test_numbers_that_a_layout_cannot_draw_are_refused_in_a_line(tmp_path: Path) -> None:
-    reader = SyntheticReader("verify", people=2, eval_people=100)
-    with pytest.raises(UserError, match="cannot be drawn in the layout verify: pairs must be at most 60 with 2 people, not 100"):
-        reader.read(tmp_path / "set")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_data_drawn_with_other_arguments_are_not_taken_for_ones_own(tmp_path: Path) -> None:
-    SyntheticReader("masks", people=2, eval_people=2, size=SIZE).read(tmp_path / "data")
+    SyntheticReader(ANY, people=2, eval_people=2, size=SIZE).read(tmp_path / "data")
     with pytest.raises(UserError, match=r"holds data drawn as .*'people': 2.*, wanted .*'people': 3"):
-        SyntheticReader("masks", people=3, eval_people=2, size=SIZE).read(tmp_path / "data")
+        SyntheticReader(ANY, people=3, eval_people=2, size=SIZE).read(tmp_path / "data")
 
 
 def test_a_name_is_taken_once() -> None:
-    with pytest.raises(TypeError, match="masks is registered twice"):
-        register_layout("masks", LAYOUTS["masks"])
+    with pytest.raises(TypeError, match=f"{ANY} is registered twice"):
+        register_layout(ANY, LAYOUTS[ANY])
 
 
 # --- command line ---
@@ -154,10 +149,10 @@ def test_the_command_line_writes_every_layout(layout: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "options, reason",
     [
-        (["masks", "{}"], "exists already"),
-        (["masks", "{}/set", "--people=0"], "people must be at least 1, not 0"),
-        (["drivers", "{}/set", "--size", "8", "8"], "16 to 4096"),
-        (["verify", "{}/set", "--shots=many"], "invalid int value"),
+        ([ANY, "{}"], "exists already"),
+        ([ANY, "{}/set", "--size", "8"], "expected 2 arguments"),
+        ([ANY, "{}/set", "--size", "8", "8"], "16 to 4096"),
+        ([ANY, "{}/set", "--seed=many"], "invalid int value"),
         (["faces", "{}/set"], "invalid choice"),
         ([], "required"),
     ],

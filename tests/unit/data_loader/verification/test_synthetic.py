@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from data_loader.synthetic.reader import SyntheticReader
 from data_loader.verification import synthetic
+from utils.errors import UserError
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -97,3 +99,10 @@ def test_more_pairs_than_there_are_pictures_for_are_refused(tmp_path: Path) -> N
 def test_more_angle_people_than_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at most 1000"):
         synthetic.write_angle(tmp_path / "set", 1001, 2, 2, seed=0)
+
+
+def test_numbers_that_a_layout_cannot_draw_are_refused_in_a_line(tmp_path: Path) -> None:
+    reader = SyntheticReader("verify", people=2, eval_people=100)
+    with pytest.raises(UserError, match="cannot be drawn in the layout verify: pairs must be at most 60 with 2 people, not 100"):
+        reader.read(tmp_path / "set")
+    assert list(tmp_path.iterdir()) == []
