@@ -17,7 +17,7 @@ from tests.app_world import write_result, write_run
 from tests.helpers import ROOT
 from utils.errors import UserError
 
-NEED_TORCH = ("inspection.models", "inspection.dataset")
+NEED_TORCH = ("inspection.model", "inspection.models", "inspection.dataset")
 CLASSES = {"mask": ["on", "off"], "age": ["young", "old"]}
 
 
@@ -88,7 +88,7 @@ def test_reading_needs_no_torch(run: Run) -> None:
         f"names = [module.name for module in pkgutil.walk_packages(inspection.__path__, 'inspection.')]\n"
         f"modules = [importlib.import_module(name) for name in names if '.views' not in name and name not in {NEED_TORCH}]\n"
         f"found = results.read(runs.Run(Path({str(run.folder)!r})), 'valid-best')\n"
-        "assert len(found.predictions) == 3 and len(modules) > 10 and 'torch' not in sys.modules"
+        "assert len(found.samples) == 3 and len(modules) > 10 and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
