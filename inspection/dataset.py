@@ -49,8 +49,8 @@ class Data:
 
     @property
     def group(self) -> str | None:
-        """The column whose values must be on one side of the split only; None if the split has no group column."""
-        return self.samples.split.group if self.samples.split is not None else None
+        """The column whose equal values stay on one side; None if all samples are independent."""
+        return self.samples.group
 
     def table(self, split: str) -> SampleTable:
         """Return the samples of a split. Raises UserError if the data cannot be read."""
