@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+class Truth(NamedTuple):
+    """The answers that a score is computed from, as texts that mean the same in every config.
+
+    classes: the answers that are possible, in their order. ids: N names of the samples, or of the pairs. answers: (N,) texts.
+    """
+
+    classes: list[str]
+    ids: list[str]
+    answers: np.ndarray
+
+
 class BaseMetric(Checked, ABC):
     """A metric that is computed once over all samples, in order of id: exact, without averages over batches."""
 
     needs_truth: ClassVar[bool] = True  # whether `figures` needs labels; if not, figures are drawn for unlabelled samples too
+
+    free: ClassVar[frozenset[str]] = frozenset()  # arguments that may differ between two metrics whose scores are compared
 
     @property
     def state_key(self) -> str:
@@ -35,6 +48,13 @@ class BaseMetric(Checked, ABC):
     @abstractmethod
     def compute(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """Return name -> score. predictions and table hold the same N samples in the same order."""
+
+    def truth(self, table: SampleTable) -> dict[str, Truth]:
+        """Return score -> the answers that it is computed from, so that scores are compared on the same answers only.
+
+        A score that is left out is compared on the labels of the data; by default all are left out.
+        """
+        return {}
 
     def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """Fit values on validation (a threshold, a temperature) for the checkpoint; return them by name, none by default."""

@@ -6,8 +6,8 @@ that any batch can be cut into pieces.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
@@ -77,6 +77,12 @@ class DataSpec(Given):
     def trained(self, label: str) -> int:
         """Return the number of classes that the model is trained on for a label."""
         return len(self.merged.get(label, self.classes[label]))
+
+    def only(self, labels: Collection[str]) -> DataSpec:
+        """Return the facts about some labels alone; labels that the data do not have are left out."""
+        kinds = {kind: getattr(self, kind) for kind in ("classes", "counts", "merged", "combined")}
+        kept: dict[str, Any] = {kind: {name: facts[name] for name in facts if name in labels} for kind, facts in kinds.items()}
+        return replace(self, **kept)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, from which `from_json` makes an equal DataSpec."""

@@ -56,6 +56,12 @@ def reported(labels: np.ndarray, spec: DataSpec, label: str) -> np.ndarray:
     return np.where(labels < 0, -1, np.asarray(spec.merged[label], np.int64)[labels])
 
 
+def class_texts(numbers: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return the names (N,) of classes by their numbers (N,) integers; "not known" for -1."""
+    names: np.ndarray = np.array([*classes, "not known"])[numbers]
+    return names
+
+
 def unknown_label(label: str, spec: DataSpec) -> str:
     """Return the error message for a label that the data do not have."""
     return f'the data have no label "{label}"{did_you_mean(label, spec.classes)}; allowed: {", ".join(spec.classes)}'

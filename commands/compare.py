@@ -21,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{side}", metavar="RUN", dest=f"more_{side}", action="append", default=[],
                             help=f"another run of {side.upper()}, say of another seed: their mean counts")  # fmt: skip
     parser.add_argument("--metric", help='score of the verdict, as f1 or "min eer" (default: what the training of A watched)')
+    parser.add_argument("--truth", choices=("A", "B"), help="score both on the labels of this side, where labels were corrected "
+                        "between the two (default: refuse sides whose labels differ)")  # fmt: skip
     options.device(parser)
 
 
@@ -31,5 +33,5 @@ def main(args: argparse.Namespace) -> int:
     from utils import device
 
     a, b = ([find(path) for path in paths] for paths in ([args.a, *args.more_a], [args.b, *args.more_b]))
-    print_comparison(a, b, args.metric, device.select(args.device))
+    print_comparison(a, b, args.metric, device.select(args.device), args.truth)
     return 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,12 @@ def table(ids: str) -> SampleTable:
 
 
 class Fake(Checkpoint):
-    """A checkpoint that predicts `value` for every sample. samples: split -> ids, a letter each."""
+    """A checkpoint that predicts `value` for every sample. samples: split -> ids, a letter each.
+
+    labels: column -> id -> class number, for tables with labels.
+    """
+
+    labels: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
     def __init__(self, path: Path, value: float, fold: int = 0, split_hash: str = "here", **samples: str) -> None:
         self.value, self.fold, self.samples, self.closed = value, fold, samples, 0
@@ -52,7 +57,10 @@ class Fake(Checkpoint):
         return Folds(3, self.fold, "split.fold")
 
     def table(self, split: str) -> SampleTable:
-        return table(self.samples[split])
+        found = table(self.samples[split])
+        for name, of in self.labels.items():
+            found = found.with_column(name, np.array([of[one] for one in self.samples[split]]))
+        return found
 
     def predict(self, split: str, precision: str | None = None) -> Predictions:
         return self.values(list(self.samples[split]))

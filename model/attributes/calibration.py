@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from base.base_metric import METRICS, BaseMetric
+from base.base_metric import METRICS, BaseMetric, Truth
 from base.contracts import DataSpec
-from base.labels import unknown_label
+from base.labels import class_texts, unknown_label
 from base.predictions import Predictions, errors_of
 from base.table import SampleTable
 from model.attributes.measures import LEAST, calibration_error, log_loss
-from model.attributes.scores import answers
+from model.attributes.scores import answers, true_classes
 
 COLDEST, HOTTEST = 1 / 20, 20.0  # limits of the temperature; if all predictions are right or wrong, the best is 0 or infinite
 
@@ -74,6 +74,8 @@ class Calibration(BaseMetric):
     own. A temperature changes no predicted class; a threshold does.
     """
 
+    free = frozenset(("labels", "thresholds"))
+
     def __init__(
         self,
         spec: DataSpec,
@@ -93,6 +95,14 @@ class Calibration(BaseMetric):
     def names(self) -> list[str]:
         """`ece/LABEL` and `nll/LABEL` of the model's probabilities; with `_calibrated` the same after the temperature."""
         return [f"{score}{after}/{label}" for label in self.labels for after in ("", "_calibrated") for score in ("ece", "nll")]
+
+    def truth(self, table: SampleTable) -> dict[str, Truth]:
+        """Return the true class of each sample, for the scores of each label."""
+        ids, truths = table.ids(), {}
+        for label in self.labels:
+            classes = self.spec.classes[label]
+            truths[label] = Truth(classes, ids, class_texts(true_classes(table, self.spec, label), classes))
+        return {name: truths[name.partition("/")[2]] for name in self.names}
 
     def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """Fit `temperature/LABEL`, then `threshold/LABEL` on the tempered probabilities; skip a label that no sample has."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from base.base_metric import METRICS, BaseMetric, FigureMetric
+from base.base_metric import METRICS, BaseMetric, FigureMetric, Truth
 from base.contracts import DataSpec, PictureOf
-from base.labels import combined_class, combined_names, marginals, reported, separated_class, unknown_label
+from base.labels import class_texts, combined_class, combined_names, marginals, reported, separated_class, unknown_label
 from base.predictions import Predictions
 from base.table import SampleTable, some
 from base.types import Columns, Names, Rows
@@ -58,8 +58,12 @@ def answers(predictions: Predictions, table: SampleTable, spec: DataSpec, label:
         raise UserError(
             f'{len(bad)} predictions of "{label}" are not finite: {ids}; the model has diverged, use an earlier checkpoint'
         )
-    truth = table.numbers(label) if label in table.names else np.full(len(table), -1)
-    return Answers(reported(truth, spec, label), probabilities.argmax(1), probabilities.max(1), spec.classes[label])
+    return Answers(true_classes(table, spec, label), probabilities.argmax(1), probabilities.max(1), spec.classes[label])
+
+
+def true_classes(table: SampleTable, spec: DataSpec, label: str) -> np.ndarray:
+    """Return the reported class of each sample for a label, (N,) integers; -1 if it is not known, as without such a column."""
+    return reported(table.numbers(label) if label in table.names else np.full(len(table), -1), spec, label)
 
 
 def combine_answers(several: list[Answers]) -> Answers:
@@ -96,6 +100,8 @@ class AttributeScores(BaseMetric):
     is left out if no sample is known for it.
     """
 
+    free = frozenset(("combine",))  # `truth` tells which classes a score is of
+
     def __init__(
         self,
         spec: DataSpec,
@@ -112,6 +118,21 @@ class AttributeScores(BaseMetric):
     def names(self) -> list[str]:
         """`accuracy`, `f1`, and the same with `/LABEL` for each label."""
         return [f"{score}{suffix}" for suffix in ("", *self._suffixes().values()) for score in ("accuracy", "f1")]
+
+    def truth(self, table: SampleTable) -> dict[str, Truth]:
+        """Return the true class of each sample, combined for `accuracy` and `f1`, of one label for the others."""
+        known = {label: true_classes(table, self.spec, label) for label in self.spec.classes}
+        classes = dict(self.spec.classes)
+        for label, parts in self.spec.combined.items():
+            each = separated_class(known[label], [len(names) for names in parts.values()])
+            known, classes = dict(zip(parts, each, strict=True)) | known, parts | classes
+        sizes, ids = [len(classes[label]) for label in self.combine], table.ids()
+        together = combined_names([classes[label] for label in self.combine])
+        of_all = combined_class([known[label] for label in self.combine], sizes)
+        truths = {"": Truth(together, ids, class_texts(of_all, together))}
+        for label, suffix in self._suffixes().items():
+            truths[suffix] = Truth(classes[label], ids, class_texts(known[label], classes[label]))
+        return {f"{score}{suffix}": truth for suffix, truth in truths.items() for score in ("accuracy", "f1")}
 
     def decisions(self, predictions: Predictions) -> np.ndarray:
         """Return the predicted class of every sample for every label, label after label, (N * labels,) int64."""

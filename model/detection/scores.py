@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 from pydantic import Field
 
-from base.base_metric import METRICS, BaseMetric, FigureMetric
+from base.base_metric import METRICS, BaseMetric, FigureMetric, Truth
 from base.contracts import DataSpec, PictureOf
 from base.detection.objects import OBJECT
 from base.predictions import Predictions
@@ -100,6 +100,16 @@ class BoxScores(BaseMetric):
         known = [value for value in each.values() if value is not None]
         scores |= {"f1": float(np.mean(known)) if known else None, **each}
         return {name: scores[name] for name in self.names if scores[name] is not None}  # type: ignore[misc]
+
+    def truth(self, table: SampleTable) -> dict[str, Truth]:
+        """Return the objects of each picture, with their classes and boxes in pixels, in an order that does not matter."""
+        objects = truth_of(table)
+        described = [
+            "; ".join(sorted(f"{self.classes[label]} at {' '.join(f'{side:.10g}' for side in box)}" for label, box in picture))
+            for picture in map(zip, objects.labels, objects.boxes)
+        ]
+        truth = Truth(self.classes, table.ids(), np.array([text or "nothing" for text in described]))
+        return dict.fromkeys(self.names, truth)
 
     def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """Return `confidence/CLASS`, the confidence at which the class's F1 is largest."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from base.base_metric import METRICS, BaseMetric
+from base.base_metric import METRICS, BaseMetric, Truth
 from base.contracts import PictureOf, Points
+from base.labels import class_texts
 from base.predictions import Predictions
 from base.table import FOLD, SampleTable
 from base.types import ProperShare
@@ -46,6 +47,8 @@ class PairScores(BaseMetric):
     the mean over the folds, each at the best threshold of all others, and `/error` its standard error.
     """
 
+    free = frozenset(("distance", "transductive", "rates", "pictures"))  # how a model is used, and which scores there are
+
     def __init__(
         self,
         distance: Distance = "cosine",
@@ -73,6 +76,22 @@ class PairScores(BaseMetric):
         scores += ["threshold", "auc", "eer", "d_prime", *(_tar(rate) for rate in self.rates), "recall@1", "map@r"]
         scores += ["accuracy/folds", "accuracy/folds/error"]
         return scores + (["accuracy/transductive", "f1/transductive"] if self.transductive else [])
+
+    def truth(self, table: SampleTable) -> dict[str, Truth]:
+        """Return whether each pair is of one person, with its fold if there are folds, and who is alike for the search."""
+        if PAIRS not in table.related:
+            return {}
+        columns = table.related[PAIRS]
+        ids = [" and ".join(pair) for pair in zip(*(columns[name].to_pylist() for name in ("image1", "image2")), strict=True)]
+        kinds = ["different", "same"]
+        same = class_texts(np.asarray(columns["same"]).astype(np.int64), kinds)
+        truths = dict.fromkeys(self.names, Truth(kinds, ids, same))
+        if FOLD in columns.column_names:
+            placed = [f"{text}, fold {fold}" for text, fold in zip(same, columns[FOLD].to_pylist(), strict=True)]
+            truths |= dict.fromkeys(("accuracy/folds", "accuracy/folds/error"), Truth(kinds, ids, np.array(placed)))
+        who, names = self._people(table), np.array(table.ids())
+        alike = names[np.unique(who, return_index=True)[1]][who]  # the first picture of each person
+        return truths | dict.fromkeys(("recall@1", "map@r"), Truth([], table.ids(), alike))
 
     def fit(self, predictions: Predictions, table: SampleTable) -> dict[str, float]:
         """Return the threshold of the highest accuracy."""

@@ -17,7 +17,7 @@ OPTIONS = {
     "test": "--device --help --output --resume --save-dir --set --split --verbosity -d -h -o -r",
     "check": "--config --config-only --help --output --set -c -h -o config",
     "predict": "--device --help --output --resume --set -d -h -o -r pictures",
-    "compare": "--a --b --device --help --metric -d -h a b",
+    "compare": "--a --b --device --help --metric --truth -d -h a b",
     "ensemble": "--device --help --monitor --output -d -h -o members",
     "folds": "--device --help -d -h runs",
     "runs": "--help --save-dir -h",

@@ -28,10 +28,14 @@ METHOD = f"greedy selection with replacement, {ROUNDS} rounds, on what each memb
 
 
 def fit(several: Sequence[Saved], folder: Path, monitor: str | None, shelf: Shelf) -> None:
-    """Choose the weights, and write DIR/ensemble.json and the ensemble's predictions for the held-out samples."""
+    """Choose the weights, and write DIR/ensemble.json and the ensemble's predictions for the held-out samples.
+
+    Raises UserError if the members differ in their held-out samples or in the labels of these.
+    """
     both = shelf.open(several)
     assert isinstance(both, Several)
     both.require_held_out()
+    both.require_same_answers("valid")
     each = [held_out(member) for member in both.members]
     table, first = both.table("valid"), both.first
     metrics = build.build_metrics(first.loaded.experiment, first.loaded.spec)

@@ -9,8 +9,10 @@ from typing import Any
 from base.base_metric import BaseMetric
 from base.evaluation import Evaluation, read_header
 from base.saved.door import is_evaluation
+from base.saved.names import SAMPLES
+from base.table import SampleTable
 from trainer.evaluation.predictor import Predictor
-from trainer.evaluation.testing import evaluate
+from trainer.evaluation.testing import evaluate, say_other_data
 from trainer.experiment import build
 from utils.errors import UserError
 
@@ -22,6 +24,7 @@ def held_out(predictor: Predictor) -> Evaluation:
     """
     predictor.require_held_out()
     predictor.require_whole()
+    say_other_data(predictor)
     folder = predictor.folder("valid")
     if not _fresh(folder, predictor):
         evaluate(predictor, "valid", folder)
@@ -37,11 +40,13 @@ def metrics_of(evaluation: Evaluation) -> list[BaseMetric]:
 
 
 def _fresh(folder: Path, predictor: Predictor) -> bool:
-    """Return whether the folder holds an evaluation that was made with these weights and views."""
+    """Return whether the folder holds an evaluation that was made with these weights and views, of these samples and labels."""
     if not is_evaluation(folder):
         return False
     try:
         _, manifest = read_header(folder)
+        if SampleTable.read(folder / SAMPLES).digest() != predictor.table("valid").digest():
+            return False
     except UserError:
         return False
     views = predictor.first.loaded.experiment.raw.values.get("views", [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from base.saved.door import is_evaluation
 from base.saved.names import OUT_OF_FOLD
 from base.saved.run_folder import RunFolder
 from base.table import SampleTable, some
+from trainer.evaluation.truth import Truths, require_same_truth, truths_of
 from trainer.experiment import build, checking
 from trainer.experiment.loading import Loaded
 from trainer.training.predict import Inference, predict
@@ -59,6 +60,14 @@ class Predictor(ABC):
     def require_whole(self) -> None:
         """Raise UserError if samples are missing from the validation."""
 
+    def require_same_answers(self, split: str) -> None:
+        """Raise UserError if two of the checkpoints have different labels for one sample of a labelled split."""
+
+    def truths(self, table: SampleTable, metrics: Sequence[Any], labels: Collection[str]) -> Truths:
+        """Return the answers of the scores of a config's `metrics` on a table of this predictor. labels: that are scored."""
+        spec = self.first.loaded.spec.only(labels)
+        return truths_of(build.metrics_of(metrics, spec), table, spec)
+
     def stored(self, split: str) -> dict[str, Any]:
         """Return metric -> stored values that were fitted on validation; empty if the values must be fitted again."""
         return {}
@@ -75,6 +84,11 @@ class Predictor(ABC):
     def first(self) -> Checkpoint:
         """The first checkpoint, whose config counts."""
         return self.checkpoints[0]
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics of the first checkpoint's config."""
+        return list(self.first.loaded.experiment.raw.values.get("metrics", []))
 
     @property
     def resampled(self) -> bool:
@@ -111,6 +125,13 @@ class Checkpoint(Predictor):
     def description(self) -> dict[str, Any]:
         """The description of the checkpoint for a manifest."""
         return {"path": str(self.path), "sha256": self.loaded.digest, "run": self.path.parent.name}
+
+    @property
+    def changed_data(self) -> list[str]:
+        """The config keys of data (annotations, corrections, crops) that have changed since the checkpoint was trained."""
+        now = self.loader.fingerprint()
+        stored = self.loaded.state.get("fingerprint") or now  # older checkpoints have none
+        return sorted(key for key in stored.keys() | now.keys() if stored.get(key) != now.get(key))
 
     @cached_property
     def weights_hash(self) -> str:
@@ -225,6 +246,18 @@ class FoldModels(Predictor):
         if lost:
             raise UserError(f"{self.place}: {len(lost)} training samples are held out in no fold ({some(lost)}); train anew")
 
+    def require_same_answers(self, split: str) -> None:
+        """Raise UserError if a fold was trained on another label of a sample than the one that the sample is scored with."""
+        if split != "valid":
+            return  # all folds predict the samples of the first one
+        labels = self.first.loaded.spec.classes
+        scored = self.truths(self._valid, self.metrics, labels)
+        for model in self.checkpoints:
+            trained = model.truths(model.table("train"), self.metrics, labels)
+            require_same_truth(
+                self.place, scored, model.path, trained, "folds need the same labels: correct them alike, train anew"
+            )
+
     def stored(self, split: str) -> dict[str, Any]:
         folder = self.folder("valid")
         if split == "valid" or not is_evaluation(folder):
@@ -296,6 +329,18 @@ class Several(Predictor):
     def require_whole(self) -> None:
         for member in self.members:
             member.require_whole()
+
+    def require_same_answers(self, split: str) -> None:
+        """Raise UserError if a member's labels of the samples are not those of the first member, on which all are scored."""
+        labels = self.first.loaded.spec.classes
+        scored = self.truths(self.table(split), self.metrics, labels)
+        for member in self.members:
+            member.require_same_answers(split)
+            knows = member.first.loader.labelled(split) and not labels.keys() - member.first.loaded.spec.classes.keys()
+            if member is not self.members[0] and knows:
+                its = member.truths(member.table(split), self.metrics, labels)
+                advice = "members are scored on one table: give all configs the same corrections, or leave one out"
+                require_same_truth(self.first.path, scored, member.first.path, its, advice)
 
     def stored(self, split: str) -> dict[str, Any]:
         return self.place.fitted if self.place is not None else {}

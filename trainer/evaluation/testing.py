@@ -51,17 +51,20 @@ def run_test(
         if split == "valid":
             predictor.require_held_out()
             predictor.require_whole()
-            _say_other_data(predictor)
+            say_other_data(predictor)
         return evaluate(predictor, split, output or predictor.folder(split))
 
 
 def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predictions | None = None) -> dict[str, float]:
     """Write the predictions of a split, their scores and the submission into `folder`; return the scores, none without labels.
 
-    The predictions are written first, so that they are kept if the labels are wrong.
+    The predictions are written first, so that they are kept if the labels are wrong. Raises UserError if the checkpoints have
+    different labels.
 
     predictions: of the split, if they are made already.
     """
+    if predictor.first.loader.labelled(split):
+        predictor.require_same_answers(split)
     _make(folder)
     first, loader = predictor.first.loaded, predictor.first.loader
     metrics, table = build.build_metrics(first.experiment, first.spec), predictor.table(split)
@@ -127,6 +130,7 @@ def _fitted(metrics: list[BaseMetric], predictor: Predictor, split: str, predict
         return Fitted(stored)
     try:
         predictor.require_held_out()
+        predictor.require_same_answers("valid")
     except UserError:
         note = f"warning: the checkpoints have no validation in common; used is what {first.path} fitted"
         return Fitted(first.loaded.fitted, note)
@@ -176,13 +180,10 @@ def _manifest(predictor: Predictor, split: str, fitted: Fitted) -> Manifest:
     )
 
 
-def _say_other_data(predictor: Predictor) -> None:
+def say_other_data(predictor: Predictor) -> None:
     """Warn if crops or corrections differ from the checkpoint's: then the scores are not the scores of the checkpoint."""
     for one in predictor.checkpoints:
-        now = one.loader.fingerprint()
-        stored = one.loaded.state.get("fingerprint") or now  # older ones have none
-        changed = sorted(key for key in stored.keys() | now.keys() if stored.get(key) != now.get(key))
-        if changed:
+        if changed := one.changed_data:
             print(f"warning: {one.path}: was trained on other {some(changed)} than these; its scores were others")
 
 

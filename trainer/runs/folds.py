@@ -160,8 +160,13 @@ def join(several: Sequence[Saved], shelf: Shelf) -> Group:
 
 
 def _require_one_split(models: FoldModels) -> None:
+    """Raise UserError if the folds are not of one split, or if a fold was trained on other annotations than are there now."""
     models.require_held_out()
     models.require_whole()
+    for model in models.checkpoints:
+        if changed := model.changed_data:
+            was = f"was trained on other {', '.join(changed)} than are there now"
+            raise UserError(f"{model.path}: {was}; folds need the same labels: bring the data back, or train this fold anew")
 
 
 def _number(experiment: Experiment) -> int:

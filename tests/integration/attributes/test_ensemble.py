@@ -118,9 +118,9 @@ def test_members_are_fused_in_the_columns_that_all_have(world, shelf):
 
 def test_two_groups_are_compared_by_what_they_held_out(world, shelf):
     a, b = ([compare.evaluation(find(folder), shelf)] for folder in world[:2])
-    differences = compare.compare(a, b)
-    assert {"accuracy", "f1", "f1/age"} <= {one.name for one in differences} and a[0].group == "person"
-    assert compare.verdict(differences, a[0].monitor)
+    comparison = compare.compare(a, b)
+    assert {"accuracy", "f1", "f1/age"} <= {one.name for one in comparison.differences} and a[0].group == "person"
+    assert compare.verdict(comparison, a[0].monitor)
 
 
 def test_a_run_is_compared_by_its_validation_which_is_made_where_it_is_not_there(world, shelf):

@@ -127,7 +127,7 @@ def test_what_was_fitted_still_fits_if_predictions_are_made_as_in_training(
 
 def test_other_data_than_those_of_training_are_said(model: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     model.loaded.state["fingerprint"] = {"data_loader.args.crops": "1"}  # type: ignore[index]
-    testing._say_other_data(model)
+    testing.say_other_data(model)
     assert "was trained on other data_loader.args.crops than these" in capsys.readouterr().out
 
 

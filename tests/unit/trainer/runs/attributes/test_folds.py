@@ -12,6 +12,8 @@ from base.saved.door import CheckpointFile, Run, Saved, find
 from base.saved.group import FOLDS, STAGES
 from base.table import SampleTable
 from tests.helpers import ROOT
+from tests.predictors import Fake
+from trainer.evaluation.predictor import FoldModels
 from trainer.evaluation.shelf import Shelf
 from trainer.experiment import checking
 from trainer.experiment.group import Member, create_group
@@ -148,3 +150,12 @@ def test_checkpoints_and_groups_of_stages_are_not_joined(places: list[Path], she
     for saved, noun in ((find(stages.folder), "a group of stages"), (CheckpointFile(places[0] / "best.pth"), "a checkpoint")):
         with pytest.raises(UserError, match=f"is {noun}; allowed: runs, and groups of folds"):
             folds.join([saved], shelf)
+
+
+def test_a_fold_that_was_trained_on_other_annotations_is_not_joined(tmp_path: Path) -> None:
+    first = Fake(tmp_path / "0.pth", 1.0, 0, train="b", valid="a")
+    second = Fake(tmp_path / "1.pth", 1.0, 1, train="a", valid="b")
+    folds._require_one_split(FoldModels(tmp_path, {0: first, 1: second}, []))
+    second.loaded.state["fingerprint"] = {"data_loader.args.corrections": "1"}  # type: ignore[index]
+    with pytest.raises(UserError, match=r"1.pth: was trained on other data_loader.args.corrections than are there now"):
+        folds._require_one_split(FoldModels(tmp_path, {0: first, 1: second}, []))
