@@ -33,23 +33,27 @@ def write_brightness(path: Path, size: tuple[int, int]) -> Path:
     return _write(path, [helper.make_node("ReduceMean", ["input", "axes"], ["map"], keepdims=1)], [given], [value], axes=[1])
 
 
-def write_yunet(path: Path, side: int) -> Path:
-    """By its outputs a YuNet of 2023: each cell of 8, 16 or 32 pixels is a face as far as it is bright, `side` pixels large."""
+def write_yunet(path: Path, side: int, coarse: int = 1) -> Path:
+    """By its outputs a YuNet of 2023: each cell of 8, 16 or 32 pixels is a face as far as it is bright, `side` pixels large.
+
+    coarse: how many times as large the cells really are; above 1 the outputs have fewer rows than those of a YuNet.
+    """
     from onnx import TensorProto, helper
 
     nodes, values, weights = [], [], {}
     for stride in (8, 16, 32):
-        mean = np.full((1, 3, stride, stride), 1 / (3 * 255 * stride * stride), np.float32)
+        step = stride * coarse
+        mean = np.full((1, 3, step, step), 1 / (3 * 255 * step * step), np.float32)
         corners = np.array([0.5, 0.5, *[np.log(side / stride)] * 2], np.float32)
         for kind, number, kernel, bias in (
             ("cls", 1, mean, np.zeros(1)), ("obj", 1, mean, np.zeros(1)),
-            ("bbox", 4, np.zeros((4, 3, stride, stride)), corners), ("kps", 10, np.zeros((10, 3, stride, stride)), np.zeros(10)),
+            ("bbox", 4, np.zeros((4, 3, step, step)), corners), ("kps", 10, np.zeros((10, 3, step, step)), np.zeros(10)),
         ):  # fmt: skip
             name = f"{kind}_{stride}"
             weights |= {f"{name}_w": kernel.astype(np.float32), f"{name}_b": bias.astype(np.float32)}
             nodes += [
                 helper.make_node(
-                    "Conv", ["input", f"{name}_w", f"{name}_b"], [f"{name}_c"], strides=[stride] * 2, kernel_shape=[stride] * 2
+                    "Conv", ["input", f"{name}_w", f"{name}_b"], [f"{name}_c"], strides=[step] * 2, kernel_shape=[step] * 2
                 ),
                 helper.make_node("Transpose", [f"{name}_c"], [f"{name}_t"], perm=[0, 2, 3, 1]),
                 helper.make_node("Reshape", [f"{name}_t", f"rows_{number}"], [name]),

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import pickletools
 import shutil
-import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from utils import files
+from utils import files, foreign
 from utils.checkpoint_names import LAST, MANIFEST, epoch_of
 from utils.config import show
 from utils.errors import UserError
@@ -39,7 +37,6 @@ _OPCODES = set(
     "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS "
     "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3".split()
 )
-MAX_PICKLE = 2**24  # bytes; 10,000 tensors take about 2 MB
 MAX_DEPTH = 100
 _SHARING = 16  # how often, on average, a checkpoint may refer to the same pickled value
 
@@ -200,12 +197,16 @@ def load(path: Path, digests: Collection[str] | None = None) -> dict[str, Any]:
     Raises CheckpointError if the file cannot be read, is damaged or dangerous, or is no checkpoint of this project.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+        content = foreign.read(path)
+    except UserError as error:
+        raise CheckpointError(str(error)) from None
     if digests is not None and hashlib.sha256(content).hexdigest() not in digests:
         raise CheckpointError(f"{path}: is damaged (its SHA-256 is not the one in {MANIFEST})")
-    program = _inspect(path, content, verify=digests is None)
+    try:
+        program = foreign.torch_pickle(content, str(path), verify=digests is None)
+        _check_pickle(path, program)
+    except UserError as error:
+        raise CheckpointError(str(error)) from None
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a malformed file; the user must not see a traceback
@@ -215,46 +216,15 @@ def load(path: Path, digests: Collection[str] | None = None) -> dict[str, Any]:
     return dict(state)
 
 
-def _inspect(path: Path, content: bytes, verify: bool) -> bytes:
-    """Return the bytes of the pickle in the file; before anything is allocated, refuse content that `save` never writes."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                raise CheckpointError(f"{path}: refused, it holds compressed data, which no checkpoint does")
-            if sum(entry.file_size for entry in entries) > len(content):
-                raise CheckpointError(f"{path}: refused, it claims more data than the file has")
-            if verify and archive.testzip() is not None:
-                raise CheckpointError(f"{path}: is damaged (a checksum in it is wrong)")
-            pickles = [entry for entry in entries if entry.filename.endswith(".pkl")]
-            if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE:
-                raise CheckpointError(f"{path}: is no checkpoint of this project")
-            program = archive.read(pickles[0])
-            _check_pickle(path, program)
-            return program
-    except CheckpointError:
-        raise
-    except (zipfile.BadZipFile, EOFError, ValueError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: is damaged, or no checkpoint ({str(error)[:80]})") from None
-
-
 def _check_pickle(path: Path, program: bytes) -> None:
-    """Refuse a pickle with any opcode or global that saving tensors and plain values does not need.
-
-    Refuse a tuple that is used twice, too: hashing nested tuples of that kind takes exponential time. `save` writes none.
-    """
-    tuples: set[Any] = set()
-    text, before = None, ""
-    for opcode, argument, _ in pickletools.genops(program):
-        if opcode.name not in _OPCODES or (opcode.name == "GLOBAL" and argument not in _GLOBALS):
-            wanted = argument if opcode.name in ("GLOBAL", "INST") else text if opcode.name == "STACK_GLOBAL" else opcode.name
-            raise CheckpointError(f"{path}: refused, it asks for {show(wanted)}; nothing in it was executed")
-        if opcode.name.endswith("BINPUT") and before.startswith("TUPLE"):
-            tuples.add(argument)
-            continue  # `before` stays TUPLE…: a second BINPUT would name the same tuple
-        if opcode.name.endswith("BINGET") and argument in tuples:
-            raise CheckpointError(f"{path}: refused, it uses a tuple twice, which no checkpoint does")
-        text, before = argument if isinstance(argument, str) else text, opcode.name
+    """Refuse a pickle with any opcode or global that saving tensors and plain values does not need. Raises UserError."""
+    text = None
+    for opcode, argument in foreign.opcodes(program, str(path)):
+        if opcode not in _OPCODES or (opcode == "GLOBAL" and argument not in _GLOBALS):
+            wanted = argument if opcode in ("GLOBAL", "INST") else text if opcode == "STACK_GLOBAL" else opcode
+            raise UserError(f"{path}: refused, it asks for {show(wanted)}; nothing in it was executed")
+        text = argument if isinstance(argument, str) else text
+    foreign.refuse_shared_tuples(program, str(path))
 
 
 def _check_state(path: Path, state: Any, pickled: int) -> None:

@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 from abc import abstractmethod
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import cv2
@@ -15,7 +16,8 @@ from pydantic import Field
 from base.types import CountOrZero, Pixels, Positive, Share
 from data_loader.crop.croppers import CROPPERS, BaseCropper, CropperBoxes, largest
 from data_loader.pictures.decode import Size, resize
-from data_loader.pictures.letterbox import fitted
+from data_loader.pictures.letterbox import fitted, rounded_up
+from utils import foreign
 from utils.errors import UserError
 from utils.validate import Settings
 
@@ -23,7 +25,12 @@ Mean = Annotated[
     tuple[float, float, float], Field(description="value that is subtracted from each channel; channels are in 0..255")
 ]
 Std = Annotated[tuple[Positive, Positive, Positive], Field(description="divisor of each channel after the subtraction")]
-_YUNET_OUTPUTS = {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
+# The outputs of YuNet: name -> (pixels of a cell's side, numbers for each cell).
+_YUNET_OUTPUTS = {
+    f"{kind}_{stride}": (stride, numbers)
+    for kind, numbers in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+    for stride in (8, 16, 32)
+}
 _own = threading.local()  # OpenCV's detector stores the size of the picture: each thread needs its own detector
 
 
@@ -48,18 +55,19 @@ class YunetCropper(BaseCropper):
         size = fitted(original, (self.side, self.side)) if max(original) > self.side else original
         small = np.ascontiguousarray(resize(image, size)[..., ::-1])
         try:
-            detector = self._detector()
+            detector = self._detector(size)
             detector.setInputSize((size[1], size[0]))
             _, faces = detector.detect(small)
         except cv2.error as error:
             reason = " ".join(str(error).split())[:160]
             raise UserError(f"{self.model}: is no YuNet that OpenCV {cv2.__version__} can run ({reason})") from None
         faces = np.zeros((0, 15)) if faces is None else faces.astype(np.float64)
+        faces = faces[np.isfinite(faces).all(axis=1) & (faces[:, 2:4] > 0).all(axis=1)]
         corners = np.hstack([faces[:, :2], faces[:, :2] + faces[:, 2:4]])
         return CropperBoxes(corners * np.tile([original[1] / size[1], original[0] / size[0]], 2), faces[:, -1])
 
-    def _detector(self) -> Any:
-        """Return this thread's detector.
+    def _detector(self, size: Size) -> Any:
+        """Return this thread's detector. size: height and width of the picture.
 
         Raises UserError for other models before OpenCV loads them and trusts their outputs' shapes.
         """
@@ -67,11 +75,30 @@ class YunetCropper(BaseCropper):
         kept: dict[Any, Any] = _own.__dict__.setdefault("detectors", {})
         if key not in kept:
             outputs = {output.name for output in session(self.model).get_outputs()}
-            if not outputs >= _YUNET_OUTPUTS:
-                lacks = ", ".join(sorted(_YUNET_OUTPUTS - outputs)[:4])
+            if not outputs >= _YUNET_OUTPUTS.keys():
+                lacks = ", ".join(sorted(_YUNET_OUTPUTS.keys() - outputs)[:4])
                 raise UserError(f"{self.model}: is no YuNet of 2023: it lacks outputs ({lacks}, …); it has {_listed(outputs)}")
             kept[key] = cv2.FaceDetectorYN.create(self.model, "", (320, 320), self.score, self.overlap, 100)
+        padded = rounded_up(size[0], 32), rounded_up(size[1], 32)  # as OpenCV pads a picture
+        checked: set[Any] = _own.__dict__.setdefault("checked", set())
+        if (self.model, padded) not in checked:
+            self._require_cells(padded)
+            checked.add((self.model, padded))
         return kept[key]
+
+    def _require_cells(self, size: Size) -> None:
+        """Raise UserError unless each output has its numbers for each cell: OpenCV reads them without looking at the shape."""
+        network = cv2.dnn.readNet(self.model)
+        network.setInput(np.zeros((1, 3, *size), np.float32))
+        names = list(_YUNET_OUTPUTS)
+        for name, output in zip(names, network.forward(names), strict=True):
+            stride, numbers = _YUNET_OUTPUTS[name]
+            wanted = (1, (size[0] // stride) * (size[1] // stride), numbers)
+            if output.shape != wanted or output.dtype != np.float32:
+                found = " x ".join(map(str, output.shape))
+                raise UserError(
+                    f"{self.model}: is no YuNet: its output {name} is {found}; allowed: {' x '.join(map(str, wanted))}"
+                )
 
 
 class OnnxSettings(Settings):
@@ -183,6 +210,9 @@ class OnnxDetectorCropper(OnnxCropper):
             raise self.refuse(self.scores, scores, f"a score for each of {len(boxes)} boxes, of class {self.label} or of one")
         scale = np.tile([size[1], size[0]], 2) / (1 if self.units == "share" else np.tile([inner[1], inner[0]], 2))
         boxes = boxes.astype(np.float64) * scale
+        sure = boxes[scores >= self.score]
+        if (sure[:, 2:] < sure[:, :2]).any():
+            raise UserError(f"{self.model}: its output {self.boxes} has boxes with x2 < x1 or y2 < y1; allowed: x1 y1 x2 y2")
         widths = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
         kept = np.array(cv2.dnn.NMSBoxes(widths.tolist(), scores.tolist(), self.score, self.overlap), np.int64).reshape(-1)
         return CropperBoxes(boxes[kept], scores[kept].clip(0, 1))
@@ -236,16 +266,7 @@ def session(model: str) -> Any:
 
 @functools.lru_cache(maxsize=4)
 def _session(model: str, changed: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # pictures are processed in parallel
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # as in `OnnxCropper.find`
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{model}: is no ONNX model that onnxruntime {onnxruntime.__version__} can run ({reason})") from None
+    return foreign.onnx_session(foreign.read(Path(model)), model, threads=1)  # pictures are processed in parallel
 
 
 def _listed(names: Any) -> str:

@@ -6,6 +6,7 @@ timm takes seconds to import: only the functions that build a network import it.
 from __future__ import annotations
 
 import importlib.util
+import io
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -17,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from base.types import NotAllShare
+from utils import foreign
 from utils.config import did_you_mean, show
 from utils.errors import UserError
 
@@ -184,10 +186,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Raises UserError for any other file; nothing in the file is executed.
     """
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        content = foreign.read(path)
+        if path.suffix == ".safetensors":
+            state: Any = load(content)
+        else:
+            if content.startswith(b"PK"):  # files of torch before 1.6 are no zip
+                foreign.refuse_shared_tuples(foreign.torch_pickle(content, str(path)), str(path))
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except UserError as error:
+        raise UserError(f"arch.args.pretrained: {error}; {_INSTEAD}") from None
     except Exception as error:  # both libraries raise many kinds for a malformed file
         raise UserError(f"arch.args.pretrained: {path}: cannot be read ({_first_line(error)}); {_INSTEAD}") from error
     for key in _WRAPPERS:

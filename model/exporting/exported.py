@@ -18,6 +18,7 @@ from torch import Tensor
 from base.base_model import BaseModel
 from base.contracts import Outputs, Prediction, Target
 from model.exporting.convert import INPUT
+from utils import foreign
 from utils.errors import UserError
 
 KEY = "laurel"
@@ -81,10 +82,7 @@ def seal(proto: Any, metadata: Mapping[str, Any]) -> bytes:
 
 def unseal(path: Path) -> tuple[Any, dict[str, Any]]:
     """Return the session and the metadata of an exported file. Raises UserError for any other file."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    content = foreign.read(path)
     length = len(_tail(b""))
     if _SEAL not in content[-length:]:
         raise UserError(f"{path}: is no exported model of this project, or is cut off; write one with python laurel.py export")
@@ -92,26 +90,30 @@ def unseal(path: Path) -> tuple[Any, dict[str, Any]]:
         raise UserError(f"{path}: is damaged, or was changed after its export (its SHA-256 is another); export it again")
     session = start(content, str(path))
     try:
-        metadata: dict[str, Any] = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: is no exported model of this project ({error})") from None
+        metadata = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is no exported model of this project ({str(error)[:80]})") from None
+    if not isinstance(metadata, dict):
+        raise UserError(f"{path}: is no exported model of this project (its metadata are no object)")
     if missing := [name for name in NEEDED if name not in metadata]:
         raise UserError(f"{path}: is no exported model of this project (it lacks {', '.join(missing)})")
+    _require_usable(metadata, len(session.get_outputs()), path)
     return session, metadata
+
+
+def _require_usable(metadata: Mapping[str, Any], outputs: int, path: Path) -> None:
+    """Raise UserError if the metadata do not name each of the graph's outputs, or give no size of pictures."""
+    names, preprocessing = metadata["outputs"], metadata["preprocessing"]
+    if not isinstance(names, list) or len(names) != outputs or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: is no exported model of this project (it does not name its {outputs} outputs)")
+    size = preprocessing.get("size") if isinstance(preprocessing, dict) else None
+    if not isinstance(size, list) or len(size) != 2 or not all(isinstance(side, int) and 0 < side < 2**15 for side in size):
+        raise UserError(f"{path}: is no exported model of this project (it has no size of pictures)")
 
 
 def start(content: bytes, name: str) -> Any:
     """Return an onnxruntime session on the CPU with as many threads as torch has. Raises UserError if it cannot run the graph."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has one exception for each kind of fault, without a common base
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{name}: onnxruntime {onnxruntime.__version__} cannot run it ({reason})") from None
+    return foreign.onnx_session(content, name, torch.get_num_threads())
 
 
 def _tail(body: bytes) -> bytes:

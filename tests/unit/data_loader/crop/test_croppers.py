@@ -179,7 +179,7 @@ def test_a_map_of_another_shape_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cropper", [lambda path: YunetCropper(str(path)), detector, segmenter])
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"no model", "is no ONNX model that"), (b"", "is no ONNX"), (None, "cannot be read")]
+    ("content", "message"), [(b"no model", "is no ONNX file"), (b"", "is no ONNX file"), (None, "cannot be read")]
 )
 def test_a_file_that_is_no_model_is_named(tmp_path: Path, cropper: Any, content: bytes | None, message: str) -> None:
     path = tmp_path / "m.onnx"
@@ -194,3 +194,16 @@ def test_another_model_is_no_yunet(tmp_path: Path) -> None:
     path = write_constant(tmp_path / "d.onnx", DETECTOR)
     with pytest.raises(UserError, match=r"d.onnx: is no YuNet of 2023: it lacks outputs \(bbox_16, .*it has boxes, scores"):
         YunetCropper(str(path)).find(DARK)
+
+
+def test_a_yunet_whose_outputs_lack_cells_is_refused_before_opencv_reads_them(tmp_path: Path) -> None:
+    cropper = YunetCropper(str(write_yunet(tmp_path / "m.onnx", side=32, coarse=2)))
+    with pytest.raises(UserError, match=r"m\.onnx: is no YuNet: its output cls_8 is 1 x 400 x 1; allowed: 1 x 1600 x 1"):
+        cropper.find(np.zeros((320, 320, 3), np.uint8))
+
+
+def test_a_detector_whose_corners_are_swapped_is_refused(tmp_path: Path) -> None:
+    outputs = {"boxes": [[[0.6, 0.1, 0.2, 0.5]]], "scores": [[[0.1, 0.9]]]}
+    cropper = detector(str(write_constant(tmp_path / "m.onnx", outputs)))
+    with pytest.raises(UserError, match="its output boxes has boxes with x2 < x1 or y2 < y1; allowed: x1 y1 x2 y2"):
+        cropper.find(np.zeros((24, 32, 3), np.uint8))
