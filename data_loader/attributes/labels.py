@@ -16,11 +16,14 @@ from base.contracts import DataSpec
 from base.labels import combined_class, combined_names, reported
 from base.table import SampleTable, some
 from base.types import SeveralNames
+from data_loader.formats.names import meant_text
+from data_loader.formats.repairs import Repair, with_repairs
 from utils.config import did_you_mean
 from utils.errors import UserError
 from utils.validate import Settings
 
 MISSING = -1
+NOT_KNOWN = ("nan", "na", "n/a", "<na>", "null", "none")  # in any case
 TEXTS = 20  # largest number of unknown texts that an error names
 
 
@@ -72,14 +75,25 @@ class Label(Settings):
         return [bisect.bisect_right(self.bins, border) for border in (-float("inf"), *self.fine_bins)]
 
     def number(self, text: str) -> int | None:
-        """Return the class number of a text, -1 if the label is not known, None if the text has no meaning."""
-        if text in self.missing:
+        """Return the class number of a text, -1 if the label is not known, None if the text has no meaning.
+
+        A text is compared as it is, then without blanks and in one Unicode form, as a whole number, and in any case. Words by
+        which programs write a missing value (nan, NA, null) mean: not known, unless they are texts of a class.
+        """
+        if self.bins is not None and (number := _number(text)) is not None:
+            return bisect.bisect_right(self.fine_bins or self.bins, number)
+        known = [] if self.bins is not None else list(self.classes if self.values is None else self.values)
+        meant = meant_text(text, [*self.missing, *known])
+        if meant is None:
+            return MISSING if text.strip().casefold() in NOT_KNOWN else None
+        if meant in self.missing:
             return MISSING
-        if self.bins is not None:
-            number = _number(text)
-            return None if number is None else bisect.bisect_right(self.fine_bins or self.bins, number)
-        name = self.values.get(text) if self.values is not None else text
-        return self.classes.index(name) if name in self.classes else None
+        return self.classes.index(self.values[meant] if self.values is not None else meant)
+
+    def plainly(self, text: str) -> bool:
+        """Return whether a text stands in the config as it is, or is a number for `bins`."""
+        known = self.classes if self.values is None else self.values
+        return text in self.missing or (_number(text) is not None if self.bins is not None else text in known)
 
     def allowed(self) -> str:
         """Return the allowed texts, for a message."""
@@ -166,11 +180,13 @@ def add_labels(table: SampleTable, labels: Labels, source: str) -> SampleTable:
             problems.append(f"{source}: label {name}: there is no column {column}{near}; there are: {', '.join(table.names)}")
             continue
         encoded = table.columns[column].combine_chunks().dictionary_encode()
-        numbers = [label.number("" if text is None else str(text)) for text in encoded.dictionary.to_pylist()]
+        texts = ["" if text is None else str(text) for text in encoded.dictionary.to_pylist()]
+        numbers = [label.number(text) for text in texts]
         codes = np.asarray(encoded.indices.fill_null(len(numbers)))
         lookup = np.array([MISSING - 1 if n is None else n for n in numbers] + [MISSING], dtype=np.int16)
         values = lookup[codes]
-        problems += _meaningless(table, values, column, label, source)
+        problems += _meaningless(table, values, column, name, label, source)
+        table = with_repairs(table, _otherwise(table, codes, texts, numbers, column, label))
         table = table.with_column(f"label:{name}" if name in table.names else name, pa.array(values))
     if problems:
         raise UserError("\n".join(problems))
@@ -178,6 +194,20 @@ def add_labels(table: SampleTable, labels: Labels, source: str) -> SampleTable:
         if isinstance(combined, CombinedLabel):
             table = _combine(table, name, {part: read[part] for part in combined.combine})
     return _rename_labels(table, labels)
+
+
+def _otherwise(
+    table: SampleTable, codes: np.ndarray, texts: list[str], numbers: Sequence[int | None], column: str, label: Label
+) -> list[Repair]:
+    """Return a repair for each sample whose text means a class, but is not written like it. codes: (N,) places in `texts`."""
+    repairs = []
+    for code, (text, number) in enumerate(zip(texts, numbers, strict=True)):
+        if number is None or label.plainly(text):
+            continue
+        meaning = "not known" if number == MISSING else f"{label.classes[number]}"
+        what = f'values of {column} read as {meaning}, written "{some([text])}"'
+        repairs += [Repair(table.id(row), what) for row in np.flatnonzero(codes == code).tolist()]
+    return repairs
 
 
 def _combine(table: SampleTable, name: str, parts: dict[str, Label]) -> SampleTable:
@@ -199,7 +229,7 @@ def _rename_labels(table: SampleTable, labels: Mapping[str, Any]) -> SampleTable
     return table
 
 
-def _meaningless(table: SampleTable, values: np.ndarray, column: str, label: Label, source: str) -> list[str]:
+def _meaningless(table: SampleTable, values: np.ndarray, column: str, name: str, label: Label, source: str) -> list[str]:
     """Return a line for each text without a meaning, the most frequent first."""
     ids: dict[str, list[str]] = defaultdict(list)
     for row in np.flatnonzero(values == MISSING - 1).tolist():
@@ -210,5 +240,9 @@ def _meaningless(table: SampleTable, values: np.ndarray, column: str, label: Lab
         near = did_you_mean(text, label.values or label.classes) if label.bins is None else ""
         text_in_samples = f'"{some([text])}"{near} in {len(ids[text])} samples ({some(ids[text], 3)})'
         lines.append(f"{source}: {column}: {text_in_samples}; allowed: {label.allowed()}")
+    if lines and label.bins is None:
+        lines[-1] += f"; data_loader.args.labels.{name}.values says what other texts mean, missing which mean nothing"
+    elif lines:
+        lines[-1] += f"; data_loader.args.labels.{name}.missing says which texts mean nothing"
     more = [f"{source}: {column}: and {len(texts) - TEXTS:,} more texts that mean nothing"] if len(texts) > TEXTS else []
     return lines + more

@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> int:
     """
     from base.detection.objects import objects_of
     from data_loader.detection import subset
-    from data_loader.detection.formats.found import repairs
+    from data_loader.formats.repairs import repair_lines
     from utils.errors import UserError
 
     rules = [parse_rule(text) for text in args.rule]
@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
     if not len(kept):
         raise UserError(f"--rule {' '.join(args.rule)}: no picture fits")
     convert.write(kept, args.target, args.output, names, args.first_pixel)
-    print("\n".join([*subset.report(table, kept, classes), *repairs(table)]))
+    print("\n".join([*subset.report(table, kept, classes), *repair_lines(table)]))
     return 0
 
 

@@ -130,10 +130,10 @@ def write(table: SampleTable, target: str, output: Path, names: list[str], first
 def report(table: SampleTable) -> None:
     """Print the classes with their numbers of objects, and the repairs."""
     from base.detection.objects import class_counts, objects_of
-    from data_loader.detection.formats.found import repairs
+    from data_loader.formats.repairs import repair_lines
 
     names = sorted(set(objects_of(table).names))
     for name, count in zip(names, class_counts(table, names), strict=True):
         print(f"  {name:<20} {count:>10,}")
-    for line in repairs(table):
+    for line in repair_lines(table):
         print(line)

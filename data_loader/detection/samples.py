@@ -15,7 +15,6 @@ from base.detection.objects import OBJECT, Objects, class_counts, has_objects, o
 from base.table import SampleTable, some
 from base.types import Names
 from data_loader.detection import subset
-from data_loader.detection.formats.found import repairs
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.detection.subset import Rule
 from data_loader.pictures.decode import Size
@@ -60,11 +59,6 @@ class ObjectSamples(Samples):
         return (
             reader.read_objects(self.data_dir, self.classes) if isinstance(reader, ObjectReader) else reader.read(self.data_dir)
         )
-
-    def read(self) -> tuple[SampleTable, list[str]]:
-        """Return all samples to train and validate on, in order of id, and lines on corrected and left-out samples."""
-        table, notes = super().read()
-        return table, notes + repairs(table)
 
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
         """Return the table with the sizes of the pictures and, if they are annotated, with the numbers of their classes.

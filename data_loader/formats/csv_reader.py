@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,8 @@ from pydantic import Field
 from base.base_reader import READERS, BaseReader
 from base.table import SampleTable, some
 from base.types import CsvFile, Delimiter, PathSuffix, Root
+from data_loader.formats.names import find_files, require_clear
+from data_loader.formats.repairs import with_repairs
 from utils.config import did_you_mean
 from utils.errors import UserError
 
@@ -45,14 +46,15 @@ class CsvReader(BaseReader):
         if empty:
             raise UserError(f"{path}: {some(empty)}: {self.path_column} is empty; every row needs the path of its image")
         paths = [name + self.suffix for name in columns[self.path_column]]
-        outside = [f"line {line} ({name})" for name, line in zip(paths, lines, strict=True) if leaves_folder(name)]
-        if outside:
-            raise UserError(f"{path}: {some(outside)}: paths must stay below the data folder")
         ids = columns[self.id_column] if self.id_column else paths
         _require_once(path, ids, lines)
+        root = data_dir / self.root
+        found = find_files(root, paths)
+        require_clear(found, paths, root, lambda row: f"{path}: line {lines[row]}")
         columns = {f"raw:{name}" if name in ("id", "path") else name: values for name, values in columns.items()}
-        table = {"id": pa.array(ids, pa.string()), "path": pa.array(paths, pa.string())}
-        return SampleTable(data_dir / self.root, pa.table({**table, **{n: pa.array(v, pa.string()) for n, v in columns.items()}}))
+        table = {"id": pa.array(ids, pa.string()), "path": pa.array(found.paths, pa.string())}
+        whole = pa.table({**table, **{name: pa.array(values, pa.string()) for name, values in columns.items()}})
+        return with_repairs(SampleTable(root, whole), found.repairs(ids))
 
 
 def read_csv(path: Path, delimiter: str = ",", may_be_empty: bool = False) -> tuple[list[str], list[list[str]], list[int]]:
@@ -97,8 +99,3 @@ def _require_once(path: Path, ids: list[str], lines: list[int]) -> None:
             twice.append(f"line {line} ({name}, also line {first[name]})")
     if twice:
         raise UserError(f"{path}: {some(twice)}: every image may be listed once")
-
-
-def leaves_folder(name: str) -> bool:
-    """Return whether a path could lead out of the folder that it is joined to, on any system."""
-    return name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or "\0" in name

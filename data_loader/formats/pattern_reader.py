@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,18 +90,37 @@ def find_images(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: is no folder; set data_loader.args.data_dir to where the images are")
-    paths: list[str] = []
-    for parent, folders, names in os.walk(folder, onerror=_cannot_list, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".") and not _is_ancestor(os.path.join(parent, name))]
-        below = "" if (relative := os.path.relpath(parent, folder)) == "." else f"{relative}/"
-        images = [name for name in names if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
-        paths += [below.replace(os.sep, "/") + name for name in images]
+    paths = [path for path in files_below(folder, _cannot_list) if is_picture(path)]
     if not paths:
         raise UserError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    no_text = [path for path in paths if path.encode(errors="ignore").decode() != path]
-    if no_text:
+    if no_text := [path for path in paths if not _is_text(path)]:
         raise UserError(f"{folder}: {some(no_text)}: the names of {len(no_text)} images are not UTF-8 text; rename them")
     return sorted(paths)
+
+
+def pictures_below(folder: Path) -> list[str]:
+    """Return the paths of all images below a folder like `find_images`, sorted; none if the folder cannot be listed."""
+    return sorted(path for path in files_below(folder) if is_picture(path) and _is_text(path))
+
+
+def files_below(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[str]:
+    """Yield the paths of all files below a folder, with / between names, in no order.
+
+    Links to folders are followed, hidden names are not. onerror: called for a folder that cannot be listed.
+    """
+    for parent, folders, names in os.walk(folder, onerror=onerror, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_ancestor(os.path.join(parent, name))]
+        below = "" if (relative := os.path.relpath(parent, folder)) == "." else f"{relative}/"
+        yield from (below.replace(os.sep, "/") + name for name in names if not name.startswith("."))
+
+
+def is_picture(path: str) -> bool:
+    """Return whether a file's ending is that of a picture."""
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+
+
+def _is_text(path: str) -> bool:
+    return path.encode(errors="ignore").decode() == path
 
 
 def _cannot_list(error: OSError) -> None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from base.contracts import DataSpec
 from base.labels import reported
 from base.table import SampleTable, some
+from data_loader.formats.repairs import repair_lines
 from data_loader.pictures import scan
 from data_loader.pictures.decode import Size
 from data_loader.samples import duplicates, splits
@@ -97,6 +98,7 @@ def examine(samples: Samples) -> Report:
     table = _look_at_files(samples, table, report)
     labelled = report.attempt(lambda: samples.label(table, str(samples.data_dir), required=True))
     table = table if labelled is None else labelled
+    report.warnings += _plain(repair_lines(table))
     report.attempt(lambda: samples.boxed(table))
     groups = duplicates.identical_files(table)
     report.identical = [[table.id(row) for row in group] for group in groups]

@@ -17,6 +17,8 @@ from base.table import SampleTable, some
 from data_loader.crop.crops import COLUMN as CROP
 from data_loader.crop.crops import Crops
 from data_loader.crop.given_boxes import GivenBoxes
+from data_loader.formats.names import with_files
+from data_loader.formats.repairs import repair_lines
 from data_loader.pictures import scan
 from data_loader.pictures.decode import Size
 from data_loader.pictures.pictures import Source
@@ -106,8 +108,8 @@ class Samples(ABC):
         return {}
 
     def read_table(self, reader: BaseReader) -> SampleTable:
-        """Return the samples that a reader finds in the data folder."""
-        return reader.read(self.data_dir)
+        """Return the samples that a reader finds in the data folder, each with its file."""
+        return with_files(reader.read(self.data_dir))
 
     def read(self) -> tuple[SampleTable, list[str]]:
         """Return all samples to train and validate on, in order of id, corrected; and lines on the corrections."""
@@ -199,6 +201,7 @@ class Samples(ABC):
             described = some([f"{name} {reason}" for name, reason in skipped.items()])
             notes.append(f"warning: {len(skipped)} images cannot be read and are left out ({described})")
         table = self.label(table, str(self.data_dir), required=True)
+        notes += repair_lines(table)
         train, valid, warnings, whole = self.divide(table)
         split_hash = splits.split_hash((train if whole is None else whole).ids(), valid.ids())
         (train, valid), cuts = self.boxed(train, valid)

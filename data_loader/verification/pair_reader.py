@@ -14,7 +14,9 @@ from base.base_reader import READERS, BaseReader
 from base.table import SampleTable, some
 from base.types import CsvFile, Delimiter, PathSuffix, Root
 from base.verification.pairs import DIFFERENT, PAIRS, SAME, UNKNOWN
-from data_loader.formats.csv_reader import leaves_folder, read_csv
+from data_loader.formats.csv_reader import read_csv
+from data_loader.formats.names import find_files, leaves_folder, require_clear
+from data_loader.formats.repairs import with_repairs
 from utils.config import did_you_mean, show
 from utils.errors import UserError
 
@@ -78,7 +80,10 @@ class PairReader(BaseReader):
             same = [self.meaning[value] for value in given]
             require_both(path, same)
         _require_names(path, first, second, lines)
-        return table_of_pairs(data_dir / self.root, first, second, same, lambda name: name + self.suffix)
+        place = dict(zip(reversed([*first, *second]), reversed(lines * 2), strict=True))
+        return table_of_pairs(
+            data_dir / self.root, first, second, same, lambda name: name + self.suffix, lambda name: f"{path}: line {place[name]}"
+        )
 
 
 @READERS.register()
@@ -126,7 +131,7 @@ class LfwPairsReader(BaseReader):
             first.append(one)
             second.append(other)
             same.append(SAME if expected else DIFFERENT)
-        table = table_of_pairs(data_dir / self.root, first, second, same, lambda name: name)
+        table = table_of_pairs(data_dir / self.root, first, second, same, lambda name: name, lambda name: str(path))
         fold = [number // (2 * pairs) for number in range(len(first))]
         table.related[PAIRS] = table.related[PAIRS].append_column("fold", pa.array(fold, pa.int32()))
         return table.with_column("person", [name.partition("/")[0] for name in table.ids()])
@@ -160,13 +165,24 @@ def _sizes(path: Path, rows: Sequence[list[str]]) -> tuple[int, int]:
 
 
 def table_of_pairs(
-    root: Path, first: Sequence[str], second: Sequence[str], same: Iterable[int], path_of: Callable[[str], str]
+    root: Path,
+    first: Sequence[str],
+    second: Sequence[str],
+    same: Iterable[int],
+    path_of: Callable[[str], str],
+    where: Callable[[str], str],
 ) -> SampleTable:
-    """Return every picture once, in order of name, with the related table `pairs`."""
+    """Return every picture once, in order of name, with the related table `pairs`.
+
+    path_of: returns a picture's path below `root`, where: the file and line of its name.
+    """
     names = sorted({*first, *second})
+    paths = [path_of(name) for name in names]
+    found = find_files(root, paths)
+    require_clear(found, paths, root, lambda row: where(names[row]))
     pairs = {"image1": pa.array(first, pa.string()), "image2": pa.array(second, pa.string()), "same": pa.array(same, pa.int8())}
-    columns = {"id": pa.array(names, pa.string()), "path": pa.array([path_of(name) for name in names], pa.string())}
-    return SampleTable(root, pa.table(columns), {PAIRS: pa.table(pairs)})
+    columns = {"id": pa.array(names, pa.string()), "path": pa.array(found.paths, pa.string())}
+    return with_repairs(SampleTable(root, pa.table(columns), {PAIRS: pa.table(pairs)}), found.repairs(names))
 
 
 def require_both(source: object, same: Sequence[int]) -> None:
@@ -183,7 +199,7 @@ def _require_names(path: Path, first: Sequence[str], second: Sequence[str], line
     bad = [
         f"line {line} ({one or 'nothing'}, {other or 'nothing'})"
         for one, other, line in zip(first, second, lines, strict=True)
-        if not one or not other or leaves_folder(one) or leaves_folder(other)
+        if not one or not other
     ]
     if bad:
         raise UserError(f"{path}: {some(bad)}: a pair needs two pictures below the data folder")

@@ -25,6 +25,7 @@ from base.types import JsonPath
 from data_loader.detection.formats.found import Found, Invalid, finish
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.formats.json_stream import JsonFile, Member, integer_problem, numbers_problem, text_problem
+from data_loader.formats.repairs import Repair
 from utils import files
 from utils.errors import UserError
 
@@ -131,7 +132,7 @@ class _Coco:
         if any(problems):
             yield from filter(None, problems)
         elif entry.get("iscrowd", 0):
-            self.found.crowds += 1
+            self.found.repairs.append(Repair("", "crowd regions left out, which are no boxes of one object"))
         else:
             for key, value in zip(
                 self._items, (entry["image_id"], entry["category_id"], member.start, member.number), strict=True

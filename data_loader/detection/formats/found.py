@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,8 @@ from pydantic import Field
 
 from base.detection.objects import object_columns, rounded
 from base.table import SampleTable
-from data_loader.formats.csv_reader import leaves_folder
+from data_loader.formats.names import find_files, meant_text, unclear_text
+from data_loader.formats.repairs import NO_REPAIRS, REPAIRS, Repair, with_repairs
 from data_loader.pictures.image_header import header_sizes, is_missing
 from utils.config import did_you_mean
 from utils.errors import UserError
@@ -22,15 +23,24 @@ from utils.errors import UserError
 Invalid = Annotated[
     Literal["error", "drop"],
     Field(
-        description="what to do about boxes outside their picture, of no area or of unknown class, and images that are listed "
-        "twice or missing: refuse all of them by line, or clip and leave out with a report"
+        description="what to do about boxes outside their picture, of no area, of unknown class or that cannot be read, and "
+        "images that are listed twice or missing: refuse all of them by line, or clip and leave out with a report"
     ),
 ]
 LINES = 500  # largest number of problems that are written out
 # Formats with few decimals can put a box at the border of its picture this far outside; such a box is moved back.
 ROUNDING = 0.02  # pixels
+# Tools that round to whole pixels, or count the last pixel in, put a box this far outside; it is clipped, and counted.
+BEFORE, BEHIND = 0.5, 1.0  # pixels to the left of or above the picture, and behind it
 ADVICE = 'mend the annotations, or set invalid="drop" to clip boxes to their pictures and leave out what remains'
 Where = Callable[[int, int | None], str]  # number of the image, and of the object in order of addition -> file, line, element
+
+
+class Fault(NamedTuple):
+    """An object that cannot be read: the line of the error, and its kind and image if it is left out."""
+
+    line: str
+    repair: Repair
 
 
 class Found:
@@ -40,20 +50,25 @@ class Found:
     """
 
     def __init__(self) -> None:
-        self.ids: list[str] = []  # also the paths below the folder of the images
+        self.ids: list[str] = []  # as the file names the images: their paths below the folder of the images, or nearly
+        self.own: list[str] = []  # for each image a name that its file may have beside its id, without an ending; or empty
+        self.id_is_path = False  # True if an image that is found by another name has that name as its id
         self.sizes = array("i")  # height, width of each image; 0, 0 if the format does not give them
         self.owners, self.codes, self.corners = array("i"), array("i"), array("d")
         self.classes: dict[str, int] = {}
         self.problems: list[str] = []  # entries that could not be read, never dropped; empty texts after the first LINES
-        self.crowds = 0  # regions that stand for many objects, left out
+        self.faults: list[Fault] = []  # objects that could not be read
+        self.repairs: list[Repair] = []  # what was understood otherwise than it is written, or left out
+        self.advice: Callable[[np.ndarray], str] = lambda box: ""  # says more about a box (4,) outside its picture
         self.where: Where = lambda image, item: ""
 
-    def add_image(self, name: str, height: int = 0, width: int = 0) -> int:
+    def add_image(self, name: str, height: int = 0, width: int = 0, own: str = "") -> int:
         """Add an image and return its number.
 
-        name: path below the folder of the images. height, width: pixels, 0 if not known.
+        name: path below the folder of the images. height, width: pixels, 0 if not known. own: another name of its file.
         """
         self.ids.append(name)
+        self.own.append(own)
         self.sizes.extend((height, width))
         return len(self.ids) - 1
 
@@ -66,6 +81,11 @@ class Found:
     def note(self, where: Callable[[], str], text: str) -> None:
         """Note a problem; `where` is only called for the problems that are written out, because finding a line takes time."""
         self.problems.append(f"{where()}: {text}" if len(self.problems) < LINES else "")
+
+    def fault(self, where: Callable[[], str], text: str, image: str = "", what: str = "objects that cannot be read") -> None:
+        """Note an object that cannot be read, which `invalid` may leave out. image: the id of its image. what: a plural."""
+        line = f"{where()}: {text}" if len(self.faults) < LINES else ""
+        self.faults.append(Fault(line, Repair(image, f"{what} left out")))
 
 
 def finish(found: Found, root: Path, classes: Sequence[str] | None, invalid: Invalid, trust_sizes: bool) -> SampleTable:
@@ -89,7 +109,8 @@ class _Checks:
         self.boxes = rounded(np.array(found.corners, np.float64).reshape(-1, 4))
         self.objects = np.ones(len(self.owners), bool)  # True for objects that are kept
         self.problems: list[tuple[int, int | None, str]] = []
-        self.repairs = [("", "is a crowd region, no box of one object")] * found.crowds
+        self.repairs = list(found.repairs)
+        self.ids, self.paths, self.names = list(found.ids), list(found.ids), list(found.classes)
 
     def table(self) -> SampleTable:
         self._paths()
@@ -103,40 +124,56 @@ class _Checks:
         return self._made()
 
     def _paths(self) -> None:
-        for image, name in enumerate(self.found.ids):
-            if leaves_folder(name) or not name or name.encode(errors="ignore").decode() != name:
-                self._image(image, "has a path that leaves the folder of the images, or is none", dropped=False)
+        """Find the file of each image."""
+        files = find_files(self.root, self.found.ids, self.found.own)
+        self.paths = files.paths
+        for image, others in files.unclear.items():
+            self._image(image, unclear_text(self.ids[image], others, self.root), dropped=False)
+        for image in files.outside:
+            self._image(image, f"has a path that leaves the folder of the images, and no file in {self.root}", dropped=False)
+        for image, name in enumerate(self.ids):
+            if name.encode(errors="ignore").decode() != name:
+                self._image(image, "has a path that is no text", dropped=False)
+        self.repairs += files.repairs(self.ids)
+        if self.found.id_is_path:
+            self.ids = list(files.paths)
 
     def _twice(self) -> None:
         first: dict[str, int] = {}
-        for image, name in enumerate(self.found.ids):
+        for image, name in enumerate(self.ids):
             if (before := first.setdefault(name, image)) != image:
                 self._image(image, "is listed more than once", f"; first at {self._place(before)}")
 
     def _sizes(self) -> None:
         """Read the sizes of the files unless they are trusted; a file that is not a picture is left to the decoder."""
         wanted = np.flatnonzero(self.images & (~self.sizes.any(axis=1) | (not self.trust_sizes)))
-        looked = list(header_sizes([f"{self.root}/{self.found.ids[image]}" for image in wanted.tolist()]))
+        looked = list(header_sizes([f"{self.root}/{self.paths[image]}" for image in wanted.tolist()]))
         for image, size in zip(wanted.tolist(), looked, strict=True):
             if isinstance(size, str) and is_missing(size):
                 self._image(image, "is not there", f" (looked for in {self.root})")
         sizes = np.array([(0, 0) if isinstance(size, str) else size for size in looked], np.int32).reshape(-1, 2)
         annotated = self.sizes[wanted]
         for place in np.flatnonzero(annotated.any(axis=1) & sizes.any(axis=1) & (annotated != sizes).any(axis=1)).tolist():
-            (height, width), (h, w) = annotated[place].tolist(), sizes[place].tolist()
-            difference = f" ({width} x {height}; the picture has {w} x {h} pixels, upright)"
-            self._image(int(wanted[place]), "is annotated with another size than it has", difference)
+            self.repairs.append(
+                Repair(self.ids[wanted[place]], "images annotated with another size than they have; theirs counts")
+            )
         self.sizes[wanted] = sizes
 
     def _classes(self) -> None:
-        names = list(self.found.classes)
+        """Take the allowed class that each name means; a name that means none is a problem of its objects."""
         if self.classes is None:
             return
+        meant = [meant_text(name, self.classes) for name in self.names]
         allowed = ", ".join(self.classes)
-        unknown = {code: name for code, name in enumerate(names) if name not in self.classes}
-        for item in np.flatnonzero(np.isin(self.codes, list(unknown))).tolist():
-            name = unknown[int(self.codes[item])]
-            self._object(item, "is of an unknown class", f' "{name}"{did_you_mean(name, self.classes)}; allowed: {allowed}')
+        odd = [code for code, (name, other) in enumerate(zip(self.names, meant, strict=True)) if name != other]
+        for item in np.flatnonzero(np.isin(self.codes, odd)).tolist():
+            name, other = self.names[self.codes[item]], meant[self.codes[item]]
+            if other is None:
+                near = did_you_mean(name, self.classes)
+                self._object(item, "is of an unknown class", f' "{name}"{near}; allowed: {allowed}')
+            else:
+                self.repairs.append(Repair(self._id(item), f"objects of class {other}, written {name.strip()}"))
+        self.names = [name if other is None else other for name, other in zip(self.names, meant, strict=True)]
 
     def _corners(self) -> None:
         x1, y1, x2, y2 = self.boxes.T
@@ -155,16 +192,18 @@ class _Checks:
         known = np.asarray(limits.any(axis=1))
         clipped = np.where(known[:, None], np.clip(self.boxes, 0, np.tile(limits, 2)), self.boxes)
         with np.errstate(invalid="ignore"):
-            beyond = known & self.objects & (np.abs(clipped - self.boxes).max(axis=1, initial=0) > ROUNDING)
+            moved = clipped - self.boxes
+            beyond = known & self.objects & (np.abs(moved).max(axis=1, initial=0) > ROUNDING)
+            hardly = (moved.max(axis=1, initial=0) <= BEFORE) & (moved.min(axis=1, initial=0) >= -BEHIND)
         empty = (clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1])
         for item in np.flatnonzero(beyond | (empty & self.objects)).tolist():
-            if self.drop and not empty[item]:
-                self.repairs.append((self.found.ids[self.owners[item]], "has a box that was clipped to the picture"))
+            if (self.drop or hardly[item]) and not empty[item]:
+                how = "by at most a pixel" if hardly[item] else "to their picture"
+                self.repairs.append(Repair(self._id(item), f"boxes clipped {how}{self.found.advice(self.boxes[item])}"))
                 continue
             width, height = limits[item].tolist()
-            self._object(
-                item, "has a box outside the picture", f" {self._shown(item)}; the picture has {width} x {height} pixels"
-            )
+            more = f" {self._shown(item)}; the picture has {width} x {height} pixels{self.found.advice(self.boxes[item])}"
+            self._object(item, "has a box outside the picture", more)
         self.boxes = clipped
 
     def _image(self, image: int, what: str, more: str = "", dropped: bool = True) -> None:
@@ -179,9 +218,13 @@ class _Checks:
 
     def _note(self, image: int, item: int | None, what: str, more: str, dropped: bool) -> None:
         if self.drop and dropped:
-            self.repairs.append((self.found.ids[image], what))
+            plural = what.replace("is ", "are ", 1) if what.startswith("is ") else what.replace("has ", "have ", 1)
+            self.repairs.append(Repair(self.ids[image], f"{'images' if item is None else 'objects'} left out that {plural}"))
         else:
             self.problems.append((image, item, what + more))
+
+    def _id(self, item: int) -> str:
+        return self.ids[int(self.owners[item])]
 
     def _shown(self, item: int) -> str:
         return "[" + ", ".join(f"{value:.10g}" for value in self.boxes[item].tolist()) + "]"
@@ -190,7 +233,11 @@ class _Checks:
         return self.found.where(image, item)
 
     def _refuse(self) -> None:
-        refuse(self.found.problems, self._lines(), len(self.found.problems) + len(self.problems))
+        """Refuse all problems; if `invalid` is `drop`, what cannot be read of single objects is left out."""
+        faults = [] if self.drop else [fault.line for fault in self.found.faults]
+        first = [*self.found.problems, *faults]
+        self.repairs += [fault.repair for fault in self.found.faults] if self.drop else []
+        refuse(first, self._lines(), len(first) + len(self.problems), "mend the annotations" if self.drop else ADVICE)
 
     def _lines(self) -> Iterator[str]:
         for image, item, text in sorted(self.problems, key=lambda problem: problem[:1]):
@@ -198,23 +245,21 @@ class _Checks:
 
     def _made(self) -> SampleTable:
         if not self.images.any():
-            raise UserError(f"{self.root}: no image is left; {len(self.found.ids)} were listed")
+            why = [f"{number:,} {what}" for what, number in Counter(repair.what for repair in self.repairs).most_common(3)]
+            raise UserError(f"{self.root}: no image is left; {len(self.ids)} were listed{': ' if why else ''}{'; '.join(why)}")
         kept = np.flatnonzero(self.images)
         order = np.argsort(self.owners, kind="stable")
         order = order[self.objects[order]]
         counts = np.bincount(self.owners[order], minlength=len(self.images))[kept]
-        ids = pa.array([self.found.ids[image] for image in kept.tolist()], pa.string())
+        ids, paths = (pa.array([names[image] for image in kept.tolist()], pa.string()) for names in (self.ids, self.paths))
         known = self.sizes[kept].any(axis=1)
         sizes = {name: pa.array(self.sizes[kept, side], mask=~known) for name, side in (("width", 1), ("height", 0))}
-        columns = object_columns(self.boxes[order], self.codes[order], list(self.found.classes), counts)
-        repairs = pa.table(
-            {"id": [name for name, _ in self.repairs], "what": [what for _, what in self.repairs]},
-            pa.schema({"id": pa.string(), "what": pa.string()}),
-        )
-        return SampleTable(self.root, pa.table({"id": ids, "path": ids, **sizes, **columns}), {"repairs": repairs})
+        columns = object_columns(self.boxes[order], self.codes[order], self.names, counts)
+        table = SampleTable(self.root, pa.table({"id": ids, "path": paths, **sizes, **columns}), {REPAIRS: NO_REPAIRS})
+        return with_repairs(table, self.repairs)
 
 
-def refuse(first: Sequence[str], others: Iterator[str], number: int) -> None:
+def refuse(first: Sequence[str], others: Iterator[str], number: int, advice: str = ADVICE) -> None:
     """Raise UserError with a line for every problem (at most LINES), if there are any. number: the number of all problems."""
     lines = list(first[:LINES])
     for line in others:
@@ -224,20 +269,10 @@ def refuse(first: Sequence[str], others: Iterator[str], number: int) -> None:
     if not lines:
         return
     more = [f"… and {number - len(lines):,} more"] if number > len(lines) else []
-    last = f"{number:,} problem{'s' if number > 1 else ''}; {ADVICE}"
+    last = f"{number:,} problem{'s' if number > 1 else ''}; {advice}"
     raise UserError("\n".join([*map(printable, lines), *more, last]))
 
 
 def printable(line: str) -> str:
     """Return the text as one printable line, with any characters in the names that it shows."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-
-
-def repairs(table: SampleTable) -> list[str]:
-    """Return a line for each kind of repair (clipped or left out), with its number."""
-    if "repairs" not in table.related:
-        return []
-    counts = Counter(table.related["repairs"]["what"].to_pylist())
-    return [
-        f"warning: clipped or left out: {number:,} times an image or object {what}" for what, number in sorted(counts.items())
-    ]

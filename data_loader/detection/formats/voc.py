@@ -72,13 +72,13 @@ class VocReader(ObjectReader):
             line = f"line {lines[item]}: " if item is not None else ""
             return f"{folder / paths[sources[image]]}: {line}{found.ids[image]}"
 
-        found.where = where
+        found.where, found.id_is_path = where, True
         for number, path in enumerate(paths):
             entry = _Entry(folder / path, self.first_pixel)
             if entry.problems:
                 found.problems += [f"{folder / path}: {problem}" for problem in entry.problems]
                 continue
-            image = found.add_image(entry.file_name, *entry.size)
+            image = found.add_image(entry.file_name, *entry.size, own=os.path.splitext(path)[0].replace(os.sep, "/"))
             sources.append(number)
             for name, box, line in entry.objects:
                 found.add_object(image, name, box)

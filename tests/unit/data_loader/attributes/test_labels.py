@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from base.table import SampleTable
 from data_loader.attributes.labels import CombinedLabel, Label, add_labels, label_problems, label_spec
+from data_loader.formats.repairs import repair_lines
 from data_loader.samples.corrections import correct
 from utils.errors import UserError
 
@@ -61,7 +62,7 @@ def test_numbers_of_a_numeric_column_are_read_too():
     assert add_labels(table(x=[15, 30, 75]), {"x": AGE}, "data").numbers("x").tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("text", ["old", "nan", "inf", "1_0", "30 years", "0x1f"])
+@pytest.mark.parametrize("text", ["old", "inf", "1_0", "30 years", "0x1f"])
 def test_what_is_no_finite_number_is_refused(text):
     with pytest.raises(UserError, match=rf'data: x: "{text}" in 1 samples \(1.jpg\); allowed: numbers'):
         numbers(AGE, "15", text)
@@ -69,11 +70,48 @@ def test_what_is_no_finite_number_is_refused(text):
 
 def test_unknown_texts_are_refused_by_name_with_count_and_samples():
     with pytest.raises(UserError) as refusal:
-        numbers(MASK, "mask", "normal ", "nose", "normal ", "normal ", "normal ")
+        numbers(MASK, "mask", "normal!", "nose", "normal!", "normal!", "normal!")
     assert str(refusal.value).splitlines() == [
-        'data: x: "normal " (did you mean "normal"?) in 4 samples (1.jpg, 3.jpg, 4.jpg and 1 more); allowed: mask, wrong, normal',
-        'data: x: "nose" in 1 samples (2.jpg); allowed: mask, wrong, normal',
+        'data: x: "normal!" (did you mean "normal"?) in 4 samples (1.jpg, 3.jpg, 4.jpg and 1 more); allowed: mask, wrong, normal',
+        'data: x: "nose" in 1 samples (2.jpg); allowed: mask, wrong, normal; '
+        "data_loader.args.labels.x.values says what other texts mean, missing which mean nothing",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "told"),
+    [
+        (" normal", 2, 'read as normal, written " normal"'),
+        ("Normal", 2, 'read as normal, written "Normal"'),
+        (
+            "\u1106\u1161\u1109\u1173\u110f\u1173",
+            3,
+            "read as \ub9c8\uc2a4\ud06c",
+        ),  # NFD
+        ("NaN", -1, "read as not known"),
+        ("normal", 2, ""),
+    ],
+)
+def test_a_text_is_compared_as_people_mean_it(text, number, told):
+    label = Label(classes=["mask", "wrong", "normal", "\ub9c8\uc2a4\ud06c"])
+    labelled = add_labels(table(x=["mask", text]), {"x": label}, "data")
+    assert labelled.numbers("x").tolist() == [0, number]
+    lines = repair_lines(labelled)
+    assert len(lines) == bool(told) and all(told in line and "1 values of x" in line and "(1.jpg)" in line for line in lines)
+
+
+def test_a_whole_number_with_decimals_is_the_number():
+    label = Label(classes=["0", "1"])
+    assert add_labels(table(x=["1.0", "0", "0.0"]), {"x": label}, "data").numbers("x").tolist() == [1, 0, 0]
+
+
+def test_a_case_that_does_not_decide_is_refused():
+    with pytest.raises(UserError, match='"NORMAL" .*in 1 samples'):
+        add_labels(table(x=["NORMAL"]), {"x": Label(classes=["Normal", "normal"])}, "data")
+
+
+def test_words_for_nothing_may_be_classes():
+    assert add_labels(table(x=["None", "nan"]), {"x": Label(classes=["none", "mask"])}, "data").numbers("x").tolist() == [0, -1]
 
 
 def test_of_many_unknown_texts_20_are_named():

@@ -137,7 +137,7 @@ def test_a_crowd_is_left_out_and_counted(tmp_path):
     (tmp_path / "coco").write_text(json.dumps(lists))
     table = make_reader("coco").read(tmp_path)
     assert len(objects_of(table).boxes) == 0
-    assert table.related["repairs"]["what"].to_pylist() == ["is a crowd region, no box of one object"]
+    assert table.related["repairs"]["what"].to_pylist() == ["crowd regions left out, which are no boxes of one object"]
 
 
 def test_a_file_of_names_has_each_once(tmp_path):

@@ -277,10 +277,10 @@ def test_clipped_and_dropped_boxes_are_told(make, folder, tmp_path):
     entries[0]["objects"] = [{"class": "red", "position": [-5, 1, 10, 10]}, {"class": "red", "position": [9, 1, 1, 9]}]
     (copied / "labels.json").write_text(json.dumps({"annotations": entries}))
     reader = {"type": "CompetitionJsonReader", "args": {"file": "labels.json", "root": "train", "invalid": "drop"}}
-    lines = [line for line in make(data_dir=copied, reader=reader).report() if "clipped or left out" in line]
+    lines = [line for line in make(data_dir=copied, reader=reader).report() if "boxes clipped" in line or "left out" in line]
     assert lines == [
-        "warning: clipped or left out: 1 times an image or object has a box that was clipped to the picture",
-        "warning: clipped or left out: 1 times an image or object has a box with swapped corners",
+        f"warning: 1 boxes clipped to their picture ({entries[0]['file_name']})",
+        f"warning: 1 objects left out that have a box with swapped corners ({entries[0]['file_name']})",
     ]
     with pytest.raises(UserError, match="labels.json: line 1: annotations.0..objects.1"):
         make(data_dir=copied).table("train")

@@ -12,8 +12,8 @@ import pytest
 
 from base.detection.objects import objects_of
 from data_loader.detection.formats.competition_json import CompetitionJsonReader
-from data_loader.detection.formats.found import repairs
 from data_loader.detection.formats.voc import VocReader
+from data_loader.formats.repairs import repair_lines
 from tests.detection.objects_folder import (
     FORMATS,
     NAMES,
@@ -58,7 +58,7 @@ def refusal(read, *entries, **options):
     ("box", "message"),
     [
         ([-1, 2, 30, 40], "has a box outside the picture [-1, 2, 30, 40]; the picture has 60 x 40 pixels"),
-        ([1, 2, 30, 40.1], "has a box outside the picture [1, 2, 30, 40.1]; the picture has 60 x 40 pixels"),
+        ([1, 2, 30, 41.1], "has a box outside the picture [1, 2, 30, 41.1]; the picture has 60 x 40 pixels"),
         ([70, 2, 80, 40], "has a box outside the picture [70, 2, 80, 40]; the picture has 60 x 40 pixels"),
         ([1, 2, 1, 40], "has a box of no area [1, 2, 1, 40]"),
         ([30, 2, 1, 40], "has a box with swapped corners [30, 2, 1, 40]"),
@@ -115,16 +115,39 @@ def test_with_drop_boxes_are_clipped_and_left_out_and_counted(competition):
     assert objects_of(table).boxes.tolist() == [[0, 2, 30, 40], GOOD]
     counts = Counter(table.related["repairs"]["what"].to_pylist())
     assert counts == {
-        "has a box that was clipped to the picture": 1,
-        "has a box with swapped corners": 1,
-        "has a box outside the picture": 1,
-        "has a box that is not finite": 1,
-        "has a box of no area": 1,
-        "is of an unknown class": 1,
-        "is not there": 1,
-        "is listed more than once": 1,
+        "boxes clipped to their picture": 1,
+        "objects left out that have a box with swapped corners": 1,
+        "objects left out that have a box outside the picture": 1,
+        "objects left out that have a box that is not finite": 1,
+        "objects left out that have a box of no area": 1,
+        "objects left out that are of an unknown class": 1,
+        "images left out that are not there": 1,
+        "images left out that are listed more than once": 1,
     }
-    assert "warning: clipped or left out: 1 times an image or object is of an unknown class" in repairs(table)
+    assert "warning: 1 objects left out that are of an unknown class (b.jpg)" in repair_lines(table)
+
+
+def test_a_box_that_reaches_over_by_a_pixel_is_clipped_and_counted(competition):
+    table = competition(image("a.jpg", [-0.4, 2, 61, 40.1]), image("b.jpg", GOOD))
+    assert objects_of(table).boxes.tolist() == [[0, 2, 60, 40], GOOD]
+    assert repair_lines(table) == ["warning: 1 boxes clipped by at most a pixel (a.jpg)"]
+
+
+def test_a_class_that_is_written_otherwise_is_found_and_counted(competition):
+    table = competition(image("a.jpg", GOOD, label=" Phone"), image("b.jpg", GOOD))
+    assert objects_of(table).labels(NAMES).tolist() == [0, 0]
+    assert repair_lines(table) == ["warning: 1 objects of class phone, written Phone (a.jpg)"]
+
+
+def test_an_image_that_is_named_otherwise_is_found_and_keeps_its_id(competition):
+    table = competition(image("img\\A.PNG", GOOD), image("/content/b", GOOD))
+    assert (table.ids(), table.paths()) == (["img\\A.PNG", "/content/b"], ["a.jpg", "b.jpg"])
+
+
+def test_what_is_refused_although_drop_is_set_is_not_advised_to_drop(competition):
+    with pytest.raises(UserError) as error:
+        competition('{"file_name": 5, "objects": []}', image("a.jpg"), invalid="drop")
+    assert str(error.value).splitlines()[-1] == "1 problem; mend the annotations"
 
 
 def test_what_is_no_annotation_at_all_is_not_dropped(competition):
@@ -133,7 +156,7 @@ def test_what_is_no_annotation_at_all_is_not_dropped(competition):
 
 
 def test_a_table_of_which_nothing_is_left_is_refused(competition):
-    with pytest.raises(UserError, match="no image is left; 1 were listed"):
+    with pytest.raises(UserError, match="no image is left; 1 were listed: 1 images left out that are not there"):
         competition(image("c.jpg"), invalid="drop")
 
 
@@ -261,11 +284,6 @@ OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>2</ymin><xmax>30</
             "line 2: a.png: has a box that is not",
         ),
         ("<annotation><filename>a.png</filename><filename>b.png</filename></annotation>", "line 1: <filename> is given twice"),
-        ("<annotation><filename>c.png</filename></annotation>", "c.png: is not there"),
-        (
-            "<annotation><filename>a.png</filename><size><width>40</width><height>60</height></size></annotation>",
-            r"a.png: is annotated with another size than it has \(40 x 60; the picture has 60 x 40 pixels, upright\)",
-        ),
         ('<?xml version="1.0" encoding="none"?><annotation/>', "line 1: is no XML"),
         ("", "line 1: is no XML"),
     ],
@@ -324,10 +342,6 @@ COCO = {
             r"images\[0\]: width: found -60; allowed: a whole",
         ),
         ({"images": [{"id": 1, "file_name": "a.png", "width": 2**40, "height": 1}]}, r"images\[0\]: width and height: too large"),
-        (
-            {"images": [{"id": 1, "file_name": "a.png", "width": 61, "height": 40}]},
-            r"images\[0\] \(a.png\): is annotated with another",
-        ),
         ({"categories": COCO["categories"] * 2}, r"categories\[1\]: id 1 is given twice"),
         ({"categories": []}, "categories: missing or empty"),
         ({"images": 5}, "images: needed is a list of objects"),
@@ -406,3 +420,12 @@ def assert_one_line_each(text: str, folder: Path) -> None:
     for line in text.splitlines():
         assert line.startswith(f"{folder}/") or re.match(r"\d+ problems?; |… and", line), line
         assert line.isprintable()
+
+
+def test_a_picture_is_found_by_the_name_of_its_xml(tmp_path):
+    write_picture(tmp_path / "images/a.png", 40, 60)
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "voc/a.xml").write_text(f"<annotation><filename>old.jpg</filename>{OBJECT.format('phone', 10)}</annotation>")
+    table = make_reader("voc").read(tmp_path)
+    assert (table.ids(), table.paths()) == (["a.png"], ["a.png"])
+    assert repair_lines(table) == ["warning: 1 paths found by the name of their annotation (old.jpg)"]

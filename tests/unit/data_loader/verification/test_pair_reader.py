@@ -45,7 +45,8 @@ def test_a_list_of_one_kind_is_refused(label, lacks, tmp_path):
     [
         ("image1,image,label\na,b,0\n", "line 1: no column image2 .*did you mean"),
         ("image1,image2,label\na,b,0\na,c,2\na,d,\n", r"line 3 \(2\), line 4 \(nothing\): the label is none of 0, 1"),
-        ("image1,image2,label\na,,0\n../x,b,1\n", r"line 2 \(a, nothing\), line 3 \(\.\./x, b\): a pair needs two pictures"),
+        ("image1,image2,label\na,,0\nc,b,1\n", r"line 2 \(a, nothing\): a pair needs two pictures"),
+        ("image1,image2,label\na,b,0\n../x,b,1\n", r"line 3 \(\.\./x\): no file of this name is below .*; paths must stay below"),
         ("image1,image2,label\na,b\n", "line 2 has 2 fields"),
     ],
 )
