@@ -112,7 +112,7 @@ def as_csv(marks: list[Mark]) -> bytes:
 def _rows(path: Path, columns: list[str]) -> list[list[str]]:
     if not path.exists():
         return []
-    names, rows, _ = read_csv(path, may_be_empty=True)
+    names, rows, _, _ = read_csv(path, may_be_empty=True)
     if names != columns:
         raise UserError(f"{path}: line 1: found {','.join(names)}; the columns are {','.join(columns)}")
     return rows

@@ -175,6 +175,8 @@ def add_labels(table: SampleTable, labels: Labels, source: str) -> SampleTable:
     read = read_labels(labels)
     for name, label in read.items():
         column = label.column or name
+        if column not in table.names and len({*label.classes} - {*table.names}) == 0:
+            table = _from_one_hot(table, column, label, problems, source)
         if column not in table.names:
             near = did_you_mean(column, table.names)
             problems.append(f"{source}: label {name}: there is no column {column}{near}; there are: {', '.join(table.names)}")
@@ -194,6 +196,18 @@ def add_labels(table: SampleTable, labels: Labels, source: str) -> SampleTable:
         if isinstance(combined, CombinedLabel):
             table = _combine(table, name, {part: read[part] for part in combined.combine})
     return _rename_labels(table, labels)
+
+
+def _from_one_hot(table: SampleTable, column: str, label: Label, problems: list[str], source: str) -> SampleTable:
+    """Return the table with a column of class names, from a column of 0 and 1 for each class."""
+    ones = np.array([[text.strip().lower() in ("1", "1.0", "true") for text in table.strings(name)] for name in label.classes])
+    rows = np.flatnonzero(ones.sum(axis=0) > 1).tolist()
+    if rows:
+        named = some([table.id(row) for row in rows])
+        problems.append(f"{source}: columns {', '.join(label.classes)}: {len(rows)} samples are of several classes ({named})")
+    names = np.where(ones.any(axis=0), np.array(label.classes, object)[ones.argmax(axis=0)], "")
+    table = table.with_column(column, pa.array(names.tolist(), pa.string()))
+    return with_repairs(table, [Repair("", f"labels read from the columns {', '.join(label.classes)}, one for each class")])
 
 
 def _otherwise(

@@ -20,8 +20,6 @@ from base.types import FileName, Names
 from data_loader.formats.csv_reader import read_csv
 from data_loader.submissions.lint import counted, key_problems, text_of
 from data_loader.submissions.sample_file import require_same
-from utils.config import did_you_mean
-from utils.errors import UserError
 
 
 @SUBMISSIONS.register("attributes")
@@ -104,11 +102,9 @@ class CombinedClassSubmission(BaseSubmission):
     def _asked_for(self, data_dir: Path) -> tuple[list[str], list[list[str]], list[str]]:
         """Return the header, the rows and the ids of the sample file. Raises UserError if a column is missing."""
         sample = data_dir / self.sample
-        names, rows, _ = read_csv(sample)
-        for wanted in (self.id_column, self.answer_column):
-            if wanted not in names:
-                near = did_you_mean(wanted, names)
-                raise UserError(f"{sample}: line 1: no column {wanted}{near}; there are: {', '.join(names)}")
+        read = read_csv(sample)
+        read.require(sample, self.id_column, self.answer_column)
+        names, rows, *_ = read
         return names, rows, [row[names.index(self.id_column)] for row in rows]
 
     def _answers(self, predictions: Predictions) -> dict[str, int]:

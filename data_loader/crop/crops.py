@@ -85,7 +85,7 @@ def relative(path: Path, folder: Path) -> str:
 
 def read_boxes(path: Path) -> BoxFile:
     """Return the boxes of a CSV file, rounded to whole pixels. Raises UserError with a line for each wrong line."""
-    names, rows, lines = read_csv(path)
+    names, rows, lines, _ = read_csv(path)
     for wanted in HEADER:
         if wanted not in names:
             raise UserError(f"{path}: line 1: no column {wanted}{did_you_mean(wanted, names)}; there are: {', '.join(names)}")

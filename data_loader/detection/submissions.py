@@ -201,7 +201,7 @@ class CocoSubmission(BoxSubmission):
         categories = set(self._categories(table))
         for number, entry in enumerate(entries, 1):
             image, box = entry.get("image_id"), entry.get("bbox")
-            name = names.get(image) if isinstance(image, int) else None
+            name = names.get(image) if isinstance(image, int | str) else None
             place = name or f"entry {number}"
             if name is None:
                 found.add("are of no image that is asked for", place, image)

@@ -12,7 +12,22 @@ from base.table import some
 from utils.errors import UserError
 
 _NO_NAME = re.compile("[\0\ud800-\udfff]")  # characters that neither a file name nor UTF-8 text can hold
+_WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _SPACE = re.compile(r"[ \t\r\n]*")
+
+
+FIRST = 20_000  # characters in which the keys of a format are looked for
+_CONVERT = "convert it to COCO (labelme2coco, Roboflow, CVAT and FiftyOne do), and read it with CocoReader"
+# Formats by the keys that their files have, with what to do about them.
+OTHER_FORMATS = {
+    "LabelMe, a file for each picture": (("shapes", "imagePath"), _CONVERT),
+    "VGG Image Annotator (VIA)": (("regions", "shape_attributes"), "export it from VIA as COCO, and read it with CocoReader"),
+    "AIHub's records of faces": (("filename", "annot_A"), "write its records as COCO for boxes, or as CSV for labels"),
+    "CreateML": (("image", "annotations", "coordinates"), _CONVERT),
+    "Label Studio": (("from_name", "to_name"), "export it from Label Studio as COCO, YOLO or VOC"),
+}
+LIST_ADVICE = "take away the outer brackets of a single object, or write many records as COCO or CSV"
 
 
 class Member(NamedTuple):
@@ -42,6 +57,9 @@ class JsonFile:
 
         NaN and Infinity are floats like any other. Raises UserError with the line of the first text that is not JSON.
         """
+        if self.text.lstrip()[:1] == "[":
+            self.refuse_other_format()
+            raise UserError(f"{self.path}: line 1, column 1: found a list […]; needed is an object {{…}}; {LIST_ADVICE}")
         place = self._expect("{", 0, "an object {…}")
         seen: set[str] = set()
         while (place := self._skip(place)) < len(self.text) and self.text[place] != "}":
@@ -59,6 +77,12 @@ class JsonFile:
         end = self._skip(self._expect("}", place, 'a comma or "}"'))
         if end < len(self.text):
             self._refuse(end, "there is more text behind the object")
+
+    def refuse_other_format(self) -> None:
+        """Raise UserError that names a format which is not read here, if the file has the keys of one."""
+        for name, (needed, advice) in OTHER_FORMATS.items():
+            if all(f'"{key}"' in self.text[:FIRST] for key in needed):
+                raise UserError(f"{self.path}: looks like {name}; {advice}")
 
     def at(self, place: int) -> str:
         """Return the file and the line, from 1, of a position in the text."""
@@ -149,17 +173,29 @@ def text_problem(value: Any, what: str) -> str:
 
 def numbers_problem(value: Any, number: int, what: str) -> str:
     """Return the problem of a list that must hold `number` numbers; NaN and Infinity are checked later, by their meaning."""
-    if isinstance(value, list) and len(value) == number and all(type(item) in (int, float) and _fits(item) for item in value):
+    if isinstance(value, list) and len(value) == number and all(map(_is_number, value)):
         return ""
     return f"{what}: found {_short(value)}; allowed: a list of {number} numbers"
 
 
 def integer_problem(value: Any, what: str, least: int = -(2**62)) -> str:
-    """Return the problem of an id or a size, which must be a whole number of at least `least`."""
-    if type(value) is int and least <= value < 2**62:
+    """Return the problem of an id or a size, which must be a whole number of at least `least`, perhaps as 1.0 or "1"."""
+    whole = as_integer(value)
+    if whole is not None and least <= whole < 2**62:
         return ""
     return f"{what}: found {_short(value)}; allowed: a whole number" + (f" of at least {least}" if least > -(2**62) else "")
 
 
-def _fits(value: float) -> bool:
-    return isinstance(value, float) or abs(value) < 2**62
+def as_integer(value: Any) -> int | None:
+    """Return a whole number that is written as 1, 1.0 or "1"; None for anything else."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        return int(value.strip().partition(".")[0])
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**62:
+        return int(value)
+    return value if type(value) is int else None
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return _DECIMAL.fullmatch(value.strip()) is not None
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**62)

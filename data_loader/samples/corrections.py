@@ -97,7 +97,7 @@ def _misnamed(correction: Correction, table: SampleTable) -> str:
 
 
 def _corrections(path: Path) -> list[Correction]:
-    names, rows, lines = read_csv(path, may_be_empty=True)
+    names, rows, lines, _ = read_csv(path, may_be_empty=True)
     if names != CORRECTION_COLUMNS:
         raise UserError(f"{path}: line 1: found {','.join(names)}; the columns are {','.join(CORRECTION_COLUMNS)}")
     return [Correction(line, *row) for line, row in zip(lines, rows, strict=True)]

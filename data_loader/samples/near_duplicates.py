@@ -113,7 +113,7 @@ def _signs(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _from_file(table: SampleTable, path: Path) -> list[str]:
-    names, rows, _ = read_csv(path)
+    names, rows, _, _ = read_csv(path)
     for wanted in HEADER:
         if wanted not in names:
             raise UserError(f"{path}: line 1: no column {wanted}{did_you_mean(wanted, names)}; there are: {', '.join(names)}")

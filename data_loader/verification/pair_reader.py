@@ -14,10 +14,10 @@ from base.base_reader import READERS, BaseReader
 from base.table import SampleTable, some
 from base.types import CsvFile, Delimiter, PathSuffix, Root
 from base.verification.pairs import DIFFERENT, PAIRS, SAME, UNKNOWN
-from data_loader.formats.csv_reader import read_csv
+from data_loader.formats.csv_reader import Header, read_csv
 from data_loader.formats.names import find_files, leaves_folder, require_clear
 from data_loader.formats.repairs import with_repairs
-from utils.config import did_you_mean, show
+from utils.config import show
 from utils.errors import UserError
 
 
@@ -50,20 +50,20 @@ class PairReader(BaseReader):
         root: Root = ".",
         suffix: PathSuffix = "",
         delimiter: Delimiter = ",",
+        header: Header = None,
     ) -> None:
         if same == different:
             raise UserError(f"reader.args.same: found {show(same)}, which is reader.args.different too")
         self.file, self.first, self.second, self.label, self.delimiter = file, first, second, label, delimiter
         self.meaning = {same: SAME, different: DIFFERENT}
-        self.root, self.suffix = root, suffix
+        self.root, self.suffix, self.header = root, suffix, header
 
     def read(self, data_dir: Path) -> SampleTable:
         """Return the pictures in order of name. Raises UserError that names every line with an unknown label."""
         path = data_dir / self.file
-        names, rows, lines = read_csv(path, self.delimiter)
-        for wanted in filter(None, (self.first, self.second, self.label)):
-            if wanted not in names:
-                raise UserError(f"{path}: line 1: no column {wanted}{did_you_mean(wanted, names)}; there are: {some(names, 20)}")
+        read = read_csv(path, self.delimiter, header=self.header)
+        read.require(path, *filter(None, (self.first, self.second, self.label)))
+        names, rows, lines, repairs = read
         first, second = ([row[names.index(name)] for row in rows] for name in (self.first, self.second))
         same = [UNKNOWN] * len(rows)
         if self.label is not None:
@@ -81,9 +81,10 @@ class PairReader(BaseReader):
             require_both(path, same)
         _require_names(path, first, second, lines)
         place = dict(zip(reversed([*first, *second]), reversed(lines * 2), strict=True))
-        return table_of_pairs(
+        table = table_of_pairs(
             data_dir / self.root, first, second, same, lambda name: name + self.suffix, lambda name: f"{path}: line {place[name]}"
         )
+        return with_repairs(table, repairs)
 
 
 @READERS.register()

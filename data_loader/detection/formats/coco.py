@@ -22,13 +22,14 @@ from base.base_reader import READERS
 from base.detection.objects import objects_of, require_sizes, rounded
 from base.table import SampleTable, some
 from base.types import JsonPath
-from data_loader.detection.formats.found import Found, Invalid, finish
+from data_loader.detection.formats.found import Found, Invalid, Unannotated
 from data_loader.detection.formats.object_reader import ObjectReader
-from data_loader.formats.json_stream import JsonFile, Member, integer_problem, numbers_problem, text_problem
+from data_loader.formats.json_stream import JsonFile, Member, as_integer, integer_problem, numbers_problem, text_problem
 from data_loader.formats.repairs import Repair
 from utils import files
 from utils.errors import UserError
 
+Id = int | str
 LISTS = ("images", "annotations", "categories")
 
 
@@ -46,8 +47,10 @@ class CocoReader(ObjectReader):
         trust_sizes: Annotated[
             bool, Field(description="take the sizes in the file, without looking at the pictures' own")
         ] = False,
+        unannotated: Unannotated = "leave_out",
     ) -> None:
         self.file, self.root, self.invalid, self.trust_sizes = file, root, invalid, trust_sizes
+        self.unannotated = unannotated
 
     @classmethod
     def columns(cls, args: Any) -> set[str]:
@@ -61,11 +64,17 @@ class CocoReader(ObjectReader):
     def read_objects(self, data_dir: Path, classes: Sequence[str] | None) -> SampleTable:
         """Return the samples like `read`; objects whose class is not in `classes` are refused with file and line, or dropped."""
         coco = _Coco(JsonFile(data_dir / self.file))
-        table = finish(coco.found, data_dir / self.root, classes, self.invalid, self.trust_sizes)
-        numbers = {name: number for number, name in zip(coco.image_ids, coco.found.ids, strict=True)}
-        categories = {"id": list(coco.categories), "name": list(coco.categories.values())}
-        table = SampleTable(table.root, table.columns, {**table.related, "categories": pa.table(categories)})
-        return table.with_column("image_id", pa.array([numbers[name] for name in table.ids()], pa.int64()))
+        table = self.finished(coco.found, data_dir, classes)
+        free = max((number for number in coco.image_ids if isinstance(number, int)), default=0) + 1
+        others = range(free, free + len(coco.found.ids) - len(coco.image_ids))  # images without an entry
+        numbers = dict(zip(coco.found.ids, [*coco.image_ids, *others], strict=True))
+        used = sorted(coco.categories.items(), key=lambda item: item[0] in coco.used)  # of two with one name the used one is last
+        if all(isinstance(number, int) for number in coco.categories):
+            categories = pa.table({"id": [number for number, _ in used], "name": [name for _, name in used]})
+            table = SampleTable(table.root, table.columns, {**table.related, "categories": categories})
+        texts = any(isinstance(number, str) for number in coco.image_ids)
+        column = [str(numbers[name]) if texts else numbers[name] for name in table.ids()]
+        return table.with_column("image_id", pa.array(column, pa.string() if texts else pa.int64()))
 
 
 class _Coco:
@@ -73,15 +82,18 @@ class _Coco:
 
     def __init__(self, file: JsonFile) -> None:
         self.file, self.found = file, Found()
-        self.categories: dict[int, str] = {}
-        self.image_ids, self._image_starts = array("q"), array("q")
-        self._items: dict[str, array[Any]] = {name: array("q") for name in ("image", "category", "start", "number")}
+        self.categories: dict[Id, str] = {}
+        self.used: set[Id] = set()  # categories of some annotation
+        self.image_ids: list[Id] = []
+        self._image_starts = array("q")
+        self._items: dict[str, list[Any]] = {name: [] for name in ("image", "category", "start", "number")}
         self._boxes = array("d")
         self._added = array("q")  # index in `_items` of each object
         self.found.where = self._where
         seen = {member.key for member in file.members() if self._take(member)}
         missing = [name for name in LISTS if name not in seen and (name != "annotations" or self._items["image"])]
         if missing and not self.found.problems:
+            file.refuse_other_format()
             self.found.problems.append(f"{file.path}: {some(missing)}: missing or empty; COCO has lists of {some(LISTS)}")
         self._join()
 
@@ -89,59 +101,78 @@ class _Coco:
         if member.key not in LISTS:
             return False
         place = f"{member.key}[{member.number}]" if member.number >= 0 else member.key
+        if member.number < 0 and isinstance(member.value, dict):
+            self.found.repairs.append(Repair("", "lists written as an object"))
+            entries = [member.value] if "id" in member.value else list(member.value.values())
+            return any([self._take(Member(member.key, place, member.start, entry)) for place, entry in enumerate(entries)])
         if not isinstance(member.value, dict):
             problems = ["needed is a list of objects"]
         else:
             take = {"images": self._image, "annotations": self._annotation, "categories": self._category}[member.key]
             problems = list(take(member))
         for problem in problems:
-            self.found.note(partial(self.file.at, member.start), f"{place}: {problem}")
+            where = partial(self.file.at, member.start)
+            if member.key == "annotations" and isinstance(member.value, dict):
+                self.found.fault(where, f"{place}: {problem}")
+            else:
+                self.found.note(where, f"{place}: {problem}")
         return True
 
     def _image(self, member: Member) -> Iterator[str]:
         entry = member.value
-        sizes = [entry.get(side, 0) for side in ("height", "width")]
-        problems = [integer_problem(entry.get("id"), "id"), text_problem(entry.get("file_name"), "file_name")]
+        sizes = [entry.get(side) or 0 for side in ("height", "width")]
+        problems = [_id_problem(entry.get("id"), "id"), text_problem(entry.get("file_name"), "file_name")]
         problems += [integer_problem(value, side, 0) for side, value in zip(("height", "width"), sizes, strict=True)]
-        if not any(problems) and max(sizes) >= 2**31:
+        whole = [as_integer(size) or 0 for size in sizes]
+        if not any(problems) and max(whole) >= 2**31:
             problems.append("width and height: too large")
         if any(problems):
             yield from filter(None, problems)
             return
-        self.found.add_image(entry["file_name"], *(sizes if all(sizes) else (0, 0)))
-        self.image_ids.append(entry["id"])
+        self.found.add_image(entry["file_name"], *(whole if all(whole) else (0, 0)))
+        self.found.count_texts(sizes, entry["file_name"])
+        self.image_ids.append(_as_id(entry["id"]))
         self._image_starts.append(member.start)
 
     def _category(self, member: Member) -> Iterator[str]:
         entry = member.value
-        problems = [integer_problem(entry.get("id"), "id"), text_problem(entry.get("name"), "name")]
-        if not any(problems) and entry["id"] in self.categories:
-            problems.append(f"id {entry['id']} is given twice")
-        if not any(problems) and entry["name"] in self.categories.values():
-            problems.append(f'name "{entry["name"]}" is given twice')
+        problems = [_id_problem(entry.get("id"), "id"), text_problem(entry.get("name"), "name")]
+        if not any(problems) and self.categories.get(_as_id(entry["id"]), entry["name"]) != entry["name"]:
+            problems.append(f"id {entry['id']} is given twice, for {self.categories[_as_id(entry['id'])]} and {entry['name']}")
         yield from filter(None, problems)
         if not any(problems):
-            self.categories[entry["id"]] = entry["name"]
+            if entry["name"] in self.categories.values():
+                self.found.repairs.append(Repair("", f"categories that are named twice ({entry['name']})"))
+            self.categories[_as_id(entry["id"])] = entry["name"]
 
     def _annotation(self, member: Member) -> Iterator[str]:
         entry = member.value
-        problems = [integer_problem(entry.get(key), key) for key in ("image_id", "category_id")]
-        problems.append(numbers_problem(entry.get("bbox"), 4, "bbox"))
-        if entry.get("iscrowd", 0) not in (0, 1):
+        crowd = as_integer(entry.get("iscrowd") or 0) if entry.get("iscrowd") is not True else 1
+        problems = [_id_problem(entry.get(key), key) for key in ("image_id", "category_id")]
+        if crowd not in (0, 1):
             problems.append("iscrowd: allowed are 0 and 1")
+        box = entry.get("bbox")
+        if not any(problems) and not box and not crowd:
+            box = _box_around(entry.get("segmentation"))
+            what = "annotations without a bbox " + ("left out" if box is None else "read as the box around their segmentation")
+            self.found.repairs.append(Repair("", what))
+            if box is None:
+                return
+        if not crowd:
+            problems.append(numbers_problem(box, 4, "bbox"))
         if any(problems):
             yield from filter(None, problems)
-        elif entry.get("iscrowd", 0):
+        elif crowd:
             self.found.repairs.append(Repair("", "crowd regions left out, which are no boxes of one object"))
         else:
-            for key, value in zip(
-                self._items, (entry["image_id"], entry["category_id"], member.start, member.number), strict=True
-            ):
+            values = (_as_id(entry["image_id"]), _as_id(entry["category_id"]), member.start, member.number)
+            for key, value in zip(self._items, values, strict=True):
                 self._items[key].append(value)
-            self._boxes.extend(entry["bbox"])
+            self.found.count_texts(box, "")
+            self._boxes.extend(map(float, box))
 
     def _join(self) -> None:
-        images: dict[int, int] = {}
+        images: dict[Id, int] = {}
         complete = not self.found.problems
         for image, number in enumerate(self.image_ids):
             if images.setdefault(number, image) != image:
@@ -153,10 +184,14 @@ class _Coco:
             if image_id in images and category_id in self.categories:
                 self.found.add_object(images[image_id], self.categories[category_id], box)
                 self._added.append(number)
-                continue
-            odd = f"image_id {image_id}" if image_id not in images else f"category_id {category_id}"
-            if complete:  # otherwise the number may belong to an entry that could not be read
-                self.found.note(partial(self.file.at, start), f"annotations[{index}]: {odd} is in no list")
+                self.used.add(category_id)
+            elif image_id in images and complete:  # otherwise the number may belong to an entry that could not be read
+                text = f"annotations[{index}]: category_id {category_id} is in no list"
+                self.found.fault(partial(self.file.at, start), text, self.found.ids[images[image_id]], "objects of no category")
+            elif complete:
+                self.found.repairs.append(Repair("", "annotations of no image in the file left out"))
+        if complete and self._items["image"] and images and not set(self._items["image"]) & set(images):
+            self.found.problems.append(f"{self.file.path}: annotations: no image_id is the id of an image")
 
     def _where(self, image: int, item: int | None) -> str:
         if item is None:
@@ -167,9 +202,48 @@ class _Coco:
         )
 
 
-def image_numbers(table: SampleTable) -> list[int]:
-    """Return the numbers of the images in a COCO file: the numbers they were read with, or else from 1 in order of the table."""
-    return table.numbers("image_id").tolist() if "image_id" in table.names else list(range(1, len(table) + 1))
+def _id_problem(value: Any, what: str) -> str:
+    """Return the problem of an id, which is a whole number or a text."""
+    return "" if not integer_problem(value, what) or not text_problem(value, what) else integer_problem(value, what)
+
+
+def _as_id(value: Any) -> Id:
+    """Return an id as a number if it is one, however it is written: 1, 1.0 and "1" are one id; else its text."""
+    number = as_integer(value)
+    return str(value) if number is None else number
+
+
+def _box_around(segmentation: Any) -> list[float] | None:
+    """Return the box [x, y, width, height] around polygons or a mask of run lengths; None if there are none that can be read."""
+    if isinstance(segmentation, dict):
+        return _box_of_runs(segmentation.get("counts"), segmentation.get("size"))
+    parts = segmentation if isinstance(segmentation, list) else []
+    good = [part for part in parts if isinstance(part, list) and len(part) >= 6 and not numbers_problem(part, len(part), "")]
+    xs, ys = ([float(value) for part in good for value in part[start::2]] for start in (0, 1))
+    return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)] if good and len(xs) == len(ys) else None
+
+
+def _box_of_runs(counts: Any, size: Any) -> list[float] | None:
+    """Return the box around a mask. counts: lengths of runs of 0 and 1 down the columns. size: height and width."""
+    if not isinstance(counts, list) or numbers_problem(size, 2, "") or numbers_problem(counts, len(counts), ""):
+        return None
+    height, width = (int(float(side)) for side in size)
+    ends = np.cumsum([int(float(count)) for count in counts])
+    if not 0 < height * width < 2**28 or len(ends) < 2 or ends[-1] > height * width:
+        return None
+    mask = np.zeros(height * width, bool)
+    for start, stop in zip(ends[0::2], ends[1::2], strict=False):
+        mask[start:stop] = True
+    columns, rows = np.nonzero(mask.reshape(width, height))
+    if not len(rows):
+        return None
+    x, y = int(columns.min()), int(rows.min())
+    return [float(x), float(y), float(columns.max() + 1 - x), float(rows.max() + 1 - y)]
+
+
+def image_numbers(table: SampleTable) -> list[Any]:
+    """Return the ids of the images in a COCO file: the ids they were read with, or else from 1 in order of the table."""
+    return table.columns["image_id"].to_pylist() if "image_id" in table.names else list(range(1, len(table) + 1))
 
 
 def write(table: SampleTable, path: Path, names: Sequence[str]) -> None:
@@ -188,7 +262,7 @@ def write(table: SampleTable, path: Path, names: Sequence[str]) -> None:
     corners = rounded(objects.boxes)
     boxes = rounded(np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)).tolist()
     areas = rounded((corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])).tolist()
-    of_image, categories = np.asarray(numbers, np.int64)[objects.owners].tolist(), (labels + 1).tolist()
+    of_image, categories = [numbers[row] for row in objects.owners.tolist()], (labels + 1).tolist()
     images = (
         {"id": numbers[row], "file_name": name, "width": widths[row], "height": heights[row]}
         for row, name in enumerate(table.ids())

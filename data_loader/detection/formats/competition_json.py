@@ -18,7 +18,7 @@ from base.base_reader import READERS
 from base.detection.objects import objects_of, rounded
 from base.table import SampleTable
 from base.types import JsonPath, Root
-from data_loader.detection.formats.found import Found, Invalid, refuse
+from data_loader.detection.formats.found import Found, Invalid, Unannotated, refuse
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.formats.json_stream import JsonFile, Member, numbers_problem, text_problem
 from utils import files
@@ -35,8 +35,10 @@ class CompetitionJsonReader(ObjectReader):
         file: JsonPath,
         root: Root = ".",
         invalid: Invalid = "error",
+        unannotated: Unannotated = "leave_out",
     ) -> None:
         self.file, self.root, self.invalid, self.trust_sizes = file, root, invalid, False
+        self.unannotated = unannotated
 
     def parse(self, data_dir: Path) -> Found:
         """Return the images in the order of the file."""
@@ -63,13 +65,21 @@ def parse(file: JsonFile) -> Found:
             found.note(partial(file.at, member.start), problem)
         if problems:
             continue
-        image = found.add_image(member.value["file_name"])
+        name = member.value["file_name"]
+        image = found.add_image(name)
         starts.append(member.start)
         numbers.append(member.number)
         for number, item in enumerate(member.value["objects"]):
-            found.add_object(image, item["class"], item["position"])
-            elements.append(number)
+            for problem in _object_problems(item):
+                below = f"{KEY}[{member.number}].objects[{number}]"
+                found.fault(partial(file.at, file.locate(member.start, "objects", number)), f"{below}: {problem}", name)
+                break
+            else:
+                found.add_object(image, item["class"], list(map(float, item["position"])))
+                found.count_texts(item["position"], name)
+                elements.append(number)
     if not found.ids and not found.problems:
+        file.refuse_other_format()
         found.problems.append(f"{file.path}: {KEY}: is missing or empty; needed is a list of images")
     return found
 
@@ -91,15 +101,13 @@ def _entry_problems(member: Member) -> Iterator[str]:
     objects = entry.get("objects")
     if not isinstance(objects, list):
         yield f"{place}: objects: is no list; an image without objects has []"
+
+
+def _object_problems(item: Any) -> Iterator[str]:
+    if not isinstance(item, dict):
+        yield 'needed is an object with "class" and "position"'
         return
-    for number, item in enumerate(objects):
-        below = f"{place}.objects[{number}]"
-        if not isinstance(item, dict):
-            yield f'{below}: needed is an object with "class" and "position"'
-            continue
-        for problem in (text_problem(item.get("class"), "class"), numbers_problem(item.get("position"), 4, "position")):
-            if problem:
-                yield f"{below}: {problem}"
+    yield from filter(None, (text_problem(item.get("class"), "class"), numbers_problem(item.get("position"), 4, "position")))
 
 
 def write(table: SampleTable, path: Path) -> None:

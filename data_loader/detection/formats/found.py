@@ -15,6 +15,7 @@ from pydantic import Field
 from base.detection.objects import object_columns, rounded
 from base.table import SampleTable
 from data_loader.formats.names import find_files, meant_text, unclear_text
+from data_loader.formats.pattern_reader import pictures_below
 from data_loader.formats.repairs import NO_REPAIRS, REPAIRS, Repair, with_repairs
 from data_loader.pictures.image_header import header_sizes, is_missing
 from utils.config import did_you_mean
@@ -27,11 +28,19 @@ Invalid = Annotated[
         "images that are listed twice or missing: refuse all of them by line, or clip and leave out with a report"
     ),
 ]
+Unannotated = Annotated[
+    Literal["background", "leave_out"],
+    Field(
+        description="pictures in `root` that no annotation names: pictures without objects to learn the background from, or left "
+        "out; their number is told"
+    ),
+]
 LINES = 500  # largest number of problems that are written out
 # Formats with few decimals can put a box at the border of its picture this far outside; such a box is moved back.
 ROUNDING = 0.02  # pixels
 # Tools that round to whole pixels, or count the last pixel in, put a box this far outside; it is clipped, and counted.
 BEFORE, BEHIND = 0.5, 1.0  # pixels to the left of or above the picture, and behind it
+MEND = "mend the annotations"
 ADVICE = 'mend the annotations, or set invalid="drop" to clip boxes to their pictures and leave out what remains'
 Where = Callable[[int, int | None], str]  # number of the image, and of the object in order of addition -> file, line, element
 
@@ -57,6 +66,8 @@ class Found:
         self.owners, self.codes, self.corners = array("i"), array("i"), array("d")
         self.classes: dict[str, int] = {}
         self.problems: list[str] = []  # entries that could not be read, never dropped; empty texts after the first LINES
+        self.omitted: list[int] = []  # numbers of images that are left out
+        self.unannotated: list[int] = []  # numbers of images without an annotation, of which not even says that they are empty
         self.faults: list[Fault] = []  # objects that could not be read
         self.repairs: list[Repair] = []  # what was understood otherwise than it is written, or left out
         self.advice: Callable[[np.ndarray], str] = lambda box: ""  # says more about a box (4,) outside its picture
@@ -78,6 +89,11 @@ class Found:
         self.codes.append(self.classes.setdefault(name, len(self.classes)))
         self.corners.extend(box)
 
+    def count_texts(self, values: Sequence[object], image: str) -> None:
+        """Count an object if some of its numbers are written as texts. image: the id of its image."""
+        if any(isinstance(value, str) for value in values):
+            self.repairs.append(Repair(image, "numbers written as texts"))
+
     def note(self, where: Callable[[], str], text: str) -> None:
         """Note a problem; `where` is only called for the problems that are written out, because finding a line takes time."""
         self.problems.append(f"{where()}: {text}" if len(self.problems) < LINES else "")
@@ -88,13 +104,27 @@ class Found:
         self.faults.append(Fault(line, Repair(image, f"{what} left out")))
 
 
-def finish(found: Found, root: Path, classes: Sequence[str] | None, invalid: Invalid, trust_sizes: bool) -> SampleTable:
+def finish(
+    found: Found,
+    root: Path,
+    classes: Sequence[str] | None,
+    invalid: Invalid,
+    trust_sizes: bool,
+    unannotated: Literal["background", "leave_out"] = "leave_out",
+) -> SampleTable:
     """Return the table of the images and objects, after all checks.
 
     classes: the allowed classes; None for any. invalid: refuse problems of single images and objects, or clip and drop.
     trust_sizes: take the sizes that the format gives without reading the files. The related table `repairs` has a row (id,
     what) for everything that was changed or left out. Raises UserError with a line for every problem (at most LINES).
     """
+    if unannotated == "background":
+        for path in sorted({*pictures_below(root)} - {*find_files(root, found.ids, found.own).paths}):
+            found.unannotated.append(found.add_image(path))
+    background = unannotated == "background"
+    what = "pictures without an annotation " + ("taken as background" if background else "left out (reader.args.unannotated)")
+    found.repairs += [Repair(found.ids[image], what) for image in found.unannotated]
+    found.omitted = [] if background else found.unannotated
     return _Checks(found, root, classes, invalid, trust_sizes).table()
 
 
@@ -104,12 +134,14 @@ class _Checks:
     def __init__(self, found: Found, root: Path, classes: Sequence[str] | None, invalid: Invalid, trust_sizes: bool) -> None:
         self.found, self.root, self.classes, self.drop, self.trust_sizes = found, root, classes, invalid == "drop", trust_sizes
         self.images = np.ones(len(found.ids), bool)  # True for images that are kept
+        self.images[found.omitted] = False
         self.sizes = np.array(found.sizes, np.int32).reshape(-1, 2)
         self.owners, self.codes = np.array(found.owners, np.int64), np.array(found.codes, np.int64)
         self.boxes = rounded(np.array(found.corners, np.float64).reshape(-1, 4))
         self.objects = np.ones(len(self.owners), bool)  # True for objects that are kept
         self.problems: list[tuple[int, int | None, str]] = []
         self.repairs = list(found.repairs)
+        self.droppable = False  # True if `invalid` could leave out what some problem is about
         self.ids, self.paths, self.names = list(found.ids), list(found.ids), list(found.classes)
 
     def table(self) -> SampleTable:
@@ -132,8 +164,8 @@ class _Checks:
         for image in files.outside:
             self._image(image, f"has a path that leaves the folder of the images, and no file in {self.root}", dropped=False)
         for image, name in enumerate(self.ids):
-            if name.encode(errors="ignore").decode() != name:
-                self._image(image, "has a path that is no text", dropped=False)
+            if not self.paths[image] or name.encode(errors="ignore").decode() != name:
+                self._image(image, "names no file", dropped=False)
         self.repairs += files.repairs(self.ids)
         if self.found.id_is_path:
             self.ids = list(files.paths)
@@ -222,6 +254,7 @@ class _Checks:
             self.repairs.append(Repair(self.ids[image], f"{'images' if item is None else 'objects'} left out that {plural}"))
         else:
             self.problems.append((image, item, what + more))
+            self.droppable = self.droppable or dropped
 
     def _id(self, item: int) -> str:
         return self.ids[int(self.owners[item])]
@@ -237,7 +270,8 @@ class _Checks:
         faults = [] if self.drop else [fault.line for fault in self.found.faults]
         first = [*self.found.problems, *faults]
         self.repairs += [fault.repair for fault in self.found.faults] if self.drop else []
-        refuse(first, self._lines(), len(first) + len(self.problems), "mend the annotations" if self.drop else ADVICE)
+        helps = not self.drop and bool(self.found.faults or self.droppable)
+        refuse(first, self._lines(), len(first) + len(self.problems), ADVICE if helps else MEND)
 
     def _lines(self) -> Iterator[str]:
         for image, item, text in sorted(self.problems, key=lambda problem: problem[:1]):
@@ -259,7 +293,7 @@ class _Checks:
         return with_repairs(table, self.repairs)
 
 
-def refuse(first: Sequence[str], others: Iterator[str], number: int, advice: str = ADVICE) -> None:
+def refuse(first: Sequence[str], others: Iterator[str], number: int, advice: str = MEND) -> None:
     """Raise UserError with a line for every problem (at most LINES), if there are any. number: the number of all problems."""
     lines = list(first[:LINES])
     for line in others:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from base.base_reader import BaseReader
 from base.detection.objects import COLUMNS
@@ -14,11 +14,12 @@ from data_loader.detection.formats.found import Found, Invalid, finish
 
 
 class ObjectReader(BaseReader):
-    """A reader of images with boxes. `root`, `invalid` and `trust_sizes` are the subclass's arguments."""
+    """A reader of images with boxes. `root`, `invalid`, `trust_sizes` and `unannotated` are the subclass's arguments."""
 
     root: str
     invalid: Invalid
     trust_sizes: bool
+    unannotated: Literal["background", "leave_out"]
 
     @classmethod
     def columns(cls, args: Any) -> set[str]:
@@ -31,7 +32,11 @@ class ObjectReader(BaseReader):
 
     def read_objects(self, data_dir: Path, classes: Sequence[str] | None) -> SampleTable:
         """Return the samples like `read`; objects whose class is not in `classes` are refused with file and line, or dropped."""
-        return finish(self.parse(data_dir), data_dir / self.root, classes, self.invalid, self.trust_sizes)
+        return self.finished(self.parse(data_dir), data_dir, classes)
+
+    def finished(self, found: Found, data_dir: Path, classes: Sequence[str] | None) -> SampleTable:
+        """Return the table of the images and objects, after all checks."""
+        return finish(found, data_dir / self.root, classes, self.invalid, self.trust_sizes, self.unannotated)
 
     @abstractmethod
     def parse(self, data_dir: Path) -> Found:

@@ -7,14 +7,17 @@
 
 Boxes are xyxy in absolute pixels. In VOC's own files the first pixel has the number 1 and xmax, ymax are the last pixels
 inside (devkit documentation), so that x1 = xmin - 1 and x2 = xmax in the convention of `base.detection.objects`. Many tools
-write xmin = x1 instead; `first_pixel` selects the convention. Parts of objects and flags (difficult, truncated) are not read.
+write xmin = x1 instead; `first_pixel` selects the convention. Parts of objects and flags (difficult, truncated) are not read;
+an object that has only a polygon gets the box around it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from xml.parsers import expat
@@ -26,12 +29,23 @@ from pydantic import Field
 from base.base_reader import READERS
 from base.detection.objects import DECIMALS, objects_of, require_sizes, rounded
 from base.table import SampleTable, some
-from data_loader.detection.formats.found import Found, Invalid
+from data_loader.detection.formats.found import Found, Invalid, Unannotated
 from data_loader.detection.formats.object_reader import ObjectReader
+from data_loader.formats.repairs import Repair
 from utils.errors import UserError
 
 FirstPixel = Literal[0, 1]
 MAX_BYTES = 20_000_000  # largest size of one file
+_ENCODING = re.compile(rb"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)")
+_WIDER = {
+    "euc-kr": "cp949",
+    "ks_c_5601-1987": "cp949",
+    "cp949": "cp949",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "utf-8": "utf-8-sig",
+}
+_BARE_AND = re.compile(r"&(?!(?:#\d+|#x[0-9a-fA-F]+|[A-Za-z]\w*);)")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -55,9 +69,10 @@ class VocReader(ObjectReader):
         trust_sizes: Annotated[
             bool, Field(description="take the sizes in the XML, without looking at the pictures' own")
         ] = False,
+        unannotated: Unannotated = "leave_out",
     ) -> None:
         self.annotations, self.root, self.first_pixel = annotations, root, first_pixel
-        self.invalid, self.trust_sizes = invalid, trust_sizes
+        self.invalid, self.trust_sizes, self.unannotated = invalid, trust_sizes, unannotated
 
     def parse(self, data_dir: Path) -> Found:
         """Return the images in the order of the XML files' names."""
@@ -72,7 +87,7 @@ class VocReader(ObjectReader):
             line = f"line {lines[item]}: " if item is not None else ""
             return f"{folder / paths[sources[image]]}: {line}{found.ids[image]}"
 
-        found.where, found.id_is_path = where, True
+        found.where, found.id_is_path, found.advice = where, True, self._advice
         for number, path in enumerate(paths):
             entry = _Entry(folder / path, self.first_pixel)
             if entry.problems:
@@ -80,20 +95,32 @@ class VocReader(ObjectReader):
                 continue
             image = found.add_image(entry.file_name, *entry.size, own=os.path.splitext(path)[0].replace(os.sep, "/"))
             sources.append(number)
+            found.repairs += [Repair(path, what) for what in entry.repairs]
+            for line, problem in entry.faults:
+                found.fault(partial("{}: line {}".format, folder / path, line), problem, path)
             for name, box, line in entry.objects:
                 found.add_object(image, name, box)
                 lines.append(line)
         return found
 
+    def _advice(self, box: np.ndarray) -> str:
+        """Return the key that explains a box (4,) which begins one pixel before its picture."""
+        if self.first_pixel == 0 or -1 not in box[:2]:
+            return ""
+        return "; its xmin or ymin is 0, so these files count pixels from 0: set reader.args.first_pixel to 0"
+
 
 class _Entry:
-    """One XML file. Entities and document types are refused: annotations need none, and entities can expand without limit."""
+    """One XML file. A document type is not looked up, and entities are refused: they can expand without limit."""
 
     def __init__(self, path: Path, first_pixel: FirstPixel) -> None:
         self.file_name, self.size = "", (0, 0)  # height, width
         self.objects: list[tuple[str, tuple[float, ...], int]] = []
         self.problems: list[str] = []
+        self.faults: list[tuple[int, str]] = []  # line and problem of objects that cannot be read
+        self.repairs: list[str] = []
         self._first_pixel = first_pixel
+        self._polygon: dict[str, list[str]] = {}  # x and y of the object that is being read
         self._path: list[str] = []
         self._text: list[str] = []
         self._fields: dict[str, str] = {}  # fields of the whole file
@@ -102,27 +129,42 @@ class _Entry:
         self._read(path)
 
     def _read(self, path: Path) -> None:
-        self._parser = parser = expat.ParserCreate()
-        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
-        parser.CharacterDataHandler = self._text.append
-        parser.StartDoctypeDeclHandler = self._doctype
-        parser.buffer_text = True
         try:
             if path.stat().st_size > MAX_BYTES:
                 self.problems.append(f"has over {MAX_BYTES:,} bytes, which no annotation of one picture needs")
                 return
-            parser.Parse(path.read_bytes(), True)
+            content = path.read_bytes()
         except OSError as error:
             self.problems.append(f"cannot be read ({error.strerror})")
+            return
+        text, repair = _decoded(content)
+        self.repairs += [repair] if repair else []
+        mended = _BARE_AND.sub("&amp;", text) if isinstance(text, str) else text
+        if mended != text:
+            self.repairs.append("characters & that are no &amp;")
+        self._parse(mended)
+        if not self.problems:
+            self._whole()
+
+    def _parse(self, text: str | bytes) -> None:
+        self._parser = parser = expat.ParserCreate()
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.CharacterDataHandler = self._text.append
+        parser.EntityDeclHandler, parser.SkippedEntityHandler = self._entity, self._skipped
+        parser.buffer_text = True
+        try:
+            parser.Parse(text, True)
         except (expat.ExpatError, ValueError, LookupError) as error:  # the last two are raised for an unknown encoding
             self.problems.append(f"line {parser.CurrentLineNumber}: is no XML ({str(error).partition(':')[0]})")
         except _Refused as error:
             self.problems.append(f"line {parser.CurrentLineNumber}: {error}")
-        if not self.problems:
-            self._whole()
 
-    def _doctype(self, *_: Any) -> None:
-        raise _Refused("has a document type, which annotations do not need; remove it")
+    def _entity(self, *_: Any) -> None:
+        raise _Refused("declares an entity in its document type, which annotations do not need; remove it")
+
+    def _skipped(self, name: str, is_parameter: bool) -> None:
+        if not is_parameter:
+            raise _Refused(f"refers to an entity of its document type ({some([name])}), which is not looked up; write the text")
 
     def _start(self, name: str, attributes: Any) -> None:
         self._path.append(name)
@@ -130,7 +172,7 @@ class _Entry:
         if len(self._path) == 1 and name != "annotation":
             raise _Refused(f"found <{some([name])}>; needed is <annotation>")
         if self._path[1:] == ["object"]:
-            self._object, self._line = {}, self._parser.CurrentLineNumber
+            self._object, self._polygon, self._line = {}, {"x": [], "y": []}, self._parser.CurrentLineNumber
 
     def _end(self, name: str) -> None:
         path, text = self._path[1:], "".join(self._text).strip()
@@ -139,6 +181,9 @@ class _Entry:
         key = "/".join(path)
         if path == ["object"]:
             self._add_object()
+        elif path[:2] == ["object", "polygon"]:
+            if path[-1].rstrip("0123456789") in self._polygon:
+                self._polygon[path[-1][0]].append(text)
         elif path[:1] == ["object"]:
             self._note(self._object, key.removeprefix("object/"), text)
         else:
@@ -151,32 +196,58 @@ class _Entry:
         fields[key] = text
 
     def _add_object(self) -> None:
+        if self._polygon["x"] and not any(key.startswith("bndbox/") for key in self._object):
+            self._take_polygon()
         missing = [f"<{key}>" for key in ("name", *(f"bndbox/{corner}" for corner in _CORNERS)) if not self._object.get(key)]
         if missing:
-            self.problems.append(f"line {self._line}: the object has no {some(missing)}")
+            self.faults.append((self._line, f"the object has no {some(missing)}"))
             return
         texts = [self._object[f"bndbox/{corner}"] for corner in _CORNERS]
         numbers = [_number(text) for text in texts]
         odd = [f"<{corner}> {text}" for corner, text, number in zip(_CORNERS, texts, numbers, strict=True) if number is None]
         if odd:
-            self.problems.append(f"line {self._line}: found {some(odd)}; allowed: numbers")
+            self.faults.append((self._line, f"found {some(odd)}; allowed: numbers"))
             return
         x1, y1, x2, y2 = (number for number in numbers if number is not None)
         self.objects.append((self._object["name"], (x1 - self._first_pixel, y1 - self._first_pixel, x2, y2), self._line))
 
+    def _take_polygon(self) -> None:
+        """Take the box around the object's polygon as its box."""
+        numbers = {axis: [_number(text) for text in texts] for axis, texts in self._polygon.items()}
+        for axis, values in numbers.items():
+            known = [value for value in values if value is not None]
+            if known and len(known) == len(values):
+                self._object |= {f"bndbox/{axis}min": repr(min(known)), f"bndbox/{axis}max": repr(max(known))}
+        self.repairs.append("polygons read as the box around them")
+
     def _whole(self) -> None:
         self.file_name = self._fields.get("filename", "")
-        if not self.file_name:
-            self.problems.append("has no <filename>")
-        sides = [self._fields.get(f"size/{side}", "0") for side in ("height", "width")]
-        if not all(side.isascii() and side.isdecimal() and len(side) < 9 for side in sides):
-            self.problems.append(f"<size>: found {some(sides)}; allowed: whole numbers")
-        else:
-            self.size = (int(sides[0]), int(sides[1])) if all(map(int, sides)) else (0, 0)
+        sides = [_number(self._fields.get(f"size/{side}") or "0") for side in ("height", "width")]
+        known = [int(side) for side in sides if side is not None and 0 < side < 2**31]
+        if len(known) == len(sides):
+            self.size = (known[0], known[1])
+        elif any(sides) or None in sides:
+            self.repairs.append("sizes that are no two numbers, not read")
 
 
 class _Refused(Exception):
     pass
+
+
+def _decoded(content: bytes) -> tuple[str | bytes, str]:
+    """Return the text of a file in the encoding that it declares, and a repair if it is not in it.
+
+    The bytes themselves are returned if only the parser can tell (UTF-16, an unknown encoding).
+    """
+    declared = _ENCODING.match(content)
+    name = declared[1].decode().lower() if declared else "utf-8"
+    for encoding in (_WIDER.get(name, name), "cp949"):
+        try:
+            return content.decode(encoding), "" if encoding == _WIDER.get(name, name) else "files read as cp949"
+        except (UnicodeDecodeError, LookupError):
+            if name.startswith("utf-16") or (not declared and content[:2] in (b"\xff\xfe", b"\xfe\xff")):
+                break
+    return content, ""
 
 
 def _number(text: str) -> float | None:

@@ -1,15 +1,18 @@
 """YOLO's text files: one for each picture, with a line `class cx cy w h` for each object.
 
 The class is its number in a list of names that the files do not hold. Boxes are cxcywh, divided by the picture's width and
-height, so the pictures are needed for reading and writing. A picture without a text file has no objects.
+height, so the pictures are needed for reading and writing. Lines of other tasks are read as boxes, and counted: a polygon
+`class x1 y1 x2 y2 x3 y3 …` as the box around it, a box with a confidence or with keypoints behind it as the box.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,14 +22,16 @@ from base.base_reader import READERS
 from base.detection.objects import objects_of, require_sizes
 from base.table import SampleTable, some
 from base.types import Names, Root
-from data_loader.detection.formats.found import Found, Invalid
+from data_loader.detection.formats.found import Found, Invalid, Unannotated
 from data_loader.detection.formats.object_reader import ObjectReader
-from data_loader.formats.pattern_reader import find_images
+from data_loader.formats.pattern_reader import files_below, find_images
+from data_loader.formats.repairs import Repair
 from data_loader.pictures.image_header import header_sizes
 from utils.config import did_you_mean
 from utils.errors import UserError
 
 CLASS_LISTS = ("classes.txt", "labels.txt", "obj.names")  # lists of class names that tools put beside the label files
+_CLASS = re.compile(r"(\d{1,8})(\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 
@@ -39,21 +44,24 @@ class YoloReader(ObjectReader):
         labels: Annotated[
             str, Field(description="folder of the text files below the data folder, with the same folders in it as `root`")
         ],
-        names: Annotated[Names, Field(description="the class names, in the order of their numbers in the text files")],
-        root: Root = ".",
-        invalid: Annotated[
-            Invalid,
+        names: Annotated[
+            Names | str,
             Field(
-                description="what to do about boxes outside their picture, of no area or of unknown class: refuse "
-                "all of them by line, or clip and leave out with a report"
+                description="the class names, in the order of their numbers in the text files; or the file below the data folder "
+                "that has them: data.yaml, or a text file with a name a line"
             ),
-        ] = "error",
+        ],
+        root: Root = ".",
+        invalid: Invalid = "error",
+        unannotated: Unannotated = "background",
     ) -> None:
-        self.labels, self.names, self.root, self.invalid, self.trust_sizes = labels, names, root, invalid, False
+        self.labels, self.given, self.root, self.invalid, self.trust_sizes = labels, names, root, invalid, False
+        self.unannotated = unannotated
 
     def parse(self, data_dir: Path) -> Found:
         """Return the images in order of path."""
         folder, root = data_dir / self.labels, data_dir / self.root
+        names = read_names(data_dir / self.given) if isinstance(self.given, str) else self.given
         if not folder.is_dir():
             raise UserError(f"{folder}: is no folder; reader.args.labels names that of the text files")
         found, paths = Found(), find_images(root)
@@ -64,33 +72,56 @@ class YoloReader(ObjectReader):
             return f"{label}: line {lines[item]}" if item is not None else str(label)
 
         found.where = where
-        found.problems += _unpaired(folder, root, paths)
+        labels = _Labels(folder, root, paths, found)
         for path, size in zip(paths, sizes, strict=True):
-            image = found.add_image(path)
-            label = folder / label_name(path)
+            image, label = found.add_image(path), labels.of(path)
+            if label is None:
+                found.unannotated.append(image)
+                continue
             if isinstance(size, str):  # the picture cannot be read; the decoder refuses or skips it
                 continue
-            for number, text in _lines(label, found.problems):
-                problem = self._add(found, image, text.split(), *size)
+            for number, text in _lines(folder / label, found.problems):
+                problem = _add(found, image, text.split(), names, *size)
                 if problem:
-                    found.problems.append(f"{label}: line {number}: {problem}")
+                    found.fault(partial("{}: line {}".format, folder / label, number), problem, path)
                 else:
                     lines.append(number)
         return found
 
-    def _add(self, found: Found, image: int, fields: list[str], height: int, width: int) -> str:
-        """Add the object of a line; return the problem of the line, empty if there is none."""
-        if len(fields) != 5:
-            return f"has {len(fields)} fields; needed are 5: class cx cy w h"
-        if not (fields[0].isascii() and fields[0].isdecimal() and len(fields[0]) < 9 and int(fields[0]) < len(self.names)):
-            return f"found class {some([fields[0]])}; allowed: 0 to {len(self.names) - 1}, the places in the list of names"
-        odd = [field for field in fields[1:] if not _NUMBER.fullmatch(field)]
-        if odd:
-            return f"found {some(odd)}; allowed: numbers"
-        cx, cy, w, h = map(float, fields[1:])
-        box = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
-        found.add_object(image, self.names[int(fields[0])], box)
-        return ""
+
+def _add(found: Found, image: int, fields: list[str], names: Sequence[str], height: int, width: int) -> str:
+    """Add the object of a line; return the problem of the line, empty if there is none."""
+    number = _CLASS.fullmatch(fields[0])
+    if number is None or int(number[1]) >= len(names):
+        return f"found class {some([fields[0]])}; allowed: 0 to {len(names) - 1}, the places in the list of names"
+    if number[2]:
+        found.repairs.append(Repair(found.ids[image], "classes written as 0.0, read as 0"))
+    odd = [field for field in fields[1:] if not _NUMBER.fullmatch(field)]
+    if odd:
+        return f"found {some(odd)}; allowed: numbers"
+    box, other = _box([float(field) for field in fields[1:]])
+    if box is None:
+        return f"has {len(fields)} fields; needed are 5: class cx cy w h"
+    if other:
+        found.repairs.append(Repair(found.ids[image], other))
+    found.add_object(image, names[int(number[1])], (box[0] * width, box[1] * height, box[2] * width, box[3] * height))
+    return ""
+
+
+def _box(values: Sequence[float]) -> tuple[tuple[float, float, float, float] | None, str]:
+    """Return the box xyxy of the numbers of a line, in shares of the picture, and the kind of line if it is no plain box.
+
+    None if the numbers are those of no task.
+    """
+    others = len(values) - 4
+    if others > 1 and others % 2 == 0:
+        xs, ys = values[0::2], values[1::2]
+        return (min(xs), min(ys), max(xs), max(ys)), "polygons read as the box around them"
+    kind = {0: "", 1: "confidences behind a box, not read"}.get(others, "keypoints behind a box, not read")
+    if others < 0 or (others == 1 and not 0 <= values[4] <= 1) or (others > 1 and others % 3):
+        return None, ""
+    cx, cy, w, h = values[:4]
+    return (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2), kind
 
 
 def label_name(path: str) -> str:
@@ -113,39 +144,69 @@ def _lines(label: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
     yield from ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
 
-def _unpaired(folder: Path, root: Path, paths: Sequence[str]) -> Iterator[str]:
-    """Yield a message for each text file without a picture, and for pictures that would share a text file."""
-    pictures: dict[str, str] = {}
-    for path in paths:
+class _Labels:
+    """The text files of a folder, by their pictures; problems and files without a picture are noted."""
+
+    def __init__(self, folder: Path, root: Path, paths: Sequence[str], found: Found) -> None:
+        self.files = {name for name in files_below(folder) if name.endswith(".txt")}
+        pictures: dict[str, str] = {}
+        for path in paths:
+            name = label_name(path)
+            if pictures.setdefault(name, path) != path:
+                found.problems.append(f"{folder / name}: belongs to two images, {pictures[name]} and {path}; rename one")
+        left = sorted(name for name in self.files - set(pictures) if os.path.basename(name) not in CLASS_LISTS)
+        by_form = {_form(name): name for name in left}
+        self.other = {name: by_form[_form(name)] for name in set(pictures) - self.files if _form(name) in by_form}
+        orphans = [name for name in left if name not in self.other.values()]
+        found.repairs += [Repair(name, "text files found in another case or Unicode form") for name in self.other.values()]
+        found.repairs += [Repair(name, "text files without a picture left out") for name in orphans]
+        if orphans and not self.other and not self.files & set(pictures):
+            found.problems.append(f"{folder}: none of its {len(left)} text files ({some(left)}) is named like an image in {root}")
+
+    def of(self, path: str) -> str | None:
+        """Return the text file of a picture; None if there is none."""
         name = label_name(path)
-        if pictures.setdefault(name, path) != path:
-            yield f"{folder / name}: belongs to two images, {pictures[name]} and {path}; rename one"
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = os.path.relpath(parent, folder).replace(os.sep, "/")
-        for name in sorted(names):
-            relative = name if below == "." else f"{below}/{name}"
-            if name.endswith(".txt") and relative not in pictures and name not in CLASS_LISTS:
-                yield f"{folder / relative}: there is no image of this name in {root}"
+        return self.other.get(name) if name not in self.files else name
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def read_names(path: Path) -> list[str]:
-    """Return class names, one on each line in the order of their numbers.
+    """Return class names in the order of their numbers: those of a data.yaml, or one on each line of a text file.
 
     Raises UserError for an empty or repeated name, and for a file that cannot be read.
     """
     try:
-        names = [line.strip() for line in path.read_bytes().decode("utf-8-sig").splitlines()]
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    names = _of_yaml(path, text) if path.suffix.lower() in (".yaml", ".yml") else [line.strip() for line in text.splitlines()]
     while names and not names[-1]:
         names.pop()
     bad = [f"line {number}" for number, name in enumerate(names, 1) if not name or names.index(name) < number - 1]
     if bad or not names:
         raise UserError(f"{path}: {some(bad) or 'is empty'}; needed is a class name a line, each once, in order of their numbers")
     return names
+
+
+def _of_yaml(path: Path, text: str) -> list[str]:
+    """Return the names of a data.yaml: a list, or numbers from 0 with a name each."""
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is no YAML ({' '.join(str(error).split())[:100]})") from None
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, dict) and sorted(map(str, names)) == sorted(map(str, range(len(names)))):
+        names = [name for _, name in sorted(names.items(), key=lambda item: int(item[0]))]
+    if not isinstance(names, list) or not names:
+        raise UserError(f"{path}: names: is no list of class names, and no numbers from 0 with a name each")
+    return [str(name).strip() for name in names]
 
 
 def write(table: SampleTable, folder: Path, names: Sequence[str]) -> None:
