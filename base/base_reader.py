@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from base.predictions import Predictions, not_finite
 from base.registry import Checked, Registry
@@ -44,6 +44,14 @@ class Verdict(NamedTuple):
 class BaseSubmission(Checked, ABC):
     """The file format of one competition: writes predictions for unlabelled samples, and checks finished files."""
 
+    fallback: ClassVar[str] = ""  # the answer for a picture that cannot be read, in words; empty if there is none
+
+    def require_sample(self, table: SampleTable, data_dir: Path) -> None:
+        """Read the competition's own files that say what to predict. Raises UserError if they do not fit the samples.
+
+        It is called before training. table: the samples to predict.
+        """
+
     @property
     @abstractmethod
     def file_name(self) -> str:
@@ -72,7 +80,9 @@ class BaseSubmission(Checked, ABC):
         predictions.require_ids(table)
         if failed := predictions.failed():
             described = some([f"{name} {reason}" for name, reason in failed.items()])
-            raise UserError(f"{path.name}: not written, since {len(failed)} images could not be read: {described}")
+            if not self.fallback or len(failed) == len(predictions):
+                raise UserError(f"{path.name}: not written, since {len(failed)} images could not be read: {described}")
+            print(f"warning: {path.name}: {len(failed)} images could not be read and get {self.fallback}: {described}")
         if bad := not_finite(predictions):
             raise UserError(f"{path.name}: not written, since the predictions for {len(bad)} images are not finite ({some(bad)})")
         content = self.content(predictions, table, fitted, data_dir)

@@ -43,6 +43,7 @@ class Batch(TypedDict):
     index: Tensor  # (B,) int64: row in the table of the split
     geometry: NotRequired[Tensor]  # (B, 2, 3) float32: affine from pixels of `image` to those of the original pictures
     error: NotRequired[list[str]]  # B texts, empty if the sample could be read (evaluation only)
+    cut_off: NotRequired[list[str]]  # files that were decoded as far as they go
 
 
 class Term(NamedTuple):

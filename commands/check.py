@@ -41,15 +41,19 @@ def main(args: argparse.Namespace) -> int:
 
 def _look_at(experiment: Experiment) -> Report:
     """Print the report on an experiment's data. Raises UserError if its loader reads no image files."""
+    from base.base_data_loader import BaseDataLoader
     from base.contracts import RunContext
     from data_loader.prepare.examine import examine
     from data_loader.prepare.section import ReadsImages
+    from trainer.experiment.build import submission_problems
     from utils.errors import UserError
 
-    loader = experiment.config.data_loader.build(RunContext())
+    loader: BaseDataLoader = experiment.config.data_loader.build(RunContext())
     if not isinstance(loader, ReadsImages):
         name = type(loader).__name__
         raise UserError(f"{experiment.raw.file}: data_loader.type: {name} reads no image files; there is nothing to check")
     report = examine(loader.samples)
+    if report.usable:
+        report.warnings += submission_problems(experiment, loader)
     print(report.text())
     return report

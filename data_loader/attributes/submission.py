@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from base.base_reader import SUBMISSIONS, BaseSubmission, Verdict
@@ -19,7 +20,7 @@ from base.table import SampleTable, some
 from base.types import FileName, Names
 from data_loader.formats.csv_reader import read_csv
 from data_loader.submissions.lint import counted, key_problems, text_of
-from data_loader.submissions.sample_file import require_same
+from data_loader.submissions.sample_file import meant_ids, require_same
 
 
 @SUBMISSIONS.register("attributes")
@@ -29,6 +30,8 @@ class CombinedClassSubmission(BaseSubmission):
     The number counts through all combinations of the labels, the last label fastest: for labels of 3, 2 and 3 classes
     it is 6 * first + 3 * second + third.
     """
+
+    fallback = "the most frequent class"
 
     def __init__(
         self,
@@ -60,8 +63,10 @@ class CombinedClassSubmission(BaseSubmission):
     def content(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any], data_dir: Path) -> bytes:
         """Return the sample file with the answers filled in."""
         names, rows, ids = self._asked_for(data_dir)
-        answers = self._answers(predictions)
-        require_same(ids, answers, data_dir / self.sample)
+        predicted = self._answers(predictions)
+        meant = meant_ids(ids, predicted)
+        require_same([meant[name] for name in ids], predicted, data_dir / self.sample)
+        answers = {name: predicted[meant[name]] for name in ids}
         place = names.index(self.answer_column)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -99,6 +104,24 @@ class CombinedClassSubmission(BaseSubmission):
             problems += counted("rows differ from the sample file beside their answer", other)
         return Verdict(len(rows), problems)
 
+    def require_sample(self, table: SampleTable, data_dir: Path) -> None:
+        """Require that the sample file asks for exactly the samples."""
+        ids = self._asked_for(data_dir)[2]
+        meant = meant_ids(ids, table.ids())
+        require_same([meant[name] for name in ids], dict.fromkeys(table.ids()), data_dir / self.sample)
+
+    def _classes(self, predictions: Predictions, label: str) -> np.ndarray:
+        """Return the most probable class of each sample, (N,) int64; for an unreadable one the most frequent class.
+
+        It is the most frequent in training if the classes are trained as they are predicted, else among the other samples.
+        """
+        probabilities = predictions.array(label)
+        known = ~np.isnan(probabilities).any(axis=1)
+        classes: np.ndarray = np.where(known, np.nan_to_num(probabilities).argmax(axis=1), 0)
+        counts = self.spec.counts.get(label) if label not in self.spec.merged else None
+        classes[~known] = np.argmax(counts if counts else np.bincount(classes[known]))
+        return classes
+
     def _asked_for(self, data_dir: Path) -> tuple[list[str], list[list[str]], list[str]]:
         """Return the header, the rows and the ids of the sample file. Raises UserError if a column is missing."""
         sample = data_dir / self.sample
@@ -108,6 +131,6 @@ class CombinedClassSubmission(BaseSubmission):
         return names, rows, [row[names.index(self.id_column)] for row in rows]
 
     def _answers(self, predictions: Predictions) -> dict[str, int]:
-        columns = [predictions.array(label).argmax(axis=1) for label in self.labels]
+        columns = [self._classes(predictions, label) for label in self.labels]
         combined = combined_class(columns, [len(self.spec.classes[label]) for label in self.labels])
         return dict(zip(predictions.ids(), combined.tolist(), strict=True))

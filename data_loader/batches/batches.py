@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -26,6 +27,8 @@ from utils.errors import UserError
 from utils.seed import derive
 from utils.validate import Settings
 
+TOLD = 10  # largest number of cut-off files that are named
+
 
 class BatchSettings(Settings):
     """Config of the batches of every loader."""
@@ -49,6 +52,7 @@ class Batches:
         self.batch_size, self.sampler = settings.batch_size, settings.sampler
         self.num_workers, self.worker_timeout = settings.num_workers, settings.worker_timeout
         self._stream: BatchStream | None = None
+        self._told: set[str] = set()
 
     # Methods for subclasses -----------------------------------------------------------------------------------------
 
@@ -117,9 +121,12 @@ class Batches:
             except ImageError as error:
                 samples.append(None)
                 errors[row if error.row is None else error.row] = str(error)
+        cut_off, self.pictures.cut_off = self.pictures.cut_off, []
         if errors and key.split in LABELLED:
             return Failure(key.split, errors)
         batch = self.collate(key, samples)
+        if cut_off:
+            batch["cut_off"] = cut_off
         if key.split not in LABELLED:
             batch["error"] = [errors.get(row, "") for row in key.rows.tolist()]
         return batch
@@ -157,7 +164,16 @@ class Batches:
         for batch in self._stream.iterate(keys):
             if isinstance(batch, Failure):
                 self._explain(batch)
+            self._tell(batch.pop("cut_off", []))
             yield batch
+
+    def _tell(self, cut_off: list[str]) -> None:
+        """Name the first files that were decoded as far as they go, each once."""
+        for path in cut_off:
+            if path not in self._told and len(self._told) < TOLD:
+                last = "; further ones are not named" if len(self._told) == TOLD - 1 else ""
+                print(f"warning: {path}: is cut off, and decoded as far as it goes{last}", file=sys.stderr)
+                self._told.add(path)
 
     def _reserve(self) -> None:
         """Allocate memory for the pictures of all training and validation samples, if every process can share it."""

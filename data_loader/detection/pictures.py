@@ -58,7 +58,7 @@ class FramedPictures(Pictures):
         """Return the picture as large as it fits into `size`, in the upper left corner of a frame (h, w, 3) uint8 of `size`."""
         size = fitted(header_size(str(path)), self.size)
         frame = blank(self.size)
-        frame[: size[0], : size[1]] = read_image(path, size)
+        frame[: size[0], : size[1]] = read_image(path, size, damaged=self.damaged(path))
         return frame
 
     def decode(self, content: bytes) -> np.ndarray:

@@ -87,6 +87,7 @@ def sizes_of(table: SampleTable) -> dict[str, tuple[int, int]]:
 class BoxSubmission(BaseSubmission):
     """Predictions with the columns `boxes`, `scores` and `labels`, the boxes in pixels of the original pictures."""
 
+    fallback = "no boxes"
     file: str
 
     @property
@@ -139,6 +140,11 @@ class CompetitionJsonSubmission(BoxSubmission):
             {"file_name": name, "objects": [self._object(*item) for item in zip(*rows[name], strict=True)]} for name in names
         ]
         return (json.dumps({"annotations": entries}, ensure_ascii=False) + "\n").encode()
+
+    def require_sample(self, table: SampleTable, data_dir: Path) -> None:
+        """Require that the sample file asks for exactly the samples."""
+        if self.sample is not None:
+            require_same(listed_images(data_dir / self.sample), dict.fromkeys(table.ids()), data_dir / self.sample)
 
     def lint(self, content: bytes, table: SampleTable, data_dir: Path) -> Verdict:
         """Check that the content has the requested images, with valid boxes."""

@@ -16,7 +16,7 @@ from base.table import SampleTable, require_unique_ids, some
 from base.types import Root
 from utils.errors import UserError
 
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"))
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".avif"))
 
 
 def _regular_expression(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,7 +15,9 @@ import numpy as np
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 8 * MAX_PIXELS  # four channels of 16 bits, not compressed
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
+TWELVE_BITS = 4096
+LEAST = 64  # bytes of a JPEG's compressed data without which nothing of the picture is there
 Size = tuple[int, int]  # (height, width) in pixels
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in absolute pixels of the upright picture, x2 and y2 one past the last
 
@@ -24,27 +27,39 @@ _BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers without a length
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2, 1: 0}
 
 
+def ignore(reason: str) -> None:
+    """Take a picture as far as it can be decoded."""
+
+
 class ImageError(ValueError):
     """A picture that cannot be read; the text is the reason."""
 
     row: int | None = None  # row of the table, if it is known
 
 
-def read_image(path: Path, size: Size | None = None, box: Box | None = None) -> np.ndarray:
-    """Return the picture in a file, (H, W, 3) uint8 RGB, cut to `box` and resized to `size` if given. Raises ImageError."""
+def read_image(
+    path: Path, size: Size | None = None, box: Box | None = None, damaged: Callable[[str], None] = ignore
+) -> np.ndarray:
+    """Return the picture in a file, (H, W, 3) uint8 RGB, cut to `box` and resized to `size` if given. Raises ImageError.
+
+    damaged: as for `decode_image`.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(f"has over {MAX_BYTES:,} bytes, which no picture of at most {MAX_PIXELS:,} pixels needs")
         content = path.read_bytes()
     except OSError as error:
         raise ImageError("is not there" if isinstance(error, FileNotFoundError) else error.strerror or str(error)) from None
-    return decode_image(content, size, box)
+    return decode_image(content, size, box, damaged)
 
 
-def decode_image(content: bytes, size: Size | None = None, box: Box | None = None) -> np.ndarray:
-    """Return the picture in the bytes of a JPEG, PNG, WebP, BMP, GIF (its first) or TIFF: (H, W, 3) uint8 RGB, upright by EXIF.
+def decode_image(
+    content: bytes, size: Size | None = None, box: Box | None = None, damaged: Callable[[str], None] = ignore
+) -> np.ndarray:
+    """Return the picture in the bytes of a JPEG, PNG, WebP, BMP, GIF (its first), TIFF, JPEG 2000 or AVIF, upright by EXIF.
 
-    Grey becomes three equal channels, 16 bits become their upper 8, transparency is ignored.
+    It is (H, W, 3) uint8 RGB. Grey becomes three equal channels, 16 bits become their upper 8, transparency is ignored. A PNG of
+    16 bits without a value of 4096 or more holds 12 bits, as cameras give them: they become their upper 8.
 
     size: (height, width) to resize to. A JPEG at least twice as large is decoded at a half, quarter or eighth, which is faster
     and differs by about a grey level on average.
@@ -52,15 +67,21 @@ def decode_image(content: bytes, size: Size | None = None, box: Box | None = Non
     box: the part to cut out before resizing. A JPEG is then decoded reduced if the box is at least four times as large as
     `size`: the box's borders are rounded to reduced pixels, an error of at most a quarter of a pixel of the result.
 
-    Raises ImageError for a file that is empty, of unknown format, cut off, damaged, of more than MAX_PIXELS pixels, or smaller
-    than its box. Wrong bits within a JPEG's compressed data cannot be detected.
+    damaged: called with the reason for a JPEG that is cut off; what is there of it is decoded, the rest is grey. It may raise.
+
+    Raises ImageError for a file that is empty, of unknown format, cut off in another format, damaged, of more than MAX_PIXELS
+    pixels, or smaller than its box. Wrong bits within a JPEG's compressed data cannot be detected.
     """
     if not content:
         raise ImageError("is an empty file")
     header = jpeg_header(content)
-    ends = content.rfind(b"\xff\xd9") > header.scan if header else _png_ends(content)
-    if not ends:
-        raise ImageError("is cut off")  # decoders would fill the rest with grey, or leave out a checksum
+    if header and content.rfind(b"\xff\xd9") <= header.scan:
+        if len(content) - header.scan < LEAST:
+            raise ImageError("is cut off before its picture begins")
+        damaged("is cut off")
+        content += b"\xff\xd9"  # the end, up to which decoders fill the rest with grey
+    elif not header and not _png_ends(content):
+        raise ImageError("is cut off")  # decoders would leave out a checksum
     divisor = _reduction(header, size, box) if header and size is not None else 1
     image = _fast_jpeg(content, header, divisor) if header else None
     if image is None:
@@ -159,6 +180,10 @@ def _careful(content: bytes) -> np.ndarray:
     try:
         with pillow.Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _refuse_bomb((image.height, image.width))
+            if image.format == "PNG" and content[24:26] in (b"\x10\x02", b"\x10\x06") and "exif" not in image.info:
+                deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)  # Pillow would keep the upper 8 of 16
+                if deep is not None and deep.dtype == np.uint16 and deep[..., :3].max(initial=0) < TWELVE_BITS:
+                    return np.ascontiguousarray(_upper_8(deep[..., 2::-1]))
             return _rgb(pillow.ImageOps.exif_transpose(image))
     except ImageError:
         raise
@@ -176,9 +201,16 @@ def _rgb(image: Any) -> np.ndarray:
     if image.mode in ("I", "F"):
         raise ImageError("has 32 bits a pixel; allowed: 8 or 16 bits a channel")
     if image.mode.startswith("I;16"):
-        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        grey = _upper_8(np.asarray(image))
         return np.repeat(grey[:, :, None], 3, axis=2)
     return np.array(image.convert("RGB"))
+
+
+def _upper_8(values: np.ndarray) -> np.ndarray:
+    """Return values of 12 or 16 bits as their upper 8. values: (H, W, …) integers."""
+    bits = 4 if values.max(initial=0) < TWELVE_BITS else 8
+    upper: np.ndarray = (values >> bits).astype(np.uint8)
+    return upper
 
 
 @functools.cache

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from base.base_pictures import BasePictures, Prepared
 from base.types import CountOrZero, Pixels
 from data_loader.augment.transforms import BaseTransform, Pipeline
 from data_loader.pictures.cache import PictureCache
-from data_loader.pictures.decode import Box, Size, cut, decode_image, read_image, resize
+from data_loader.pictures.decode import Box, ImageError, Size, cut, decode_image, read_image, resize
 from utils.validate import Settings
 
 MEGABYTE = 2**20
@@ -27,6 +28,9 @@ class PictureSettings(Settings):
         description="height and width in pixels to which every image is resized when it is decoded, before any transform"
     )
     train_transforms: list[BaseTransform] = Field(default=[], description="augmentation of the training images")
+    truncated: Literal["warn", "error"] = Field(
+        default="warn", description="decode a JPEG that is cut off as far as it goes, with a warning, or refuse it"
+    )
     cache_mb: CountOrZero = Field(
         default=2048, description="memory for decoded images; if the data need more, they are decoded anew each epoch"
     )
@@ -47,13 +51,24 @@ class Pictures(BasePictures):
         self.size: Size = settings.image_size
         self.training = Pipeline(settings.train_transforms)
         self.evaluation = Pipeline([], "eval_transforms")
-        self.cache_mb = settings.cache_mb
+        self.cache_mb, self.truncated = settings.cache_mb, settings.truncated
+        self.cut_off: list[str] = []  # files that this process has decoded as far as they go
         self.reserved = False
         self._cache: PictureCache | None = None
 
     def read(self, path: Path, box: Box | None = None) -> np.ndarray:
         """Return the picture in a file, cut to `box`, before any transform: (h, w, 3) uint8 of `size`. Raises ImageError."""
-        return read_image(path, self.size, box)
+        return read_image(path, self.size, box, self.damaged(path))
+
+    def damaged(self, path: Path) -> Callable[[str], None]:
+        """Return what to do about a file that is cut off: note it, or raise ImageError if `truncated` is `error`."""
+
+        def note(reason: str) -> None:
+            if self.truncated == "error":
+                raise ImageError(f'{reason}; data_loader.args.truncated="warn" decodes it as far as it goes')
+            self.cut_off.append(str(path))
+
+        return note
 
     def reserve(self, number: int) -> None:
         """Allocate the cache for `number` pictures, if they fit into `cache_mb`. Only the first call counts.

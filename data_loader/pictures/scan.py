@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from base.table import SampleTable
 from data_loader.pictures.decode import ImageError, Size, read_image
@@ -14,15 +15,18 @@ AT_ONCE = 1024  # pictures handed to the threads at once, so that a million pict
 LINES = 500
 
 
-def survey(table: SampleTable, size: Size | None = None) -> Iterator[Size | str]:
+def survey(
+    table: SampleTable, size: Size | None = None, damaged: Callable[[int, str], None] = lambda row, reason: None
+) -> Iterator[Size | str]:
     """Yield for every sample in order of the table the (height, width) of its picture, or the reason why it cannot be decoded.
 
     size: size to which the decoder may shrink pictures, which is faster; the yielded sizes are then the shrunk ones.
+    damaged: called with row and reason for a picture that is decoded as far as it goes.
     """
 
     def look(row: int) -> Size | str:
         try:
-            height, width, _ = read_image(table.path(row), size).shape
+            height, width, _ = read_image(table.path(row), size, damaged=partial(damaged, row)).shape
         except ImageError as error:
             return str(error)
         return height, width

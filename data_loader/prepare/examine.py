@@ -95,6 +95,7 @@ def examine(samples: Samples) -> Report:
         return report
     table, report.notes = read
     report.samples["all"] = len(table)
+    report.warnings += _plain(samples.unaccounted(table))
     table = _look_at_files(samples, table, report)
     labelled = report.attempt(lambda: samples.label(table, str(samples.data_dir), required=True))
     table = table if labelled is None else labelled
@@ -117,7 +118,17 @@ def examine(samples: Samples) -> Report:
 
 def _look_at_files(samples: Samples, table: SampleTable, report: Report) -> SampleTable:
     """Decode every file; return the samples that can be read."""
-    answers = list(tqdm(scan.survey(table), total=len(table), desc="decoding", unit="image", disable=None, leave=False))
+    cut_off: list[int] = []
+    answers = list(
+        tqdm(
+            scan.survey(table, None, lambda row, _: cut_off.append(row)),
+            total=len(table),
+            desc="decoding",
+            unit="image",
+            disable=None,
+            leave=False,
+        )
+    )
     failures = {table.id(row): reason for row, reason in enumerate(answers) if isinstance(reason, str)}
     paths = dict(zip(table.ids(), table.paths(), strict=True))
     report.unreadable = {f"{table.root}/{paths[name]}": reason for name, reason in failures.items()}
@@ -126,6 +137,9 @@ def _look_at_files(samples: Samples, table: SampleTable, report: Report) -> Samp
         report.errors += lines
     else:
         report.warnings += lines
+    if cut_off:
+        named = some([table.id(row) for row in sorted(cut_off)])
+        report.warnings.append(f"{len(cut_off):,} pictures are cut off, and decoded as far as they go ({named})")
     sizes = [size for size in answers if not isinstance(size, str)]
     if sizes:
         report.sizes = _sizes(sizes)

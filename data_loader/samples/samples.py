@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +25,7 @@ from data_loader.pictures import scan
 from data_loader.pictures.decode import Size
 from data_loader.pictures.pictures import Source
 from data_loader.samples import duplicates, splits
+from data_loader.samples.accounting import unaccounted
 from data_loader.samples.corrections import correct
 from data_loader.samples.splits import Split
 from utils import files
@@ -130,6 +133,17 @@ class Samples(ABC):
         notes += splits.coverage(table, valid, train, self.spec) + splits.few_people(table, self.split, self.spec)
         return Division(table.take(train), table.take(valid), notes)
 
+    def unaccounted(self, table: SampleTable) -> list[str]:
+        """Return warnings for files that are in no sample of any reader. table: the samples to train and validate on."""
+
+        def others() -> Iterator[SampleTable]:
+            for reader in self.readers():
+                if reader is not self.reader:
+                    with contextlib.suppress(UserError):  # told where the samples are needed
+                        yield self.read_table(reader)
+
+        return unaccounted(table, others)
+
     def readers(self) -> list[BaseReader]:
         """Return every reader of the config."""
         return [reader for reader in (self.reader, self.test_reader) if reader is not None]
@@ -196,6 +210,7 @@ class Samples(ABC):
 
     def _read_sides(self) -> Sides:
         table, notes = self.read()
+        notes += self.unaccounted(table)
         table, skipped = self._without_unreadable(table)
         if skipped:
             described = some([f"{name} {reason}" for name, reason in skipped.items()])

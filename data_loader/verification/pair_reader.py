@@ -15,7 +15,8 @@ from base.table import SampleTable, some
 from base.types import CsvFile, Delimiter, PathSuffix, Root
 from base.verification.pairs import DIFFERENT, PAIRS, SAME, UNKNOWN
 from data_loader.formats.csv_reader import Header, read_csv
-from data_loader.formats.names import find_files, leaves_folder, require_clear
+from data_loader.formats.names import find_files, leaves_folder, meant_text, require_clear
+from data_loader.formats.pattern_reader import is_picture
 from data_loader.formats.repairs import with_repairs
 from utils.config import show
 from utils.errors import UserError
@@ -45,17 +46,29 @@ class PairReader(BaseReader):
                 "which does not say it"
             ),
         ] = "label",
-        same: Annotated[str, Field(description="what the column says of the same person")] = "0",
-        different: Annotated[str, Field(description="what the column says of different people")] = "1",
+        same: Annotated[
+            str | None,
+            Field(description="what the column says of the same person; without a default, because lists differ: LFW has 1"),
+        ] = None,
+        different: Annotated[
+            str | None, Field(description="what the column says of different people; null for the other one of 0 and 1")
+        ] = None,
         root: Root = ".",
         suffix: PathSuffix = "",
         delimiter: Delimiter = ",",
         header: Header = None,
     ) -> None:
-        if same == different:
+        different = {"0": "1", "1": "0"}.get(same or "") if different is None else different
+        if label is not None and (same is None or different is None):
+            key, value = ("same", "one person") if same is None else ("different", "different people")
+            raise UserError(
+                f"reader.args.{key}: is not set; say what {label} says of {value}, 0 or 1. Lists differ: LFW and CALFW write 1 "
+                "for one person, others 0. To find out, look at both pictures of a few pairs"
+            )
+        if label is not None and same == different:
             raise UserError(f"reader.args.same: found {show(same)}, which is reader.args.different too")
         self.file, self.first, self.second, self.label, self.delimiter = file, first, second, label, delimiter
-        self.meaning = {same: SAME, different: DIFFERENT}
+        self.meaning = {same or "": SAME, different or "": DIFFERENT}
         self.root, self.suffix, self.header = root, suffix, header
 
     def read(self, data_dir: Path) -> SampleTable:
@@ -68,16 +81,17 @@ class PairReader(BaseReader):
         same = [UNKNOWN] * len(rows)
         if self.label is not None:
             given = [row[names.index(self.label)] for row in rows]
+            meant = [meant_text(value, list(self.meaning)) for value in given]
             odd = [
                 f"line {line} ({value or 'nothing'})"
-                for line, value in zip(lines, given, strict=True)
-                if value not in self.meaning
+                for line, value, text in zip(lines, given, meant, strict=True)
+                if text is None
             ]
             if odd:
                 raise UserError(
                     f"{path}: {some(odd)}: the label is none of {', '.join(self.meaning)}; see reader.args.same, different"
                 )
-            same = [self.meaning[value] for value in given]
+            same = [self.meaning[text] for text in meant if text is not None]
             require_both(path, same)
         _require_names(path, first, second, lines)
         place = dict(zip(reversed([*first, *second]), reversed(lines * 2), strict=True))
@@ -89,7 +103,10 @@ class PairReader(BaseReader):
 
 @READERS.register()
 class LfwPairsReader(BaseReader):
-    """LFW's own lists: `pairs.txt` (view 2, folds of 300 + 300 pairs), `pairsDevTrain.txt` or `pairsDevTest.txt` (view 1).
+    """The lists of LFW: `pairs.txt` (view 2, folds of 300 + 300 pairs), `pairsDevTrain.txt` or `pairsDevTest.txt` (view 1).
+
+    Also the same lists as CSV (Kaggle: `name,imagenum1,imagenum2,` with a fourth field for two people), and the list of CALFW
+    and CPLFW: a line `file label` for each picture, two lines to a pair, 0 for different people.
 
     Huang et al. 2007, section III: a first line with the number of folds (view 2 only) and of pairs of either kind in each;
     then `name number number` for one person, `name number name number` for two. The related table `pairs` has the
@@ -124,18 +141,43 @@ class LfwPairsReader(BaseReader):
         rows = [line.split() for line in lines]
         while rows and not rows[-1]:
             rows.pop()
-        pairs = _sizes(path, rows)[1]
+        if rows and rows[0] and len(rows[0]) == 2 and is_picture(rows[0][0]):
+            return self._by_files(path, data_dir / self.root, rows)
+        kaggle = bool(rows) and "".join(rows[0]).lower().startswith("name,imagenum1,")
+        if kaggle:
+            rows = [[field.strip() for field in line.split(",") if field.strip()] for line in lines[: len(rows)]]
+        pairs = _sizes(path, rows)[1] if not kaggle else 0
         first, second, same = [], [], []
         for number, row in enumerate(rows[1:], 2):
-            expected = ((number - 2) // pairs) % 2 == 0  # each fold: the same, then different
+            expected = len(row) == 3 if kaggle else ((number - 2) // pairs) % 2 == 0  # each fold: the same, then different
             one, other = self._pictures(path, number, row, expected)
             first.append(one)
             second.append(other)
             same.append(SAME if expected else DIFFERENT)
+        require_both(path, same)
         table = table_of_pairs(data_dir / self.root, first, second, same, lambda name: name, lambda name: str(path))
-        fold = [number // (2 * pairs) for number in range(len(first))]
-        table.related[PAIRS] = table.related[PAIRS].append_column("fold", pa.array(fold, pa.int32()))
+        if not kaggle:
+            fold = [number // (2 * pairs) for number in range(len(first))]
+            table.related[PAIRS] = table.related[PAIRS].append_column("fold", pa.array(fold, pa.int32()))
         return table.with_column("person", [name.partition("/")[0] for name in table.ids()])
+
+    def _by_files(self, path: Path, root: Path, rows: Sequence[list[str]]) -> SampleTable:
+        """Return the pairs of a list with a line `file label` for each picture; the person is the name before the number."""
+        odd = [f"line {number}" for number, row in enumerate(rows, 1) if len(row) != 2 or not row[1].isdecimal()]
+        odd += [
+            f"line {place + 1}"
+            for place in range(0, len(rows) - 1, 2)
+            if (rows[place][1:] == ["0"]) != (rows[place + 1][1:] == ["0"])
+        ]
+        if odd or len(rows) % 2:
+            raise UserError(
+                f"{path}: {some(odd) or f'line {len(rows)}'}: expected: two lines `file label` for each pair, 0 for two people"
+            )
+        first, second = ([row[0] for row in rows[start::2]] for start in (0, 1))
+        same = [DIFFERENT if row[1] == "0" else SAME for row in rows[0::2]]
+        require_both(path, same)
+        table = table_of_pairs(root, first, second, same, lambda name: name, lambda name: str(path))
+        return table.with_column("person", [_PERSON.sub("", name) for name in table.ids()])
 
     def _pictures(self, path: Path, line: int, row: list[str], same: bool) -> tuple[str, str]:
         parts = [*row[:2], row[0], row[2]] if same and len(row) == 3 else row
@@ -150,6 +192,9 @@ class LfwPairsReader(BaseReader):
             raise UserError(f'{path}: line {line}: found "{" ".join(row)}"; expected here: {wanted}')
         one, other = (f"{n}/{n}_{int(number):04d}{self.extension}" for n, number in (parts[:2], parts[2:]))
         return one, other
+
+
+_PERSON = re.compile(r"_\d+\.\w+$|\.\w+$")
 
 
 def _sizes(path: Path, rows: Sequence[list[str]]) -> tuple[int, int]:

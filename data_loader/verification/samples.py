@@ -87,6 +87,7 @@ class IdentitySamples(Samples):
             valid = add_pairs(valid, make_pairs(people, self.valid_pairs, self.split.seed if self.split is not None else 0))
         if not pairs_of(valid).known:
             raise UserError("data_loader.args.valid_reader: its pairs have no labels, without which nothing can be validated")
+        notes = [*notes, *_odd_pairs(valid)]
         return Division(self._numbered(train), valid if self.split is not None else self._numbered(valid), notes)
 
     @property
@@ -132,7 +133,25 @@ class IdentitySamples(Samples):
 
 def _counted(table: SampleTable) -> str:
     same = pairs_of(table).same
-    return f"{len(same):,} pairs ({int((same == 1).sum()):,} of one person) over {len(table):,} images"
+    kinds = f"{int((same == 1).sum()):,} of one person, {int((same == 0).sum()):,} of different people"
+    return f"{len(same):,} pairs ({kinds}) over {len(table):,} images"
+
+
+def _odd_pairs(table: SampleTable) -> list[str]:
+    """Return a warning for pairs of a picture with itself, and for pairs that are listed twice in any order."""
+    pairs, ids = pairs_of(table), table.ids()
+    ends = np.sort(np.stack([pairs.first, pairs.second], axis=1), axis=1)
+    alone = np.flatnonzero(ends[:, 0] == ends[:, 1])
+    _, places, counts = np.unique(ends, axis=0, return_index=True, return_counts=True)
+    lines = []
+    for rows, number, what in (
+        (alone, len(alone), "pairs of a picture with itself"),
+        (places[counts > 1], int((counts - 1).sum()), "pairs listed more than once"),
+    ):
+        if number:
+            named = some([f"{ids[ends[row, 0]]} and {ids[ends[row, 1]]}" for row in rows.tolist()], 3)
+            lines.append(f"warning: {number:,} {what} to validate on ({named})")
+    return lines
 
 
 def _require_files(table: SampleTable) -> None:

@@ -36,6 +36,8 @@ class Called(NamedTuple):
 class PairSubmission(BaseSubmission):
     """A line `image1 image2 answer` for each pair, in the order of the list, and `pairs.parquet` with the scores beside it."""
 
+    fallback = "different people in each of their pairs"
+
     def __init__(
         self,
         file: Annotated[
@@ -98,9 +100,12 @@ class PairSubmission(BaseSubmission):
     def _called(self, predictions: Predictions, table: SampleTable, fitted: Mapping[str, Any]) -> Called:
         distance, threshold = _fitted(fitted)
         pairs = pairs_of(table)
-        vectors = require_vectors(predictions, "embedding", distance)
-        scores = pair_scores(vectors, pairs.first, pairs.second, distance)
-        threshold = median_threshold(scores) if self.threshold == "transductive" else threshold
+        failed = predictions.failed()
+        require_vectors(
+            predictions.take([row for row, name in enumerate(predictions.ids()) if name not in failed]), "embedding", distance
+        )
+        scores = pair_scores(predictions.array("embedding"), pairs.first, pairs.second, distance)  # NaN, below any threshold
+        threshold = median_threshold(scores[np.isfinite(scores)]) if self.threshold == "transductive" else threshold
         return Called(scores, scores >= threshold, threshold, distance)
 
 

@@ -150,7 +150,7 @@ def _write_pairs(folder: Path, split: str, pairs: list[tuple[str, str, int]]) ->
 
 
 _HELD_OUT: dict[str, BaseReader] = {
-    "valid": PairReader("validate/validate_label.csv", root="validate"),
+    "valid": PairReader("validate/validate_label.csv", same="0", root="validate"),
     "eval": PairReader("test/test_label.csv", root="test", label=None),  # its labels are withheld
 }
 register_layout(

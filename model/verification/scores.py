@@ -67,7 +67,7 @@ class PairScores(BaseMetric):
         self.distance, self.transductive, self.rates, self.pictures = distance, transductive, rates, pictures
         self.key = f"threshold/{distance}"
         self.threshold: float | None = None
-        self._warned = False
+        self._warned = self._told = False
 
     @property
     def names(self) -> list[str]:
@@ -207,8 +207,16 @@ class PairScores(BaseMetric):
             print(
                 f"warning: {', '.join(missing)}: not given, {different:,} pairs of different people are too few", file=sys.stderr
             )
+        area = exact.auc(curve)
+        if area < 0.5 and warn and not self._told:
+            self._told = True
+            print(
+                f"warning: auc is {area:.3f}, below chance: pairs called different are more alike than pairs called the same; "
+                "the reader's args.same may name the wrong label",
+                file=sys.stderr,
+            )
         return {
-            "auc": exact.auc(curve),
+            "auc": area,
             "eer": exact.equal_error_rate(curve),
             "d_prime": exact.d_prime(compared.scores, compared.same),
             **{name: value for name, value in tars.items() if value is not None},

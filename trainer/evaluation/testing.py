@@ -15,7 +15,8 @@ from base.evaluation import Evaluation, Manifest, write_scores
 from base.predictions import Predictions, differences
 from base.saved.door import Saved
 from base.saved.names import PREDICTIONS
-from base.table import some
+from base.table import SampleTable, some
+from data_loader.formats.repairs import repair_lines
 from trainer.evaluation.intervals import intervals
 from trainer.evaluation.predictor import Checkpoint, Predictor
 from trainer.evaluation.shelf import Shelf
@@ -76,10 +77,7 @@ def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predic
     fitted = _fitted(metrics, predictor, split, predictions)
     Evaluation(folder, predictions, _manifest(predictor, split, fitted), table).write()
     print(f"predictions: {folder / PREDICTIONS} ({len(predictions):,} samples)")
-    failed = predictions.failed()
-    if failed:
-        print(f"warning: {len(failed)} images could not be read ({some(failed)}); their rows hold the reason")
-    for note in filter(None, (fitted.note, _other_precision(predictor, split, predictions))):
+    for note in filter(None, (*_repairs(table, predictions), fitted.note, _other_precision(predictor, split, predictions))):
         print(note)
     for metric in metrics:
         metric.use(fitted.values.get(metric.state_key, {}))
@@ -101,6 +99,13 @@ def evaluate(predictor: Predictor, split: str, folder: Path, predictions: Predic
         rows = submission.write(predictions, table, fitted.values, loader.data_dir, path)
         print(f"submission: {path} ({rows:,} rows)")
     return scores
+
+
+def _repairs(table: SampleTable, predictions: Predictions) -> list[str]:
+    """Return lines on what the reader understood otherwise than it is written, and on pictures that could not be read."""
+    failed = predictions.failed()
+    unread = f"warning: {len(failed)} images could not be read ({some(failed)}); their rows hold the reason"
+    return [*repair_lines(table), *([unread] if failed else [])]
 
 
 def _other_precision(predictor: Predictor, split: str, predictions: Predictions) -> str:

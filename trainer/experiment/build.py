@@ -94,6 +94,21 @@ def build_submission(experiment: Experiment, spec: DataSpec) -> BaseSubmission |
     return part.build(spec) if part is not None else None
 
 
+def submission_problems(experiment: Experiment, loader: BaseDataLoader) -> list[str]:
+    """Return the reasons why the samples to predict could not be submitted as they are; none without a submission.
+
+    They are known before training, which needs neither the test set nor the competition's sample file.
+    """
+    submission = build_submission(experiment, loader.spec)
+    if submission is None or "test" not in loader.splits:
+        return []
+    try:
+        submission.require_sample(loader.table("test"), loader.data_dir)
+    except UserError as error:
+        return [f"submission: {line}" for line in str(error).splitlines()]
+    return []
+
+
 def build_trainer(
     experiment: Experiment, loader: BaseDataLoader, folder: RunFolder, device: torch.device, fresh: bool = True
 ) -> BaseTrainer:

@@ -63,7 +63,8 @@ def train(
         resuming.require_resumable(start.state["config"], experiment.raw.file, experiment)
         _require_same_data(start.state, loader, experiment.raw.file)
     settings = experiment.config.trainer
-    lines = [*start.notes, *loader.report()]  # reads the data before a folder is made: wrong data leave no folder
+    asked = [f"warning: {line}" for line in build.submission_problems(experiment, loader)[:5]]
+    lines = [*start.notes, *loader.report(), *asked]  # reads the data before a folder is made: wrong data leave no folder
     folder = start.folder.claim() if start.folder else RunFolder.create(Path(settings.save_dir), experiment.config.name)
     on_begin(folder.models)
     with build.deterministic(settings.deterministic):

@@ -78,7 +78,7 @@ def test_permuted_labels_of_the_test_list_move_neither_threshold_nor_answer(trai
     data = shutil.copytree(trained.data, tmp_path / "data")
     head, *rows = (data / "test/answers.csv").read_text().splitlines()
     pairs, labels = zip(*(row.rsplit(",", 1) for row in rows), strict=True)
-    reader = '{"type": "PairReader", "args": {"file": "test/test_label.csv", "root": "test"}}'
+    reader = '{"type": "PairReader", "args": {"file": "test/test_label.csv", "root": "test", "same": "0"}}'
     accuracies, rest = [], []
     for given in (labels, ["1" if label == "0" else "0" for label in labels]):  # half of them are 0
         lines = [head, *(f"{pair},{label}" for pair, label in zip(pairs, given, strict=True))]

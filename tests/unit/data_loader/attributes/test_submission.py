@@ -78,9 +78,16 @@ def test_a_sample_that_does_not_match_is_refused_and_nothing_is_written(tmp_path
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_a_picture_that_could_not_be_read_is_refused_and_nothing_is_written(tmp_path):
-    with pytest.raises(UserError, match=r"out.csv: not written, since 1 images could not be read: b.jpg is cut off"):
-        write(tmp_path, predictions(errors=["", "is cut off", ""]))
+def test_a_picture_that_could_not_be_read_gets_the_most_frequent_class(tmp_path, capsys):
+    write(tmp_path, predictions(errors=["", "is cut off", ""]))
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 4
+    told = "warning: out.csv: 1 images could not be read and get the most frequent class: b.jpg is cut off"
+    assert capsys.readouterr().out.splitlines() == [told]
+
+
+def test_pictures_of_which_none_could_be_read_are_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(UserError, match=r"out.csv: not written, since 3 images could not be read: a.jpg is cut off"):
+        write(tmp_path, predictions(errors=["is cut off"] * 3))
     assert not (tmp_path / "out.csv").exists()
 
 

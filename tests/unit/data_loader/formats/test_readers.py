@@ -111,7 +111,7 @@ def test_names_that_are_no_text_are_refused(tmp_path):
     ("make", "message"),
     [
         (lambda folder: folder / "gone", "gone: is no folder; set data_loader.args.data_dir to where the images are"),
-        (lambda folder: files(folder, "notes.txt"), r"holds no images \(\.bmp, \.gif"),
+        (lambda folder: files(folder, "notes.txt"), r"holds no images \(\.avif, \.bmp, \.gif"),
     ],
 )
 def test_a_folder_without_images_is_refused(tmp_path, make, message):

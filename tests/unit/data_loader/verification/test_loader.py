@@ -1,11 +1,14 @@
 """Who is trained on and which pairs are compared; images embedded once; every mistake in one line."""
 
+import pathlib
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from base.contracts import RunContext
+from base.table import SampleTable
 from base.verification.pairs import pairs_of
 from data_loader.formats.csv_reader import CsvReader
 from data_loader.formats.pattern_reader import PatternReader
@@ -15,13 +18,14 @@ from data_loader.verification.drawn_pairs import make_pairs
 from data_loader.verification.identity_sampler import IdentitySampler
 from data_loader.verification.loader import EmbeddingLoader, EmbeddingSettings
 from data_loader.verification.pair_reader import PairReader
+from data_loader.verification.samples import _counted, _odd_pairs
 from data_loader.verification.synthetic import write_verify
 from utils import config
 from utils.config import ConfigError
 from utils.errors import UserError
 
 META = CsvReader("train/train_meta.csv", path_column="file_name", root="train")
-VALID = PairReader("validate/validate_label.csv", root="validate")
+VALID = PairReader("validate/validate_label.csv", same="0", root="validate")
 TEST = PairReader("test/test_label.csv", root="test", label=None)
 
 
@@ -210,3 +214,13 @@ PATTERN = {"type": "PatternReader", "args": {"pattern": r"(?P<face>\w+)/.+"}}
 def test_a_config_that_cannot_be_is_refused_before_a_file_is_read(changes, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         checked(tmp_path, **changes)
+
+
+def test_odd_pairs_are_counted():
+    pairs = {"image1": ["a", "a", "b", "c"], "image2": ["a", "b", "a", "b"], "same": pa.array([1, 0, 0, 1], pa.int8())}
+    table = SampleTable(pathlib.Path(), pa.table({"id": ["a", "b", "c"], "path": ["a", "b", "c"]}), {"pairs": pa.table(pairs)})
+    assert _odd_pairs(table) == [
+        "warning: 1 pairs of a picture with itself to validate on (a and a)",
+        "warning: 1 pairs listed more than once to validate on (a and b)",
+    ]
+    assert _counted(table) == "4 pairs (2 of one person, 2 of different people) over 3 images"

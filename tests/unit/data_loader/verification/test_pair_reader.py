@@ -15,7 +15,7 @@ def write(folder, text, name="pairs.csv"):
 
 
 def test_every_picture_is_a_row_once_and_pairs_keep_their_order(tmp_path):
-    table = PairReader("pairs.csv", root="faces", suffix=".jpg").read(
+    table = PairReader("pairs.csv", same="0", root="faces", suffix=".jpg").read(
         write(tmp_path, "image1,image2,label\nb,a,0\na,c,1\nb,c,1\n")
     )
     assert table.ids() == ["a", "b", "c"] and table.paths() == ["a.jpg", "b.jpg", "c.jpg"]
@@ -37,7 +37,7 @@ def test_without_a_label_column_nothing_is_known(tmp_path):
 @pytest.mark.parametrize(("label", "lacks"), [("0", "different people"), ("1", "one person")])
 def test_a_list_of_one_kind_is_refused(label, lacks, tmp_path):
     with pytest.raises(UserError, match=f"pairs.csv: none of its 1 pairs shows {lacks}"):
-        PairReader("pairs.csv").read(write(tmp_path, f"image1,image2,label\na,b,{label}\n"))
+        PairReader("pairs.csv", same="0").read(write(tmp_path, f"image1,image2,label\na,b,{label}\n"))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_list_of_one_kind_is_refused(label, lacks, tmp_path):
 )
 def test_a_mistake_is_named_with_its_line(text, message, tmp_path):
     with pytest.raises(UserError, match=message):
-        PairReader("pairs.csv").read(write(tmp_path, text))
+        PairReader("pairs.csv", same="0").read(write(tmp_path, text))
 
 
 def test_one_value_cannot_mean_both():
@@ -120,3 +120,35 @@ def test_a_folder_for_each_identity_is_read_by_the_pattern_reader(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert PatternReader(r"(?P<face_id>[^/]+)/.+").read(tmp_path).strings("face_id") == ["7", "8"]
+
+
+def test_what_one_person_is_called_has_no_default(tmp_path):
+    with pytest.raises(UserError, match="reader.args.same: is not set; say what label says of one person, 0 or 1. Lists differ"):
+        PairReader("pairs.csv")
+    with pytest.raises(UserError, match="reader.args.different: is not set"):
+        PairReader("pairs.csv", same="yes")
+    lines = "image1,image2,label\na,b,1.0\na,c,0\n"
+    assert pairs_of(PairReader("pairs.csv", same="1").read(write(tmp_path, lines))).same.tolist() == [1, 0]
+
+
+def test_the_csv_of_kaggle_is_read(tmp_path):
+    (tmp_path / "pairs.csv").write_text("name,imagenum1,imagenum2,\nAda_L,1,4,\nAda_L,1,Alan_T,2\n")
+    table = LfwPairsReader("pairs.csv").read(tmp_path)
+    assert table.related["pairs"].to_pylist() == [
+        {"image1": "Ada_L/Ada_L_0001.jpg", "image2": "Ada_L/Ada_L_0004.jpg", "same": 1},
+        {"image1": "Ada_L/Ada_L_0001.jpg", "image2": "Alan_T/Alan_T_0002.jpg", "same": 0},
+    ]
+    (tmp_path / "pairs.csv").write_text("name,imagenum1,imagenum2\nAda_L,1,4\n")
+    with pytest.raises(UserError, match="none of its 1 pairs shows different people"):
+        LfwPairsReader("pairs.csv").read(tmp_path)
+
+
+def test_the_list_of_calfw_is_read(tmp_path):
+    lines = "Ada_L_0001.jpg 1\nAda_L_0002.jpg 1\nAda_L_0001.jpg 0\nAlan_T_0001.jpg 0\n"
+    (tmp_path / "pairs.txt").write_text(lines)
+    table = LfwPairsReader("pairs.txt").read(tmp_path)
+    assert pairs_of(table).same.tolist() == [1, 0]
+    assert table.strings("person") == ["Ada_L", "Ada_L", "Alan_T"]
+    (tmp_path / "pairs.txt").write_text(lines.replace("2.jpg 1", "2.jpg 0"))
+    with pytest.raises(UserError, match="line 1: expected: two lines"):
+        LfwPairsReader("pairs.txt").read(tmp_path)
