@@ -96,6 +96,7 @@ class BaseTrainer(ABC):
         self.meter = Meter()
         self.monitor = Monitor(settings.monitor, settings.early_stop)
         self.scores: dict[str, float | None] = {}  # scores of the last epoch
+        self.warnings: list[str] = []  # about the last epoch
         self.scored_at = -1  # the step whose weights the scores belong to
         self.batches = self.loader.order(0)
         self.stop = StopRequest()
@@ -149,6 +150,10 @@ class BaseTrainer(ABC):
     def points(self) -> dict[str, Points]:
         """Return name -> vectors (n, D) of the last validation for a projection, for the logs of the main process."""
         return {}
+
+    def warn(self, line: str) -> None:
+        """Have a warning about the epoch shown and logged at its end."""
+        self.warnings.append(f"warning: {line}")
 
     # The loop -----------------------------------------------------------------------------------------------------
 
@@ -220,6 +225,7 @@ class BaseTrainer(ABC):
         if scores and self.monitor.mode != "off" and self.monitor.name not in log:
             raise RunError(f"trainer.monitor: {unknown_score(self.monitor.name, log)}; no sample may have what it compares with")
         improved = self.monitor.update(log, self.progress.epoch)
+        self.warnings = []
         self.end_epoch(log)
         for callback in self.callbacks:
             callback.on_epoch_end(self, log, improved)

@@ -62,7 +62,10 @@ class ConsoleLogger(BaseCallback):
             self.bar.update()
 
     def on_epoch_end(self, trainer: BaseTrainer, log: Mapping[str, float], improved: bool) -> None:
-        """Print a row of the table. Its columns are the scores with two parts in their names (`val/f1`, not `val/f1/age`)."""
+        """Print a row of the table, and the warnings about the epoch.
+
+        The columns are the scores with two parts in their names (`val/f1`, not `val/f1/age`).
+        """
         self._close_bar()
         names = [name for name in log if name.count("/") == 1]
         if not set(names) <= set(self.columns):  # in the first epoch, and when the first validation adds its scores
@@ -71,6 +74,8 @@ class ConsoleLogger(BaseCallback):
         cells = [_cell(log.get(name)) for name in self.columns]
         row = " ".join([f"{trainer.progress.epoch + 1:>5}", *(f"{cell:>14}" for cell in cells)])
         self.say(row + ("   *" if improved else ""))
+        for line in trainer.warnings:
+            self.say(line)
 
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
         """Print the best score, the reason for the end, and how to continue if training is not complete."""

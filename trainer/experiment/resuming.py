@@ -22,6 +22,7 @@ _LOADER_MAY_CHANGE = ("num_workers", "cache_mb", "worker_timeout", "data_dir")
 MAY_CHANGE = {
     *(f"trainer.{key}" for key in _TRAINER_MAY_CHANGE),
     *(f"data_loader.args.{key}" for key in _LOADER_MAY_CHANGE),
+    "lr_scheduler.args.epochs",
     "submission",
     "budget",
 }

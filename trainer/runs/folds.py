@@ -34,7 +34,7 @@ from utils.errors import UserError
 ARGS = ("data_loader", "args")
 # What may differ between the folds of a group beside the fold itself: how they were run, but not for how long.
 _FREE = (resuming.MAY_CHANGE | {"name", "init_from.checkpoint"}) - {
-    "trainer.epochs", "trainer.early_stop", "trainer.validate_every", "trainer.nonfinite",
+    "trainer.epochs", "trainer.early_stop", "trainer.validate_every", "trainer.nonfinite", "lr_scheduler.args.epochs",
 }  # fmt: skip
 
 

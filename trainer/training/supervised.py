@@ -193,8 +193,12 @@ class SupervisedTrainer(BaseTrainer):
         return scores, fitted
 
     def end_epoch(self, scores: Mapping[str, float]) -> None:
-        """Move the schedule after an epoch."""
-        self.schedule.after_epoch(scores.get(self.monitor.name))
+        """Move the schedule after an epoch, and warn if every rate was 0 in it."""
+        if self.schedule.after_epoch(scores.get(self.monitor.name)):
+            self.warn(
+                f"epoch {self.progress.epoch + 1}: every learning rate was 0, so that no weight was learned; "
+                "look at lr_scheduler, or train fewer epochs"
+            )
 
     # What the loop asks -------------------------------------------------------------------------------------------
 

@@ -42,15 +42,15 @@ class Loss(nn.Module):
         self.centres = nn.Parameter(torch.zeros(2, 4))
 
 
-def schedule_of(name, warmup=0.0, epochs=EPOCHS, mode="max"):
+def schedule_of(name, warmup=0.0, epochs=EPOCHS, mode="max", own_epochs=None):
     """A fresh optimiser over two groups of different rates, and its schedule."""
     one, two = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
     optimizer = torch.optim.SGD([{"params": [one], "lr": 1.0, "name": "body"}, {"params": [two], "lr": 0.1, "name": "head"}])
-    settings = SCHEDULERS.classes[name.split()[0]](warmup=warmup, **SCHEDULES[name])
+    settings = SCHEDULERS.classes[name.split()[0]](warmup=warmup, epochs=own_epochs, **SCHEDULES[name])
     return optimizer, Schedule(settings, optimizer, epochs, STEPS, mode)
 
 
-def run(optimizer, schedule, start=0, stop=EPOCHS * STEPS, states=None):
+def run(optimizer, schedule, start=0, stop=EPOCHS * STEPS, states=None, scores=SCORES):
     """The rates of each step from `start` to `stop`; `states` collects what a checkpoint after each step would hold."""
     rates = []
     for step in range(start, stop):
@@ -60,7 +60,7 @@ def run(optimizer, schedule, start=0, stop=EPOCHS * STEPS, states=None):
         if states is not None:
             states[step + 1, "in the epoch"] = (optimizer.state_dict(), schedule.state_dict())
         if (step + 1) % STEPS == 0:
-            schedule.after_epoch(SCORES[step // STEPS])
+            schedule.after_epoch(scores[step // STEPS])
             if states is not None:
                 states[step + 1, "after the epoch"] = (optimizer.state_dict(), schedule.state_dict())
     return rates
@@ -117,21 +117,57 @@ def test_one_cycle_ends_where_it_should_and_takes_every_step():
     assert rates[-1] < 0.02
 
 
-@pytest.mark.parametrize("name", ["OneCycleLR", "CosineAnnealingLR"])
-def test_a_run_that_is_given_more_epochs_follows_the_longer_schedule(name):
-    states = {}
-    run(*schedule_of(name), stop=8, states=states)
-    optimizer, schedule = schedule_of(name, epochs=2 * EPOCHS)
-    optimizer.load_state_dict(states[8, "in the epoch"][0])
-    schedule.load_state_dict(states[8, "in the epoch"][1])
-    SCORES.extend([None] * EPOCHS)
-    try:
-        rates = run(optimizer, schedule, 8, 2 * EPOCHS * STEPS)
-    finally:
-        del SCORES[EPOCHS:]
+def continued(name, before, after, warmup=0.0, **changes):
+    """The rates of a run of `before` epochs that is then continued to `after` epochs, and those of a run of `after` epochs."""
+    scores = [*SCORES, *SCORES]
+    first, schedule = schedule_of(name, warmup, before, **changes)
+    run(first, schedule, stop=before * STEPS, scores=scores)
+    optimizer, longer = schedule_of(name, warmup, after, **changes)
+    optimizer.load_state_dict(first.state_dict())
+    longer.load_state_dict(schedule.state_dict())
+    whole = run(*schedule_of(name, warmup, after, **changes), stop=after * STEPS, scores=scores)
+    return run(optimizer, longer, before * STEPS, after * STEPS, scores=scores), whole[before * STEPS :]
 
-    assert len(rates) == 2 * EPOCHS * STEPS - 8
-    assert rates[-1][0] < 0.02
+
+@pytest.mark.parametrize("warmup", [0.0, 5.5])
+@pytest.mark.parametrize(("before", "after"), [(4, 8), (3, 8), (8, 4)])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_run_that_is_continued_has_at_each_step_the_rate_of_a_run_that_was_that_long(name, before, after, warmup):
+    rates, expected = continued(name, before, after, warmup)
+
+    assert rates == expected
+
+
+def test_a_finished_cosine_that_is_continued_is_the_second_half_of_the_longer_one():
+    rates, _ = continued("CosineAnnealingLR an epoch at a time", 2, 4)
+
+    assert [body for body, _ in rates[::STEPS]] == pytest.approx([0.5, 0.5 - math.sqrt(2) / 4])
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "PlateauLR"])
+def test_a_schedule_with_a_length_of_its_own_is_not_stretched_and_its_last_rate_goes_on(name):
+    rates, expected = continued(name, 4, 8, own_epochs=4)
+    last = run(*schedule_of(name))[-1]
+
+    assert rates == expected == [last] * 4 * STEPS
+
+
+def test_a_schedule_of_the_runs_own_length_is_the_same_as_without_that_key():
+    assert run(*schedule_of("OneCycleLR", own_epochs=EPOCHS)) == run(*schedule_of("OneCycleLR"))
+
+
+def test_an_epoch_at_rate_0_is_told():
+    optimizer, schedule = schedule_of("CosineAnnealingLR an epoch at a time")
+    settings = SCHEDULERS.classes["CosineAnnealingLR"](T_max=1, interval="epoch")
+    schedule = Schedule(settings, optimizer, EPOCHS, STEPS, "max")
+    rested = []
+    for _ in range(EPOCHS):
+        for _ in range(STEPS):
+            schedule.after_step()
+            schedule.load_state_dict(schedule.state_dict())
+        rested.append(schedule.after_epoch(None))
+
+    assert rested == [False, True, False, True] and schedule.idle == 2
 
 
 def test_steps_of_an_epochal_schedule_are_the_epochs():

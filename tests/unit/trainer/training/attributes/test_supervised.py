@@ -92,6 +92,20 @@ def test_the_average_is_validated_if_there_is_one(tiny_config):
     assert without.evaluated is without.model
 
 
+def test_an_epoch_in_which_every_rate_was_0_is_a_warning(tiny_config):
+    trainer = build_trainer(tiny_config(PLAIN_SGD))
+    for rate, warned in ((0.1, False), (0.0, True)):
+        trainer.optimizer.param_groups[0]["lr"] = rate
+        for group in trainer.optimizer.param_groups[1:]:
+            group["lr"] = 0.0
+        trainer.schedule.undamped = trainer.schedule.rates()
+        trainer.train_step(first_batch(trainer))
+        trainer.warnings = []
+        trainer.end_epoch({})
+
+        assert any("every learning rate was 0" in line for line in trainer.warnings) is warned
+
+
 @pytest.mark.parametrize("name", ["model", "loss", "optimizer", "schedule", "scaler", "guard", "ema"])
 def test_every_part_with_a_state_is_in_the_checkpoint(tiny_config, name):
     assert name in build_trainer(tiny_config()).state_dict()
