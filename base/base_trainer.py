@@ -18,7 +18,7 @@ from base.contracts import Batch, Given, Points
 from base.meter import Meter
 from base.monitor import Monitor, unknown_score
 from base.registry import Registry
-from base.saved.run_folder import RunFolder
+from base.saved.run_folder import DONE, FRUITLESS, RunFolder
 from base.settings import TrainerSettings
 from utils import distributed, seed
 from utils.checkpoint_names import BEST, LAST, epoch_name
@@ -155,10 +155,22 @@ class BaseTrainer(ABC):
         """Have a warning about the epoch shown and logged at its end."""
         self.warnings.append(f"warning: {line}")
 
+    @property
+    def fruitless(self) -> bool:
+        """True if training has learned nothing: no epoch is the best, because no score was a number."""
+        return self.monitor.fruitless
+
+    def doubts(self) -> list[str]:
+        """Return a line for each reason to doubt the result, to be shown at the end of training."""
+        return self.monitor.doubts()
+
     # The loop -----------------------------------------------------------------------------------------------------
 
     def fit(self) -> int:
-        """Train to the end; return the exit status: 0, or 75 or 130 after a signal (the same command then continues)."""
+        """Train to the end; return the exit status.
+
+        0: trained. 1: trained to the end, and nothing was learned. 75 or 130: a signal; the same command then continues.
+        """
         with self.stop:
             try:
                 reason = self._fit()
@@ -168,7 +180,7 @@ class BaseTrainer(ABC):
                     self._end(f"{type(cause).__name__}: {cause}")
                 raise
             self._end(reason)
-        return 0 if self.done else self.stop.exit_status
+        return int(self.fruitless) if self.done else self.stop.exit_status
 
     def _fit(self) -> str:
         """Run the loop; return the reason for its end."""
@@ -179,7 +191,9 @@ class BaseTrainer(ABC):
                 self.conclude(self.score())
         except StopTraining:
             return self.stop.received.name if self.stop.received else "stopped"
-        return "early stop" if self.progress.epoch < self.settings.epochs else "finished"
+        if self.fruitless:
+            return FRUITLESS
+        return "early stop" if self.progress.epoch < self.settings.epochs else DONE
 
     @property
     def done(self) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from torch import Tensor
 
 from base.base_callback import BaseCallback
-from base.saved.run_folder import FINISHED
+from base.saved.run_folder import FINISHED, FRUITLESS
 from utils import files
 from utils.checkpoint_names import BEST
 
@@ -78,12 +78,14 @@ class ConsoleLogger(BaseCallback):
             self.say(line)
 
     def on_fit_end(self, trainer: BaseTrainer, reason: str) -> None:
-        """Print the best score, the reason for the end, and how to continue if training is not complete."""
+        """Print the best score, doubts about it, the reason for the end, and how to continue if training is not complete."""
         self._close_bar()
         monitor, models = trainer.monitor, trainer.folder.models
         if monitor.best is not None and monitor.best_epoch is not None:
             self.say(f"best {monitor.name} {monitor.best:.4f} in epoch {monitor.best_epoch + 1}: {models / BEST}")
-        again = "" if reason in FINISHED else "; continue with the same command and -r auto"
+        for line in trainer.doubts() if trainer.done else ():
+            self.say(f"warning: {line}")
+        again = "" if reason in (*FINISHED, FRUITLESS) else "; continue with the same command and -r auto"
         self.say(f"{reason.splitlines()[0]} after {trainer.progress.epoch} epochs, {trainer.progress.step} steps{again}")
 
     def say(self, line: str) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FINISHED = ("finished", "early stop")
 DONE = FINISHED[0]
+FRUITLESS = "nothing learned"  # all epochs are trained, but no weight has moved, or no epoch is the best
 
 
 @dataclass(frozen=True)

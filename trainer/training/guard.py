@@ -22,6 +22,7 @@ class FiniteGuard:
         self.max_skips = max_skips
         self.at_once = self.skips or device.type == "cpu"
         self.in_a_row = 0
+        self.made = 0  # steps that were not skipped
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
 
     def passes(self, loss: Tensor, norm: Tensor, step: int) -> bool:
@@ -30,7 +31,9 @@ class FiniteGuard:
         if self.at_once:
             fine = not distributed.any_rank(not bool(finite))
             self.in_a_row = 0 if fine else self.in_a_row + 1
+            self.made += fine
             return fine
+        self.made += 1
         self._first_bad = torch.where((self._first_bad < 0) & ~finite, step, self._first_bad)
         return True
 
@@ -40,12 +43,12 @@ class FiniteGuard:
         return step if step >= 0 else None
 
     def state_dict(self) -> dict[str, int]:
-        """Return the number of steps that were skipped in a row."""
-        return {"in_a_row": self.in_a_row}
+        """Return the numbers of steps that were skipped in a row, and that were made."""
+        return {"in_a_row": self.in_a_row, "made": self.made}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Restore the result of `state_dict`."""
-        self.in_a_row = state["in_a_row"]
+        self.in_a_row, self.made = state["in_a_row"], state["made"]
 
     def may_skip(self) -> bool:
         """Return whether the current bad step may be skipped."""

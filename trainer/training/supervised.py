@@ -200,6 +200,22 @@ class SupervisedTrainer(BaseTrainer):
                 "look at lr_scheduler, or train fewer epochs"
             )
 
+    @property
+    def fruitless(self) -> bool:
+        """True if no epoch is the best, or no weight has moved: each step was skipped, or each rate was 0."""
+        return super().fruitless or not self._moved
+
+    def doubts(self) -> list[str]:
+        """Return a line for each reason to doubt the result."""
+        if self._moved:
+            return super().doubts()
+        reason = "the loss or its gradient was not finite in any batch" if not self.guard.made else "every learning rate was 0"
+        return [f"no weight has moved: {reason}; the checkpoints hold the weights of the start", *super().doubts()]
+
+    @property
+    def _moved(self) -> bool:
+        return self.progress.step == 0 or bool(self.guard.made and self.schedule.idle < max(1, self.schedule.epochs))
+
     # What the loop asks -------------------------------------------------------------------------------------------
 
     def verify(self) -> None:

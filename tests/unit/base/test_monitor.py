@@ -77,3 +77,33 @@ def test_a_restored_monitor_continues(stop):
 def test_an_unknown_score_is_refused_with_the_nearest_one():
     with pytest.raises(UserError, match=r'no score is called "val/f2" \(did you mean "val/f1"\?\).*val/accuracy, val/f1'):
         Monitor("max val/f2").require(["val/f1", "val/accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("values", "doubt"),
+    [
+        ([0.3, 0.4, 0.3], None),
+        ([0.3], None),
+        ([math.nan, 0.4], None),
+        ([0.5, 0.5, 0.5], "val/f1 was 0.5000 in all 3 validations"),
+        ([0.5, 0.5, 0.4], "val/f1 was best after the first validated epoch: the 2 later ones made nothing better"),
+        ([0.5, math.nan], "val/f1 was best after the first validated epoch: the 1 later ones made nothing better"),
+        ([math.nan, math.nan], "no epoch has a val/f1 that is a number, so that there is no best checkpoint"),
+    ],
+)
+def test_a_score_that_training_did_not_improve_is_doubted(values, doubt):
+    monitor = Monitor("max val/f1")
+    for epoch, value in enumerate(values):
+        monitor.update({"val/f1": value}, epoch)
+        state, monitor = monitor.state_dict(), Monitor("max val/f1")  # a kill after each epoch changes nothing
+        monitor.load_state_dict(state)
+
+    assert [line.partition(";")[0].partition(": it")[0] for line in monitor.doubts()] == ([doubt] if doubt else [])
+    assert monitor.fruitless is (doubt is not None and doubt.startswith("no epoch"))
+
+
+def test_a_run_whose_scores_nobody_watches_is_not_doubted():
+    monitor = Monitor("off")
+    monitor.update({}, 0)
+
+    assert not monitor.doubts() and not monitor.fruitless

@@ -178,6 +178,25 @@ def test_a_validation_that_is_not_finite_is_never_the_best(trainer_of, monkeypat
     assert trainer.scores[monitor.split()[1]] is None
 
 
+def test_a_run_in_which_every_step_was_skipped_says_that_no_weight_has_moved_and_fails(trainer_of, monkeypatch):
+    trainer = trainer_of(nonfinite="skip", monitor="max val/f1")
+    poison(monkeypatch, trainer, set(range(len(trainer.batches))))
+    assert trainer.fit() == 1
+
+    text = (trainer.folder.log / "log.txt").read_text()
+    assert "warning: no weight has moved: the loss or its gradient was not finite in any batch" in text
+    assert "nothing learned after 1 epochs" in text and "-r auto" not in text
+    assert trainer.folder.status == "nothing learned" and not trainer.folder.finished
+
+
+def test_a_run_without_a_best_epoch_fails(trainer_of, monkeypatch):
+    trainer = trainer_of(nonfinite="skip", monitor="max val/f1")
+    monkeypatch.setattr(trainer, "evaluate", lambda: {"val/f1": math.nan})
+    assert trainer.fit() == 1
+
+    assert "warning: no epoch has a val/f1 that is a number" in (trainer.folder.log / "log.txt").read_text()
+
+
 def test_a_validation_that_is_not_finite_stops_the_run_where_nothing_is_skipped(trainer_of, monkeypatch):
     trainer = trainer_of(epochs=2)
     poison_validation(monkeypatch, trainer)
