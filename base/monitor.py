@@ -20,6 +20,16 @@ class Monitor:
         self.patience = patience
         self.forget()
 
+    def forget(self) -> None:
+        """Forget the best score, and all validations."""
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.waited = 0
+        self.seen = 0  # validations
+        self.values = 0  # different values, of which 2 stands for more
+        self.latest: float | None = None
+        self.first_epoch: int | None = None
+
     def require(self, names: Iterable[str]) -> None:
         """Raise UserError unless the watched score is one of `names`."""
         known = sorted(names)
@@ -42,16 +52,6 @@ class Monitor:
             return True
         self.waited += 1
         return False
-
-    def forget(self) -> None:
-        """Forget the best score, and all validations."""
-        self.best: float | None = None
-        self.best_epoch: int | None = None
-        self.waited = 0
-        self.seen = 0  # validations
-        self.values = 0  # different values, of which 2 stands for more
-        self.latest: float | None = None
-        self.first_epoch: int | None = None
 
     @property
     def exhausted(self) -> bool:

@@ -22,11 +22,15 @@ from utils.errors import RunError, UserError
 
 
 class Start(NamedTuple):
-    """The start of a run: its folder (None for a new run), a checkpoint's state (empty for a new run), lines for the user."""
+    """The start of a run: its folder (None for a new run), a checkpoint's state (empty for a new run), lines for the user.
+
+    checkpoint: the file of the state, None for a new run.
+    """
 
     folder: RunFolder | None
     state: dict[str, Any]
     notes: list[str]
+    checkpoint: Path | None = None
 
 
 class Ended(NamedTuple):
@@ -45,13 +49,15 @@ def load(path: Path) -> Start:
     """
     folder = RunFolder.of(path)
     if path.is_dir():
-        _, state, warnings = folder.checkpoints.load_newest()
-        return Start(folder, state, warnings)
+        name, state, warnings = folder.checkpoints.load_newest()
+        return Start(folder, state, warnings, path / name)
     state = folder.checkpoints.load(path.name)
     newest = path.name == LAST or folder.checkpoints.newest_step() == state["progress"]["step"]
     if newest and (folder.models / CONFIG).exists():
-        return Start(folder, state, [])
-    return Start(None, state, [f"a new run: {path} is not the newest checkpoint of a run; what is beside it stays as it is"])
+        return Start(folder, state, [], path)
+    return Start(
+        None, state, [f"a new run: {path} is not the newest checkpoint of a run; what is beside it stays as it is"], path
+    )
 
 
 def train(
@@ -60,7 +66,7 @@ def train(
     """Train one run from its start until it ends or a signal stops it. on_begin: called with the run's models folder."""
     loader = build.build_loader(experiment, chosen)
     if start.state:
-        resuming.require_resumable(start.state["config"], experiment.raw.file, experiment)
+        resuming.require_resumable(start.state["config"], experiment.raw.file, experiment, weights=start.checkpoint)
         _require_same_data(start.state, loader, experiment.raw.file)
     settings = experiment.config.trainer
     asked = [f"warning: {line}" for line in build.submission_problems(experiment, loader)[:5]]
