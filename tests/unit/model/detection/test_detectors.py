@@ -13,8 +13,6 @@ from model.detection.point_detector import PointDetector, mean_distances
 from model.detection.pyramid import FeaturePyramid, Pyramid
 from model.detection.retinanet import RetinaNetDetector
 from model.detection.retinanet_loss import RetinaNetLoss
-from model.exporting import convert, exported
-from model.exporting.convert import Graph
 from utils.errors import UserError
 
 SPEC = DataSpec({"object": ["closed", "open", "mouth"]})
@@ -52,20 +50,6 @@ def test_any_size_of_picture_gives_boxes_within_it(kind, size):
     assert len(prediction["boxes"]) == 2 and prediction["boxes"][0].dtype == torch.float32
     corners = prediction["boxes"][0]
     assert len(corners) and corners.min() >= 0 and corners[:, [0, 2]].max() <= size[1] and corners[:, [1, 3]].max() <= size[0]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_exported_graph_gives_the_boxes_that_the_decoder_chooses_from(kind):
-    detector, _ = built(kind, keep=BoxFilter(score=0.0))
-    graph = Graph(detector, (64, 96))
-    session = exported.start(convert.to_onnx(graph).SerializeToString(), "test")
-    image = pictures(number=3)
-    values = map(torch.from_numpy, session.run(None, {convert.INPUT: image.numpy()}))
-    found = dict(zip(graph.names, values, strict=True))
-    with torch.inference_mode():
-        expected = detector.undecoded(detector(image))
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
-    assert len(detector.decode(found)["boxes"]) == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,7 +12,7 @@ from model.verification import pair_metrics as pairs
 from model.verification.bootstrap import pair_intervals
 from model.verification.retrieval import retrieval
 
-CASES = 1000
+CASES = 300
 
 
 def case(seed):
@@ -33,10 +33,10 @@ def cases():
 # Threshold ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_best_threshold_is_as_good_as_any_of_1000_cases_and_scores_what_it_says(cases):
+def test_the_best_threshold_is_as_good_as_any_of_300_cases_and_scores_what_it_says(cases):
     for scores, same in cases:
-        tried = [*scores, *(scores + 1e-9), scores.min() - 1, scores.max() + 1]
-        best = max(accuracy_score(same, scores >= threshold) for threshold in tried)
+        tried = np.array([*scores, *(scores + 1e-9), scores.min() - 1, scores.max() + 1])
+        best = ((scores >= tried[:, None]) == same).mean(axis=1).max()
         threshold, found = pairs.best_threshold(scores, same)
         assert found == pytest.approx(best)
         assert accuracy_score(same, scores >= threshold) == pytest.approx(found)
@@ -95,19 +95,19 @@ def test_the_median_calls_half_of_the_pairs_the_same():
 # Curves -------------------------------------------------------------------------------------------------------------
 
 
-def test_auc_is_that_of_scikit_learn_on_1000_cases(cases):
+def test_auc_is_that_of_scikit_learn_on_300_cases(cases):
     for scores, same in cases:
         assert pairs.auc(pairs.roc(scores, same)) == pytest.approx(roc_auc_score(same, scores))
 
 
-def test_the_roc_is_that_of_scikit_learn_on_1000_cases(cases):
+def test_the_roc_is_that_of_scikit_learn_on_300_cases(cases):
     for scores, same in cases:
         far, tar, _ = roc_curve(same, scores, drop_intermediate=False)
         found = pairs.roc(scores, same)
         assert np.allclose(found.far, far) and np.allclose(found.tar, tar)
 
 
-def test_the_equal_error_rate_is_where_both_errors_meet_on_1000_cases(cases):
+def test_the_equal_error_rate_is_where_both_errors_meet_on_300_cases(cases):
     for scores, same in cases:
         curve = pairs.roc(scores, same)
         wide = np.linspace(0, len(curve.far) - 1, 4001)  # a point far between each two of the curve
@@ -117,7 +117,7 @@ def test_the_equal_error_rate_is_where_both_errors_meet_on_1000_cases(cases):
         assert pairs.equal_error_rate(curve) == pytest.approx((far[nearest] + missed[nearest]) / 2, abs=0.02)
 
 
-def test_true_accepts_at_a_rate_of_false_ones_are_those_of_a_slow_search_on_1000_cases(cases):
+def test_true_accepts_at_a_rate_of_false_ones_are_those_of_a_slow_search_on_300_cases(cases):
     for scores, same in cases:
         different = int((~same).sum())
         for rate in (0.5, 0.1, 0.01):
@@ -139,7 +139,7 @@ def test_d_prime_is_the_distance_of_the_means_in_units_of_the_spread():
     assert pairs.d_prime(np.array([1.0, 3.0, 7.0, 9.0]), np.array([False, False, True, True])) == pytest.approx(6.0)
 
 
-def test_f1_is_that_of_scikit_learn_on_1000_cases(cases):
+def test_f1_is_that_of_scikit_learn_on_300_cases(cases):
     for scores, same in cases:
         assert pairs.f1(scores >= 0, same) == pytest.approx(f1_score(same, scores >= 0, zero_division=0))
 
