@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 8 * MAX_PIXELS  # four channels of 16 bits, not compressed
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
 TWELVE_BITS = 4096
+MAX_WORK = 16 * MAX_PIXELS  # pixels times scans of a progressive JPEG; encoders write about 10 scans
 LEAST = 64  # bytes of a JPEG's compressed data without which nothing of the picture is there
 Size = tuple[int, int]  # (height, width) in pixels
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in absolute pixels of the upright picture, x2 and y2 one past the last
@@ -45,7 +47,10 @@ def read_image(
     damaged: as for `decode_image`.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise ImageError("is no regular file")  # reading a pipe would wait for ever
+        if facts.st_size > MAX_BYTES:
             raise ImageError(f"has over {MAX_BYTES:,} bytes, which no picture of at most {MAX_PIXELS:,} pixels needs")
         content = path.read_bytes()
     except OSError as error:
@@ -154,6 +159,11 @@ def jpeg_header(content: bytes) -> JpegHeader | None:
 def _fast_jpeg(content: bytes, header: JpegHeader, divisor: int) -> np.ndarray | None:
     """Decode with OpenCV; return None if OpenCV cannot. CMYK and other rare kinds are left to Pillow."""
     _refuse_bomb(header.size)
+    scans = content.count(b"\xff\xda")  # in compressed data no such bytes follow each other
+    if header.size[0] * header.size[1] * scans > MAX_WORK:
+        raise ImageError(
+            f"has {scans:,} scans of {header.size[1]} x {header.size[0]} pixels; allowed: {MAX_WORK:,} pixels in all"
+        )
     if not header.common:
         return None
     image: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | _REDUCED[divisor])

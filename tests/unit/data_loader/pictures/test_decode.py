@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import resource
 import struct
 import time
@@ -308,3 +309,29 @@ def test_fill_bytes_between_segments_are_skipped():
 @pytest.mark.parametrize("cut", [0, 1, 2, 3, 10, 30, 100, 160])
 def test_an_incomplete_header_is_none(cut):
     assert jpeg_header(encoded(picture())[:cut]) is None
+
+
+def progressive(size, scans):
+    """A progressive JPEG whose last scan is repeated until it has so many."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (90, 120, 150)).save(buffer, "JPEG", progressive=True, quality=50)
+    content = buffer.getvalue()
+    last = content[content.rfind(b"\xff\xda") : content.rfind(b"\xff\xd9")]
+    return content[:-2] + last * (scans - content.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded():
+    content, began = progressive((2000, 1500), 500), time.process_time()
+    with pytest.raises(ImageError, match="has 500 scans of 2000 x 1500 pixels; allowed: 800,000,000 pixels in all"):
+        decode_image(content)
+    assert time.process_time() - began < 0.5
+
+
+def test_a_progressive_jpeg_as_encoders_write_it_is_decoded():
+    assert decode_image(progressive((640, 480), 0)).shape == (480, 640, 3)
+
+
+def test_a_pipe_is_no_picture_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.jpg")
+    with pytest.raises(ImageError, match="is no regular file"):
+        read_image(tmp_path / "x.jpg")
