@@ -48,7 +48,7 @@ def read_image(
     """
     try:
         facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):
+        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
             raise ImageError("is no regular file")  # reading a pipe would wait for ever
         if facts.st_size > MAX_BYTES:
             raise ImageError(f"has over {MAX_BYTES:,} bytes, which no picture of at most {MAX_PIXELS:,} pixels needs")
