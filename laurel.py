@@ -116,9 +116,9 @@ def check(config: Given, *, set: Mapping[str, Any] | None = None) -> None:
 
     config: its file, or its values as a dictionary. set: values in place of the config's, by dotted key.
     """
-    from trainer.runs.launch import plan
+    from trainer.runs.launch import plan, require_runnable
 
-    plan(config, _overrides(set))
+    require_runnable(plan(config, _overrides(set)).experiments)
 
 
 def train(

@@ -114,6 +114,20 @@ class BaseDataLoader(Checked, ABC):
         """Return this process's share of each global batch of the epoch, from `start_batch` on."""
 
     @abstractmethod
+    def example(self, split: str, rows: np.ndarray) -> Batch:
+        """Return one batch, made in this process: training samples as the first epoch augments them, others not augmented.
+
+        rows: (B,) int64 of the split's table.
+        """
+
+    def sketch(self, number: int) -> tuple[DataSpec, Batch] | None:
+        """Return a description of the data and a training batch of `number` black pictures, by the config alone.
+
+        Labels and their counts are made up. None if the config does not say enough. Reads no file.
+        """
+        return None
+
+    @abstractmethod
     def evaluation_order(self, split: str) -> list[np.ndarray]:
         """Return the rows (n,) int64 of every batch of a split, each sample once, the same for any number of processes.
 

@@ -128,9 +128,6 @@ class BaseTrainer(ABC):
         """Return name -> object whose state a checkpoint holds beside the loop's own state; none by default."""
         return {}
 
-    def rehearse(self) -> None:
-        """Raise UserError for problems that would otherwise appear only at the first validation; does nothing by default."""
-
     def growth(self) -> int:
         """Return the bytes that later checkpoints have more than a present one, since the optimiser allocates its state later."""
         return 0
@@ -264,7 +261,6 @@ class BaseTrainer(ABC):
         if self.progress.step == 0 or not distributed.on_main((self.folder.models / LAST).exists):
             self.save([LAST])
         distributed.on_main(lambda: self.folder.checkpoints.require_space(self.settings.keep + 2, self.growth()))
-        self.rehearse()
         for callback in self.callbacks:
             callback.on_fit_start(self)
 

@@ -82,6 +82,10 @@ class Predictions:
         """Return the given rows (n,) int64, in the given order."""
         return Predictions(self.columns.take(pa.array(rows, pa.int64())))
 
+    def renamed(self, ids: Sequence[str]) -> Predictions:
+        """Return the predictions as those of other samples. ids: as many as there are rows."""
+        return Predictions(self.columns.set_column(self.columns.schema.get_field_index("id"), "id", pa.array(ids, pa.string())))
+
     def only(self, names: Sequence[str]) -> Predictions:
         """Return only the named prediction columns, in the given order."""
         return Predictions(self.columns.select(["id", "error", *names]))

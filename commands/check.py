@@ -25,10 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the problems of the config, or the report on its data; return the exit status."""
-    from trainer.runs.launch import plan, say_ok
+    from trainer.runs.launch import plan, require_runnable, say_ok
     from utils import files
 
     planned = plan(args.config, args.set)
+    require_runnable(planned.experiments)
     say_ok(planned.experiments)
     if args.config_only:
         return 0

@@ -29,10 +29,11 @@ def main(args: argparse.Namespace) -> int:
         raise UserError("-c/--config: is required; without one, -r PATH and -r last go on with a run")
     import gc
 
-    from trainer.runs.launch import launch, plan, say_ok
+    from trainer.runs.launch import launch, plan, require_runnable, say_ok
 
     planned = plan(args.config, args.set, args.folds) if args.config else None
     if planned is not None and args.check:
+        require_runnable(planned.experiments)
         say_ok(planned.experiments)
         gc.freeze()  # Python would look through all objects at its end, for about as long as the check itself takes
         return 0

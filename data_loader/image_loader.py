@@ -65,6 +65,10 @@ class ImageLoader(BaseDataLoader):
         """Return this process's share of each global batch of an epoch, from `start_batch` on."""
         return self.batches.train(epoch, start_batch)
 
+    def example(self, split: str, rows: np.ndarray) -> Batch:
+        """Return one batch of some rows, made in this process."""
+        return self.batches.example(split, rows)
+
     def evaluation_order(self, split: str) -> list[np.ndarray]:
         """Return the rows of every batch of a split."""
         return self.batches.evaluation_order(split)

@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from pydantic import Field
 
 from base.base_data_loader import LOADERS
-from base.contracts import PARTNER, SHARE, DataSpec, RunContext
+from base.contracts import PARTNER, SHARE, Batch, DataSpec, RunContext
 from base.labels import unknown_label
 from base.predictions import Predictions
 from base.pseudo_labels import PseudoLabelled, PseudoLabels
@@ -19,6 +20,7 @@ from data_loader.attributes.labels import label_problems, label_spec, read_label
 from data_loader.attributes.samples import AttributeSamples, AttributeSampleSettings, class_counts
 from data_loader.augment.mixing import BaseMix, wrong_shares
 from data_loader.augment.transforms import random_steps
+from data_loader.batches.batches import black
 from data_loader.crop.croppers import unused
 from data_loader.crop.cut_pictures import CutPictures, CutPictureSettings
 from data_loader.image_loader import ImageLoader, ImageLoaderSettings
@@ -67,6 +69,13 @@ class AttributeLoader(ImageLoader, PseudoLabelled):
     def shares(cls, args: Any) -> str | None:
         """Return `mix` if training pictures are mixed."""
         return "mix" if args.mix else None
+
+    def sketch(self, number: int) -> tuple[DataSpec, Batch]:
+        """Return the description with one sample of each class, and a batch of black pictures."""
+        declared, size = self.samples.spec, self.pictures.evaluated_size()
+        counts = {name: [1] * declared.trained(name) for name in declared.classes}
+        target = {name: torch.arange(number) % declared.trained(name) for name in self.samples.learned}
+        return replace(declared, counts=counts, image_size=size), black(number, size, target)
 
     @cached_property
     def spec(self) -> DataSpec:

@@ -111,6 +111,17 @@ class Batches:
         keys = [BatchKey(split, None, order[number], np.zeros_like(order[number]), number) for number in numbers]
         yield from zip(numbers, self._made(keys), strict=True)
 
+    def example(self, split: str, rows: np.ndarray) -> Batch:
+        """Return one batch of some rows, made in this process; training samples as the first epoch augments them.
+
+        Raises UserError that names all unreadable pictures, if one of the rows cannot be read.
+        """
+        batch = self.make(BatchKey(split, 0 if split == "train" else None, rows, samplers.repeats(rows)))
+        if isinstance(batch, Failure):
+            self._explain(batch)
+            raise AssertionError("the pictures of a failure are refused")
+        return batch
+
     def make(self, key: BatchKey) -> Batch | Failure:
         """Return one batch, in any process; a Failure if a sample with a target cannot be read."""
         samples: list[Any] = []
@@ -186,6 +197,12 @@ class Batches:
         for table in tables:
             failures |= scan.unreadable(table, self.pictures.size)
         scan.refuse_unreadable(failures, *tables)
+
+
+def black(number: int, size: Size, target: Target) -> Batch:
+    """Return a batch of `number` black pictures of one size (height, width), with a target."""
+    image = torch.zeros(number, 3, *size, dtype=torch.uint8)
+    return {"image": image, "target": target, "index": torch.arange(number)}
 
 
 def require_one_size(pictures: list[np.ndarray]) -> tuple[int, ...] | None:

@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from base.base_data_loader import LOADERS
-from base.contracts import DataSpec, RunContext
+from base.contracts import Batch, DataSpec, RunContext
 from base.detection.objects import OBJECT
 from base.table import some
 from data_loader.augment.transforms import steps_that_lose_boxes
+from data_loader.batches.batches import black
 from data_loader.detection import subset
 from data_loader.detection.batches import ObjectBatches, ObjectBatchSettings
 from data_loader.detection.pictures import FramedPictures, FrameSettings
@@ -66,6 +68,14 @@ class DetectionLoader(ImageLoader):
         columns = args.reader.cls.columns(args.reader.args)
         if columns is not None:
             yield from _unknown_columns(args, columns)
+
+    def sketch(self, number: int) -> tuple[DataSpec, Batch]:
+        """Return the description with one object of each class, and a batch of black pictures."""
+        declared, (height, width) = self.samples.spec, self.pictures.size
+        spec = replace(declared, counts={OBJECT: [1] * len(declared.classes[OBJECT])})
+        boxes = [torch.tensor([[0.0, 0.0, width / 2, height / 2]]) for _ in range(number)]
+        target = {"boxes": boxes, "labels": [torch.zeros(1, dtype=torch.int64) for _ in range(number)]}
+        return spec, black(number, (height, width), target)
 
     @cached_property
     def spec(self) -> DataSpec:

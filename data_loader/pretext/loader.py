@@ -14,7 +14,7 @@ from base.base_data_loader import LOADERS
 from base.contracts import Batch, DataSpec, RunContext, Target
 from base.table import SampleTable
 from data_loader.augment.transforms import random_steps
-from data_loader.batches.batches import Batches, stack
+from data_loader.batches.batches import Batches, black, stack
 from data_loader.batches.stream import BatchKey
 from data_loader.crop.croppers import unused
 from data_loader.crop.crops import Crops
@@ -102,6 +102,12 @@ class RotationLoader(ImageLoader):
                 "image_size",
                 f"found [{height}, {width}]; allowed: height and width equal, or a quarter turn shows in the shape",
             )
+
+    def sketch(self, number: int) -> tuple[DataSpec, Batch]:
+        """Return the description with one sample of each turn, and a batch of black pictures."""
+        size = self.pictures.evaluated_size()
+        spec = DataSpec({ROTATION: TURNS}, {ROTATION: [1] * len(TURNS)}, image_size=size)
+        return spec, black(number, size, {ROTATION: torch.arange(number) % len(TURNS)})
 
     @cached_property
     def spec(self) -> DataSpec:

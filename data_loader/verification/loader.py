@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from base.base_data_loader import LOADERS
-from base.contracts import DataSpec, RunContext, Target
+from base.contracts import Batch, DataSpec, RunContext, Target
 from base.verification.pairs import IDENTITY
 from data_loader.augment.transforms import random_steps
-from data_loader.batches.batches import Batches
+from data_loader.batches.batches import Batches, black
 from data_loader.crop.croppers import unused
 from data_loader.crop.cut_pictures import CutPictures, CutPictureSettings
 from data_loader.image_loader import ImageLoader, ImageLoaderSettings
@@ -68,6 +68,12 @@ class EmbeddingLoader(ImageLoader):
             near = did_you_mean(args.identity, columns)
             yield "identity", f"the reader gives no column {args.identity}{near}; it gives: {', '.join(sorted(columns))}"
         yield from _unsuited(getattr(args.sampler, "args", None), args.batch_size)
+
+    def sketch(self, number: int) -> tuple[DataSpec, Batch]:
+        """Return the description with made-up people of two pictures each, and a batch of black pictures."""
+        size, people = self.pictures.evaluated_size(), -(-number // 2)
+        spec = DataSpec({IDENTITY: [str(who) for who in range(people)]}, {IDENTITY: [2] * people}, image_size=size)
+        return spec, black(number, size, {IDENTITY: torch.arange(number) // 2})
 
     @cached_property
     def spec(self) -> DataSpec:

@@ -67,6 +67,7 @@ class CosineHead(BaseHead):
         """Return scale * cos, (B, K) float32; 0 for features that are all 0. features: (B, width) of any float type."""
         device = features.device.type
         # Enter the context only if autocast is on: an exported graph cannot hold it.
-        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+        lowered = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False) if lowered else nullcontext():
             points, classes = (functional.normalize(vectors.float(), eps=SHORTEST) for vectors in (features, self.weight))
             return self.scale * functional.linear(points, classes)

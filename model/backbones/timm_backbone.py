@@ -79,6 +79,14 @@ def stages(backbone: nn.Module) -> list[list[nn.Parameter]]:
     return [groups[number] for number in sorted(groups)]
 
 
+def picture_size(name: str) -> tuple[int, int] | None:
+    """Return height and width in pixels of the pictures that a network of timm is built for; None if it takes other sizes too."""
+    import timm
+
+    config = timm.get_pretrained_cfg(name.partition(".")[0])
+    return tuple(config.input_size[1:]) if config is not None and config.fixed_input_size else None
+
+
 def check_backbone_name(name: str) -> str | None:
     """Return the problem with a backbone's name, or None. A weights tag behind a dot is not checked."""
     known = _declared_names()

@@ -27,6 +27,7 @@ from trainer.experiment import init_from
 from trainer.experiment.budget import require_within
 from trainer.experiment.checking import LOGGERS, Experiment
 from trainer.experiment.config_model import config_model
+from trainer.experiment.init_from import Report
 from trainer.training.predict import Inference
 from trainer.training.supervised import Parts
 from utils import seed
@@ -109,38 +110,50 @@ def submission_problems(experiment: Experiment, loader: BaseDataLoader) -> list[
     return []
 
 
-def build_trainer(
-    experiment: Experiment, loader: BaseDataLoader, folder: RunFolder, device: torch.device, fresh: bool = True
+def build_parts(experiment: Experiment, spec: DataSpec, fresh: bool = True) -> tuple[Parts, list[Report]]:
+    """Return the parts of a trainer, and reports on the weights that the model begins with.
+
+    fresh: True to begin, with the weights of `init_from` if it is set; False if a state will be loaded.
+    """
+    model = build_model(experiment, spec, fresh)
+    if experiment.config.budget is not None:
+        require_within(experiment.config.budget, model)
+    begins = experiment.config.init_from if fresh else None
+    parents = [] if begins is None else [init_from.initialise(model, begins)]
+    loss = build_loss(experiment, spec, model)
+    scheduler = experiment.config.lr_scheduler and experiment.config.lr_scheduler.build()
+    metrics, inference = build_metrics(experiment, spec), build_inference(experiment, spec)
+    return Parts(model, loss, experiment.config.optimizer.build(), scheduler, metrics, inference), parents
+
+
+def assemble(
+    experiment: Experiment,
+    loader: BaseDataLoader,
+    folder: RunFolder,
+    device: torch.device,
+    parts: Parts,
+    parents: Sequence[Report],
 ) -> BaseTrainer:
-    """Return the trainer. fresh: True to begin, with the weights of `init_from` if it is set; False if a state will be loaded."""
-    settings = experiment.config.trainer
-    spec = loader.spec
+    """Return the trainer of finished parts. parents: reports on the model's first weights."""
     metadata: dict[str, Any] = {
         "config": experiment.raw.values,
         "config_hash": experiment.hash,
         "split_hash": loader.split_hash,
         "fingerprint": loader.fingerprint(),
-        "spec": spec.as_json(),
-        "parents": [],  # the checkpoints of the run's first weights
+        "spec": loader.spec.as_json(),
+        "parents": [asdict(report) for report in parents],  # the checkpoints of the run's first weights
     }
-    model = build_model(experiment, spec, fresh)
-    if experiment.config.budget is not None:
-        require_within(experiment.config.budget, model)
-    if experiment.config.init_from is not None and fresh:
-        metadata["parents"] = [asdict(init_from.initialise(model, experiment.config.init_from))]
-    loss = build_loss(experiment, spec, model)
-    scheduler = experiment.config.lr_scheduler and experiment.config.lr_scheduler.build()
-    parts = Parts(
-        model,
-        loss,
-        experiment.config.optimizer.build(),
-        scheduler,
-        build_metrics(experiment, spec),
-        build_inference(experiment, spec),
-    )
-    loop = Loop(loader, folder, build_callbacks(experiment, spec), device, experiment.config.seed, metadata)
-    trainer: BaseTrainer = settings.build(loop, parts)
+    loop = Loop(loader, folder, build_callbacks(experiment, loader.spec), device, experiment.config.seed, metadata)
+    trainer: BaseTrainer = experiment.config.trainer.build(loop, parts)
     return trainer
+
+
+def build_trainer(
+    experiment: Experiment, loader: BaseDataLoader, folder: RunFolder, device: torch.device, fresh: bool = True
+) -> BaseTrainer:
+    """Return the trainer. fresh: True to begin, with the weights of `init_from` if it is set; False if a state will be loaded."""
+    parts, parents = build_parts(experiment, loader.spec, fresh)
+    return assemble(experiment, loader, folder, device, parts, parents)
 
 
 @contextmanager

@@ -55,26 +55,26 @@ def _validated(raw: RawConfig) -> Any:
         return validate(config_model(), raw, REPLACED)  # knows everything that could have been meant
 
 
-def _placed_parts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, AnyPart]]:
+def placed_parts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, AnyPart]]:
     """Yield every part of a config with its key, including the parts within parts."""
     if isinstance(value, AnyPart):
         yield key, value
         key, value = (*key, *value.place), value.arguments
     if isinstance(value, Settings):
         for name in type(value).model_fields:
-            yield from _placed_parts(getattr(value, name), (*key, name))
+            yield from placed_parts(getattr(value, name), (*key, name))
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _placed_parts(item, (*key, name))
+            yield from placed_parts(item, (*key, name))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _placed_parts(item, (*key, index))
+            yield from placed_parts(item, (*key, index))
 
 
 def _mixed_tasks(raw: RawConfig, checked: Any) -> Iterator[Problem]:
     """Yield the parts that do not serve the task of the data."""
     tasks = LOADERS.tasks(checked.data_loader.type)
-    for key, part in _placed_parts(checked):
+    for key, part in placed_parts(checked):
         serves = part.registry.tasks(part.type) if part.registry is not None else frozenset()
         if tasks and serves and not tasks & serves:
             given = f"{checked.data_loader.type} gives {', '.join(sorted(tasks))}"
@@ -85,7 +85,7 @@ def _mixed_tasks(raw: RawConfig, checked: Any) -> Iterator[Problem]:
 def _inner_problems(raw: RawConfig, checked: Any) -> Iterator[Problem]:
     """Yield the problems that the classes report between their arguments and the declared data."""
     spec = declared_spec(checked)
-    for key, part in _placed_parts(checked):
+    for key, part in placed_parts(checked):
         problems = part.cls.check(part.arguments, spec) if isinstance(part.cls, type) and issubclass(part.cls, Checked) else ()
         for below, message in problems:
             place = (*key, *part.place, *config.key_path(below))

@@ -15,6 +15,7 @@ from base.saved.run_folder import RunFolder
 from trainer.experiment import checking, resuming, stages
 from trainer.experiment.checking import Experiment
 from trainer.experiment.group import Member
+from trainer.experiment.shapes import require_shapes
 from trainer.runs import folds, group
 from trainer.runs.run import Ended, Start, load, train
 from utils import config, device, distributed
@@ -54,6 +55,18 @@ def plan(given: Given, overrides: Overrides = (), numbers: str | None = None) ->
     return Plan(name, kind, members) if numbers is None else Plan(name, FOLDS, folds.members(members, numbers))
 
 
+def require_runnable(experiments: Iterable[Experiment]) -> None:
+    """Raise UserError, a line each, for experiments whose network cannot take its batches; touch no data."""
+    problems: dict[str, None] = {}
+    for experiment in experiments:
+        try:
+            require_shapes(experiment)
+        except UserError as error:
+            problems[f"{experiment.raw.file}: {error}"] = None
+    if problems:
+        raise UserError("\n".join(problems))
+
+
 def say_ok(experiments: Iterable[Experiment]) -> None:
     """Print a line for each correct config."""
     for experiment in experiments:
@@ -77,6 +90,7 @@ def launch(
 
 
 def _launch_group(planned: Plan, kind: str, resume: str | Path | None, chosen: torch.device) -> Ended:
+    require_runnable(planned.experiments)  # also those that begin after hours
     if kind != FOLDS:
         return group.train(planned.name, kind, planned.members, resume, chosen)
     return group.train(

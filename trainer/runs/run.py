@@ -16,6 +16,7 @@ from logger.lines import say
 from trainer.experiment import build, resuming
 from trainer.experiment.checking import Experiment
 from trainer.experiment.init_from import Report
+from trainer.experiment.rehearsal import rehearse
 from utils import distributed, files
 from utils.checkpoint_names import LAST
 from utils.errors import RunError, UserError
@@ -71,6 +72,8 @@ def train(
     settings = experiment.config.trainer
     asked = [f"warning: {line}" for line in build.submission_problems(experiment, loader)[:5]]
     lines = [*start.notes, *loader.report(), *asked]  # reads the data before a folder is made: wrong data leave no folder
+    if start.folder is None:
+        rehearse(experiment, loader, chosen)
     folder = start.folder.claim() if start.folder else RunFolder.create(Path(settings.save_dir), experiment.config.name)
     on_begin(folder.models)
     with build.deterministic(settings.deterministic):

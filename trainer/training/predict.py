@@ -21,7 +21,6 @@ from base.predictions import Predictions
 from model.fusion import MeanFusion
 from utils import distributed
 from utils.device import autocast, to_device, to_float32
-from utils.errors import UserError
 
 BatchLosses = dict[int, dict[str, tuple[float, float]]]  # batch number -> term -> (total, weight)
 
@@ -118,22 +117,6 @@ def predict(
                 on_batch(done + 1, rounds)
     by_view = [gathered for view in pieces if (gathered := _gather(view)) is not None]
     return inference.fuse(by_view) if by_view else None, _means(losses)
-
-
-def rehearse(model: BaseModel, batch: Batch, device: torch.device, inference: Inference) -> None:
-    """Predict a batch through every view and fuse the predictions. Raises UserError if the model refuses a view."""
-    ids = [str(row) for row in batch["index"].tolist()]
-    with evaluating(model):
-        looks = inference.look(model, batch["image"].to(device), batch.get("geometry"))
-        by_view: list[Predictions] = []
-        try:
-            by_view.extend(Predictions.of(ids, prediction) for _, prediction in looks)
-        except (RuntimeError, AssertionError, IndexError) as error:
-            if not by_view:  # the plain view: not a matter of test-time augmentation
-                raise
-            reason = " ".join(str(error).split())[:160]
-            raise UserError(f"views[{len(by_view) - 1}]: the model does not take such pictures ({reason})") from None
-    inference.fuse(by_view)
 
 
 def predict_pictures(

@@ -25,7 +25,7 @@ from base.table import some
 from trainer.training.ema import Ema
 from trainer.training.guard import FiniteGuard, NotFinite
 from trainer.training.optim import BaseOptimizer, BaseScheduler, Schedule, trainable
-from trainer.training.predict import Inference, evaluating, predict, rehearse
+from trainer.training.predict import Inference, evaluating, predict
 from utils import distributed
 from utils.batch import cut, pieces
 from utils.device import autocast, to_float32
@@ -270,15 +270,6 @@ class SupervisedTrainer(BaseTrainer):
         """Restore the state of a checkpoint."""
         super().load_state_dict(state)
         self._fitted, self._fitted_at = dict(state["fitted"]), self.progress.step
-
-    def rehearse(self) -> None:
-        """Raise UserError if the model refuses a view, or the views' predictions cannot be fused."""
-        if not self.inference.views:
-            return
-        rows = self.loader.evaluation_order("valid")
-        _, batch = next(iter(self.loader.evaluation("valid"))) if len(rows) > distributed.rank() else (0, None)
-        if batch is not None:
-            rehearse(self.evaluated, batch, self.device, self.inference)
 
     # Details ------------------------------------------------------------------------------------------------------
 
