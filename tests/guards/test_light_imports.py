@@ -32,15 +32,15 @@ def imported(*arguments: str | Path, script: str = "train.py") -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def timm_alone() -> set[str]:
-    """Return the slow modules that timm itself imports."""
-    code = f"import timm, sys, json; print(json.dumps([name for name in {SLOW} if name in sys.modules]))"
+def networks_and_losses() -> set[str]:
+    """Return the slow modules that timm and pytorch_metric_learning import: a check makes the network and the loss."""
+    code = f"import timm, pytorch_metric_learning, sys, json; print(json.dumps([name for name in {SLOW} if name in sys.modules]))"
     return set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout))
 
 
 @pytest.mark.parametrize("path", [path for path in CONFIGS if path.parent.name == "configs"], ids=lambda path: path.name)
-def test_a_check_imports_nothing_slow_beside_timm_which_makes_the_network(path: Path, timm_alone: set[str]) -> None:
-    assert imported("-c", path, "--check") - timm_alone == {"torch"}
+def test_a_check_imports_nothing_slow_beside_networks_and_losses(path: Path, networks_and_losses: set[str]) -> None:
+    assert imported("-c", path, "--check") - networks_and_losses == {"torch"}
 
 
 @pytest.mark.parametrize("verb", available())
