@@ -25,7 +25,6 @@ from trainer.runs import run
 from trainer.runs.launch import plan, require_runnable
 from utils.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 ONE = {"trainer.epochs": 1, "trainer.accumulate": 1}
 Write = Callable[..., Path]
 
