@@ -84,7 +84,10 @@ def picture_size(name: str) -> tuple[int, int] | None:
     import timm
 
     config = timm.get_pretrained_cfg(name.partition(".")[0])
-    return tuple(config.input_size[1:]) if config is not None and config.fixed_input_size else None
+    if config is None or not config.fixed_input_size:
+        return None
+    height, width = config.input_size[1:]
+    return height, width
 
 
 def check_backbone_name(name: str) -> str | None:

@@ -57,7 +57,7 @@ def rehearse(experiment: Experiment, loader: BaseDataLoader, device: torch.devic
             parts, parents = build.build_parts(short, loader.spec)
         with blaming(experiment, "trainer"):
             trainer = build.assemble(short, loader, RunFolder.at(Path(folder)), device, parts, parents)
-        parts.loss.terms = checked_terms(parts.loss)  # type: ignore[method-assign]
+        parts.loss.__dict__["terms"] = checked_terms(parts.loss)  # of this loss alone
         predictions = _predict(experiment, loader, device, parts)
         _train(experiment, loader, device, trainer)
         if predictions is not None:
