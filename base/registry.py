@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
+import importlib.util
 import inspect
 import pkgutil
+import sys
+import traceback
 from collections.abc import Callable, Iterable
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -19,6 +23,7 @@ SETTINGS = "settings"  # the parameter by which a constructor takes all that a c
 TypeNames = frozenset[str] | None  # the registered classes that a config names; None for all registered classes
 
 _by_base: dict[type, Registry[Any]] = {}
+failed: dict[str, str] = {}  # module that `import_all` could not import -> the reason, with file and line
 
 
 class AnyPart(Settings):
@@ -251,11 +256,31 @@ def _registry_of(annotation: Any) -> Registry[Any] | None:
 
 
 def import_all(*packages: str) -> None:
-    """Import every module of the packages whose name does not begin with `_`, so that their classes are registered."""
+    """Import every module of the packages whose name does not begin with `_`, so that their classes are registered.
+
+    A module that fails is left out, with a warning: a config that names none of its classes needs it not.
+    """
     for package in map(importlib.import_module, packages):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.rpartition(".")[2].startswith("_"):
-                importlib.import_module(module.name)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.", onerror=lambda name: None):
+            if not module.name.rpartition(".")[2].startswith("_") and module.name not in failed:
+                _import(module.name)
+
+
+def _import(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # whatever a user's file does
+        failed[name] = _reason(error, name)
+        print(f"warning: {name.replace('.', '/')}.py: left out, since it cannot be imported ({failed[name]})", file=sys.stderr)
+
+
+def _reason(error: Exception, name: str) -> str:
+    """Return an error of an import in words, with the last line of the module's own file that was run."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}, line {error.lineno}"
+    file = (importlib.util.find_spec(name) or importlib.machinery.ModuleSpec(name, None)).origin
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}" + (f", line {lines[-1]}" if lines else "")
 
 
 def settings_of(cls: Callable[..., Any]) -> type[Settings] | None:

@@ -74,6 +74,11 @@ class RawConfig:
                 return self.origins[key[:length]]
         return self.file
 
+    def writer(self, key: KeyPath) -> str:
+        """Return the file (or option) that was the last to write the key or anything below it; the origin if none did."""
+        files = [file for place, file in self.origins.items() if place[: len(key)] == key]  # in the order of writing
+        return files[-1] if files else self.origin(key)
+
 
 class Override(NamedTuple):
     """A value in the place of the one that a config has at a key. option: where it was given, for messages."""
@@ -108,7 +113,13 @@ def read(given: Given, overrides: Overrides = ()) -> RawConfig:
     """
     path = Path(VALUES if isinstance(given, Mapping) else given)
     config = _with_parents(path, _plain(VALUES, dict(given)) if isinstance(given, Mapping) else _load(path), ())
-    _override_all(config, overrides)
+    return override(config, overrides)
+
+
+def override(config: RawConfig, overrides: Overrides) -> RawConfig:
+    """Change a config's values by overrides, in order, and return it. Raises ConfigError."""
+    for key, value, option in overrides_of(overrides):
+        _override(config, key, _plain(option, value, (key,)), option)
     return config
 
 
@@ -121,9 +132,7 @@ def parents(path: Path) -> list[Path]:
 
 def from_values(values: dict[str, Any], file: str, overrides: Overrides = ()) -> RawConfig:
     """Make a config from values that are already read (from a checkpoint), with overrides. Raises ConfigError."""
-    config = RawConfig(json.loads(json.dumps(values)), file)
-    _override_all(config, overrides)
-    return config
+    return override(RawConfig(json.loads(json.dumps(values)), file), overrides)
 
 
 def key_text(key: KeyPath) -> str:
@@ -261,7 +270,7 @@ def _load(path: Path) -> dict[str, Any]:
             raise ConfigError([Problem(str(path), "", f"is over {MAX_BYTES:,} bytes, which no config is")])
         text = content.decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
+        raise ConfigError([Problem(str(path), "", f"cannot be read: {error.strerror}{_meant_file(path)}")]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(str(path), "", f"is not UTF-8 text (byte {error.start})")]) from None
     values = _parse(str(path), text)
@@ -271,6 +280,16 @@ def _load(path: Path) -> dict[str, Any]:
     if problems:
         raise ConfigError(problems)
     return values
+
+
+def _meant_file(path: Path) -> str:
+    """Return a hint on the config that a name could mean: with its ending, in `configs/`, or of nearly this name."""
+    name = path.name if path.suffix == ".json" else f"{path.name}.json"
+    folders = dict.fromkeys((path.parent, Path("configs"), Path("configs/examples")))
+    if there := [folder / name for folder in folders if os.path.isfile(folder / name)]:
+        return f' (did you mean "{there[0]}"?)'
+    near = {known: folder for folder in reversed(folders) for known in _names_in(folder) if known.endswith(".json")}
+    return did_you_mean(name, near) and f' (did you mean "{near[suggestions(name, near)[0]] / suggestions(name, near)[0]}"?)'
 
 
 def _parse(source: str, text: str) -> Any:
@@ -378,11 +397,6 @@ def _note_origins(config: RawConfig, value: Any, source: RawConfig, key: KeyPath
         config.origins[key] = source.origin(key)
     for name, item in value.items() if isinstance(value, dict) else ():
         _note_origins(config, item, source, (*key, name))
-
-
-def _override_all(config: RawConfig, overrides: Overrides) -> None:
-    for key, value, option in overrides_of(overrides):
-        _override(config, key, _plain(option, value, (key,)), option)
 
 
 def _parse_value(text: str) -> Any:

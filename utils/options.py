@@ -20,6 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Return what argparse reads in the words once every override is spelled out."""
+        self._refuse_config(args or ())
         if args is not None and "--set" in self._option_string_actions:
             end = args.index("--") if "--" in args else len(args)
             words = [(CHANGE.fullmatch(word), word) for word in args[:end]]
@@ -33,6 +34,12 @@ class Parser(argparse.ArgumentParser):
             near = did_you_mean(unknown[0].partition("=")[0], [name for name in self._option_string_actions if len(name) > 2])
             self.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
         return values
+
+    def _refuse_config(self, args: Sequence[str]) -> None:
+        """Raise UserError for `-c` of older templates, if the command takes what was trained and no config."""
+        options, words = self._option_string_actions, [word.partition("=")[0] for word in args]
+        if "--resume" in options and "--config" not in options and (old := {"-c", "--config"}.intersection(words)):
+            raise UserError(f"{self.prog} {old.pop()}: leave it out: what -r names holds its config; --set changes its values")
 
     def error(self, message: str) -> NoReturn:
         """Raise UserError, one line, where argparse would print all options first."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from utils.config import ConfigError, KeyPath, Problem, RawConfig, did_you_mean, key_text, show, suggestions
+from utils.places import models_at, places_of
 
 Model = TypeVar("Model", bound=BaseModel)
 _WORDS = (
@@ -32,18 +32,30 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def validate(model: type[Model], raw: RawConfig, replaced: Mapping[str, str]) -> Model:
-    """Return the config as an instance of `model`; `replaced` maps keys of older templates to a hint for the user.
+class Hints(NamedTuple):
+    """What replaced a key, a value or a type of older templates, for messages.
 
-    Raises ConfigError with every problem.
+    keys: key -> its replacement. values: key and value as JSON -> its replacement. of_type: the hint on an unknown type, with
+    `; ` before it.
     """
+
+    keys: Mapping[str, str] = {}
+    values: Mapping[tuple[str, str], str] = {}
+    of_type: Callable[[str], str] = lambda name: ""
+
+
+NO_HINTS = Hints()
+
+
+def validate(model: type[Model], raw: RawConfig, hints: Hints = NO_HINTS) -> Model:
+    """Return the config as an instance of `model`. Raises ConfigError with every problem."""
     try:
         return model.model_validate_json(json.dumps(raw.values))
     except ValidationError as error:
-        raise ConfigError(list(_problems(model, raw, error, replaced))) from None
+        raise ConfigError(list(_problems(model, raw, error, hints))) from None
 
 
-def _problems(model: type[BaseModel], raw: RawConfig, error: ValidationError, replaced: Mapping[str, str]) -> Iterator[Problem]:
+def _problems(model: type[BaseModel], raw: RawConfig, error: ValidationError, hints: Hints) -> Iterator[Problem]:
     by_key: dict[KeyPath, list[ErrorDetails]] = defaultdict(list)
     for detail in error.errors(include_url=False):
         by_key[_key(raw.values, detail)].append(detail)
@@ -52,8 +64,8 @@ def _problems(model: type[BaseModel], raw: RawConfig, error: ValidationError, re
             continue
         if "union_tag_not_found" in {detail["type"] for detail in details}:
             key = _meant_type(raw.values, key)
-        message = _message(model, raw.values, key, details, replaced)
-        yield Problem(raw.origin(key), key_text(key), message)
+        message = _message(model, raw.values, key, details, hints)
+        yield Problem(raw.writer(key), key_text(key), message)
 
 
 def _other_choice(key: KeyPath, details: list[ErrorDetails], keys: Iterable[KeyPath]) -> bool:
@@ -89,12 +101,12 @@ def _meant_type(values: Any, key: KeyPath) -> KeyPath:
     return (*key[:-1], near[0]) if near else key
 
 
-def _message(model: type[BaseModel], values: Any, key: KeyPath, details: list[ErrorDetails], replaced: Mapping[str, str]) -> str:
+def _message(model: type[BaseModel], values: Any, key: KeyPath, details: list[ErrorDetails], hints: Hints) -> str:
     name = str(key[-1]) if key else ""
     kinds = {detail["type"] for detail in details}
     if "extra_forbidden" in kinds:
-        if name in replaced:
-            return f"is a key of older templates; {replaced[name]}"
+        if name in hints.keys:
+            return f"is a key of older templates; {hints.keys[name]}"
         return f"unknown key{_known_keys(model, values, key)}"
     if "union_tag_not_found" in kinds and name != "type":
         return f"unknown key{did_you_mean(name, ['type'])}"
@@ -104,19 +116,26 @@ def _message(model: type[BaseModel], values: Any, key: KeyPath, details: list[Er
     if name == "type":
         names = _type_names(model, values, key)
         near = did_you_mean(found, names) if isinstance(found, str) else ""
-        return f"unknown type {show(found)}{near}; allowed: {', '.join(names)}"
+        hint = hints.of_type(found) if isinstance(found, str) else ""
+        return f"unknown type {show(found)}{'' if hint else near}{hint}; allowed: {', '.join(names)}"
     allowed = list(dict.fromkeys(_allowed(detail) + _described(model, values, key, detail) for detail in details))
     words = [word for detail in details for word in _literals(detail)]
     near = did_you_mean(found, words) if isinstance(found, str) else ""
-    return f"found {show(found)}{near}; allowed: {', or '.join(allowed)}"
+    old = hints.values.get((name, show(found)), "")
+    return f"found {show(found)}{near}; allowed: {', or '.join(allowed)}{old}"
 
 
 def _known_keys(model: type[BaseModel], values: Any, key: KeyPath) -> str:
-    """Return a hint with the known key nearest to the unknown one, first among keys that are not given; else all known keys."""
+    """Return a hint on an unknown key: its place below, the nearest known key that is not given, its only place, or all keys."""
     models = list(models_at(model, values, key[:-1])) or list(models_at(model, values, key[:-1], any_type=True))
     known = sorted({name for each in models for name in each.model_fields})
-    given = _at(values, key[:-1])
+    given, name = _at(values, key[:-1]), str(key[-1])
+    if below := places_of(name, model, values, key[:-1]):
+        return f' (did you mean "{key_text(below[0])}"?)'
     near = did_you_mean(str(key[-1]), [name for name in known if name not in given]) or did_you_mean(str(key[-1]), known)
+    elsewhere = places_of(name, model, values)
+    if not near and len(elsewhere) == 1:
+        return f' (did you mean "{key_text(elsewhere[0])}"?)'
     return near or f"; allowed: {', '.join(known)}"
 
 
@@ -156,36 +175,3 @@ def _type_names(model: type[BaseModel], values: Any, key: KeyPath) -> list[str]:
         field = each.model_fields.get("type")
         names |= set(get_args(field.annotation)) if field is not None else set()
     return sorted(names)
-
-
-def models_at(annotation: Any, values: Any, key: KeyPath, any_type: bool = False) -> Iterator[type[BaseModel]]:
-    """Yield the models that describe the object at `key`; only the model of its `type`, unless `any_type`."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from models_at(get_args(annotation)[0], values, key, any_type)
-    elif origin in (Union, UnionType):
-        for member in get_args(annotation):
-            yield from models_at(member, values, key, any_type)
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if not key:
-            if any_type or _chosen(annotation, values):
-                yield annotation
-        elif key[0] in annotation.model_fields and _chosen(annotation, values):
-            field = annotation.model_fields[str(key[0])]
-            yield from models_at(field.annotation, _step(values, key[0]), key[1:], any_type)
-    elif origin in (list, dict, tuple) and key:
-        yield from models_at(get_args(annotation)[-1], _step(values, key[0]), key[1:], any_type)
-
-
-def _chosen(model: type[BaseModel], values: Any) -> bool:
-    field = model.model_fields.get("type")
-    if field is None or get_origin(field.annotation) is not Literal or not isinstance(values, dict):
-        return True
-    return values.get("type", field.default) in get_args(field.annotation)
-
-
-def _step(values: Any, part: str | int) -> Any:
-    try:
-        return values[part]
-    except (KeyError, IndexError, TypeError):
-        return None

@@ -59,7 +59,7 @@ def _part(raw: RawConfig, key: str, registry: Registry[Any]) -> Any:
     import_all("data_loader")
     model = create_model("SectionConfig", __base__=Settings, **{key: (registry.annotation(), ...)})  # type: ignore[call-overload]
     section = {name: value for name, value in raw.values.items() if name == key}
-    return getattr(validate(model, RawConfig(section, raw.file, raw.origins), {}), key)
+    return getattr(validate(model, RawConfig(section, raw.file, raw.origins)), key)
 
 
 def _refuse(raw: RawConfig, key: str, part: Any, spec: DataSpec) -> None:

@@ -5,10 +5,11 @@ timm takes seconds to import: only the functions that build a network import it.
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,7 @@ DropPathRate = Annotated[
     NotAllShare, Field(description="stochastic depth within the backbone (of timm): share of the blocks that a sample skips")
 ]
 _DECLARED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
+_DEPRECATED = re.compile(r"^register_model_deprecations\(__name__, (\{.*?\})\)", re.MULTILINE | re.DOTALL)
 _WRAPPERS = ("state_dict", "ema", "model")  # keys under which training scripts, ours too, store the weights
 _PREFIXES = ("", "backbone.", "module.", "model.")  # prefixes that training scripts put before a backbone's names
 _INSTEAD = "give a local file (.pth, .pt or .safetensors), or false"
@@ -96,16 +98,29 @@ def check_backbone_name(name: str) -> str | None:
     model = name.partition(".")[0]
     if not known or model in known:
         return None
+    if new := _renamed().get(model):
+        return f"found {show(name)}, an old name of timm's for {show(new)}; allowed: the new one, which has the same weights"
     return f"found {show(name)}{did_you_mean(model, known)}; allowed: timm's {len(known):,} models (see timm.list_models())"
 
 
 @cache
 def _declared_names() -> frozenset[str]:
     """Return the names of the models in timm's source, read as text; empty if there is no source to read."""
+    return frozenset(name for source in _sources() for name in _DECLARED.findall(source))
+
+
+def _sources() -> Iterator[str]:
+    """Yield the text of every file of timm's models."""
     package = importlib.util.find_spec("timm")
     folders = (package.submodule_search_locations if package else None) or []
-    sources = (path.read_text("utf-8") for folder in folders for path in Path(folder, "models").glob("*.py"))
-    return frozenset(name for source in sources for name in _DECLARED.findall(source))
+    yield from (path.read_text("utf-8") for folder in folders for path in Path(folder, "models").glob("*.py"))
+
+
+@cache
+def _renamed() -> dict[str, str]:
+    """Return old name -> new name with its tag, as timm's source maps them."""
+    tables = [ast.literal_eval(found) for source in _sources() for found in _DEPRECATED.findall(source)]
+    return {old: new for table in tables for old, new in table.items() if new}
 
 
 def _require_tag(name: str) -> None:

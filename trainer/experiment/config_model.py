@@ -20,13 +20,14 @@ from base.base_view import VIEWS
 from base.registry import Part, Registry, TypeNames, import_all
 from trainer.experiment.budget import Budget
 from trainer.experiment.init_from import InitFrom
+from trainer.experiment.unregistered import whereabouts
 from trainer.training.optim import OPTIMIZERS, SCHEDULERS
 from trainer.training.supervised import SupervisedTrainer
-from utils.validate import Settings
+from utils.validate import Hints, Settings
 
 PACKAGES = ("data_loader", "model", "logger", "trainer")
 
-# Keys of pytorch-template and projects made from it, and the keys that replace them here.
+# Keys, values and types of pytorch-template and projects made from it, and what replaces them here.
 REPLACED = {
     "n_gpu": "leave it out and start the script with torchrun --nproc_per_node=N",
     "device": "leave it out and use --device",
@@ -51,7 +52,23 @@ REPLACED = {
     "accumulation_steps": "use trainer.accumulate",
     "grad_clip": "use trainer.clip_norm",
     "resume": "use --resume",
+    "wandb": "use trainer.wandb",
+    "visualize": "use metrics with figures, such as SampleGrid, and trainer.tensorboard",
+    "visualization": "use trainer.tensorboard",
+    "submit_dir": "leave it out: test.py writes the submission into the log folder of the run, or where -o says",
+    "info_dir": "use data_loader.args.data_dir, and the file of the reader below it",
+    "all_loss": "use loss, with a term for each label in loss.args.terms",
 }
+REPLACED_VALUES = {("early_stop", "0"): "; null for never, where older templates had 0"}
+REPLACED_TYPES = {"TimmModelMulti": "AttributeModel, with the timm name in args.backbone and a head for each label"}
+
+
+def type_hint(name: str) -> str:
+    """Return a hint on a type that no registry knows: what replaced it, or where its class is; an empty text if there is none."""
+    return f"; use {REPLACED_TYPES[name]}" if name in REPLACED_TYPES else whereabouts(name, PACKAGES)
+
+
+HINTS = Hints(REPLACED, REPLACED_VALUES, type_hint)
 
 
 def with_trainer_type(values: Mapping[str, Any]) -> dict[str, Any]:

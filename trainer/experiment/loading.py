@@ -14,9 +14,10 @@ from base.contracts import DataSpec
 from base.saved.names import ONNX, PROGRAM
 from model.exporting import exported
 from model.exporting.exported import ExportedModel, UndecodedModel
+from trainer.experiment import changing
 from trainer.experiment.build import build_model
 from trainer.experiment.checking import Experiment, check
-from utils import checkpoint, config, files
+from utils import checkpoint, files
 from utils.config import Overrides
 from utils.errors import UserError
 
@@ -50,7 +51,7 @@ def load_model(path: Path, device: torch.device, overrides: Overrides = ()) -> L
     """
     session, state = exported.unseal(path) if path.suffix == ONNX else (None, _read(path))
     try:
-        raw = config.from_values(state["config"], str(path), overrides)
+        raw = changing.from_values(state["config"], str(path), overrides)
         spec = DataSpec.from_json(state["spec"])
         weights = {} if session is not None else state.get("ema") or state["model"]
     except (KeyError, TypeError) as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainer.experiment import checking
+from trainer.experiment import changing, checking
 from trainer.experiment.group import Member
 from trainer.experiment.init_from import Selection
 from utils import config
@@ -51,7 +51,7 @@ def members(raw: RawConfig, given: Overrides) -> list[Member]:
     given: overrides for every stage, or with `STAGE:` before the key for one.
     """
     overrides = config.overrides_of(given)
-    stages: StagesConfig = validate(StagesConfig, raw, {})
+    stages: StagesConfig = validate(StagesConfig, raw)
     problems = [*_wrong_order(raw, stages), *_wrong_overrides(stages, overrides)]
     checked: list[Member] = []
     for stage in stages.stages:
@@ -66,7 +66,7 @@ def members(raw: RawConfig, given: Overrides) -> list[Member]:
 
 def _member(folder: Path, group: str, stage: Stage, overrides: Sequence[Override]) -> Member:
     own = [override for name, override in map(_addressed, overrides) if name in (None, stage.name)]
-    raw = config.read(folder / stage.config, [*own, Override("name", f"{group}-{stage.name}")])
+    raw = changing.read(folder / stage.config, [*own, Override("name", f"{group}-{stage.name}")])
     experiment, init = checking.check(raw), stage.init_from
     return Member(stage.name, experiment) if init is None else Member(stage.name, experiment, init.stage, init.which, init)
 

@@ -12,7 +12,7 @@ from base.saved.door import AUTO, SAVED, CheckpointFile, FoldGroup, Run, StageGr
 from base.saved.group import FOLDS, STAGES
 from base.saved.names import CONFIG
 from base.saved.run_folder import RunFolder
-from trainer.experiment import checking, resuming, stages
+from trainer.experiment import changing, checking, resuming, stages
 from trainer.experiment.checking import Experiment
 from trainer.experiment.group import Member
 from trainer.experiment.shapes import require_shapes
@@ -50,7 +50,7 @@ def plan(given: Given, overrides: Overrides = (), numbers: str | None = None) ->
         members, kind = stages.members(raw, overrides), STAGES
         name = str(raw.values["name"])
     else:
-        experiment = checking.check(config.read(given, overrides))
+        experiment = checking.check(changing.read(given, overrides))
         members, kind, name = [Member("", experiment)], None, str(experiment.config.name)
     return Plan(name, kind, members) if numbers is None else Plan(name, FOLDS, folds.members(members, numbers))
 
@@ -102,7 +102,7 @@ def _launch_one(experiment: Experiment | None, resume: str | Path | None, overri
     path, notes = distributed.on_main(lambda: _to_resume(resume, experiment))
     start = load(path) if path else Start(None, {}, [])
     if experiment is None:
-        experiment = checking.check(config.from_values(start.state["config"], str(path), overrides))
+        experiment = checking.check(changing.from_values(start.state["config"], str(path), overrides))
     return train(experiment, start._replace(notes=[*notes, *start.notes]), chosen)
 
 

@@ -446,3 +446,26 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_every_public_module_is_imported(package: str) -> None:
     import_all(package)
     assert "garden.beds.rose" in sys.modules and "garden._shed" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x = 1\ndef f(:\n", "SyntaxError: invalid syntax, line 2"),
+        ("x = 1\nimport nowhere_at_all\n", "ModuleNotFoundError: No module named 'nowhere_at_all', line 2"),
+        ("x = 1\n\nx.y()\n", "AttributeError: 'int' object has no attribute 'y', line 3"),
+    ],
+)
+def test_a_module_that_fails_is_left_out_with_a_warning_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, reason: str
+) -> None:
+    package = f"orchard{abs(hash(text))}"
+    (tmp_path / package).mkdir()
+    for name, content in (("__init__", ""), ("apple", text), ("pear", "")):
+        (tmp_path / package / f"{name}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry_module, "failed", {})
+    import_all(package)
+    import_all(package)
+    assert registry_module.failed == {f"{package}.apple": reason} and f"{package}.pear" in sys.modules
+    assert capsys.readouterr().err == f"warning: {package}/apple.py: left out, since it cannot be imported ({reason})\n"

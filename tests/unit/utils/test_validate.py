@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from utils.config import ConfigError, RawConfig
-from utils.validate import Settings, validate
+from utils.validate import Hints, Settings, validate
 
 
 class Leaf(Settings):
@@ -45,12 +45,12 @@ def lines(values: dict[str, Any], **origins: str) -> list[str]:
     """Return the error message for `values`; all other keys are given."""
     raw = RawConfig({"needed": 1, **values}, "a.json", {(key,): file for key, file in origins.items()})
     with pytest.raises(ConfigError) as error:
-        validate(Whole, raw, {"old_key": "use leaf.count"})
+        validate(Whole, raw, Hints({"old_key": "use leaf.count"}))
     return str(error.value).splitlines()
 
 
 def test_a_valid_config_becomes_an_instance_of_its_model() -> None:
-    whole = validate(Whole, RawConfig({"needed": 1, "parts": [{"type": "One"}]}, "a.json"), {})
+    whole = validate(Whole, RawConfig({"needed": 1, "parts": [{"type": "One"}]}, "a.json"))
     assert whole == Whole(needed=1, parts=[One(type="One")])
 
 
@@ -101,7 +101,7 @@ def test_all_problems_are_reported_at_once() -> None:
 
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^a.json: needed: is missing, and has no default$"):
-        validate(Whole, RawConfig({}, "a.json"), {})
+        validate(Whole, RawConfig({}, "a.json"))
 
 
 def test_a_key_that_is_given_already_is_not_suggested() -> None:

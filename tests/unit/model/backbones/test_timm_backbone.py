@@ -264,3 +264,17 @@ def test_a_download_is_what_timm_gives(monkeypatch):
 def test_a_network_without_weights_in_timm_says_so():
     with pytest.raises(UserError, match=r'^arch.args.pretrained: found true; timm has no weights for "mobilenetv2_035": give'):
         create_backbone("mobilenetv2_035", True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("tf_efficientnet_b4_ns", "tf_efficientnet_b4.ns_jft_in1k"),
+        ("tv_resnet50", "resnet50.tv_in1k"),
+        ("convnext_tiny_in22ft1k", "convnext_tiny.fb_in22k_ft_in1k"),
+    ],
+)
+def test_an_old_name_of_timm_proposes_the_name_with_the_same_weights(old, new):
+    problem = check_backbone_name(old)
+    assert problem == f'found "{old}", an old name of timm\'s for "{new}"; allowed: the new one, which has the same weights'
+    assert check_backbone_name(new) is None
