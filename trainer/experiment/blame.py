@@ -53,11 +53,8 @@ def blaming(experiment: Experiment, key: str, tried: Tried = Tried()) -> Iterato
 def _line(experiment: Experiment, key: str, tried: Tried, error: Exception) -> str:
     text = " ".join(str(error).split())
     reason = f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
-    if "does not have a deterministic implementation" in text:
-        return (
-            f"trainer.deterministic: the operation {text.split(' does not have')[0].split()[-1]} is not reproducible on this "
-            "device, and is refused; choose a part that does without it, or set trainer.deterministic to false"
-        )
+    if line := not_reproducible(error):
+        return line
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in text:
         return f"data_loader.args.batch_size: {tried} need more memory than there is; lower it, or raise trainer.accumulate"
     if "Expected more than 1 value per channel" in text:
@@ -66,6 +63,17 @@ def _line(experiment: Experiment, key: str, tried: Tried, error: Exception) -> s
     advice = _network_advice(experiment, tried) if key == "arch" and not method.endswith("decode") else ""
     what = f"{method} fails with {tried}" if tried.samples else f"{method} fails"
     return f"{_network_key(experiment) if advice else key}: {what} ({reason}; {place}){advice}"
+
+
+def not_reproducible(error: Exception) -> str:
+    """Return the line for an operation that `trainer.deterministic` forbids; an empty text for any other error."""
+    operation, message, _ = str(error).partition(" does not have a deterministic implementation")
+    if not message:
+        return ""
+    return (
+        f"trainer.deterministic: the operation {operation.split()[-1]} is not reproducible on this device, and is refused; "
+        "choose a part that does without it, or set trainer.deterministic to false"
+    )
 
 
 def _single(experiment: Experiment) -> str:

@@ -14,6 +14,7 @@ from base.saved.names import CONFIG, SOURCE
 from base.saved.run_folder import RunFolder
 from logger.lines import say
 from trainer.experiment import build, resuming
+from trainer.experiment.blame import not_reproducible
 from trainer.experiment.checking import Experiment
 from trainer.experiment.init_from import Report
 from trainer.experiment.rehearsal import rehearse
@@ -108,13 +109,10 @@ def _fit(trainer: BaseTrainer) -> int:
     try:
         return trainer.fit()
     except RuntimeError as error:
-        operation, message, _ = str(error).partition(" does not have a deterministic implementation")
-        if not message:
+        line = not_reproducible(error)
+        if not line:
             raise
-        raise RunError(
-            f"trainer.deterministic: the operation {operation.split()[-1]} is not reproducible on this device, and is refused; "
-            "choose a part that does without it, or set trainer.deterministic to false"
-        ) from error
+        raise RunError(line) from error
 
 
 def _require_same_data(state: dict[str, Any], loader: BaseDataLoader, file: str) -> None:
