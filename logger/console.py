@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NoReturn
 from torch import Tensor
 
 from base.base_callback import BaseCallback
-from base.saved.run_folder import FINISHED, FRUITLESS
 from utils import files
 from utils.checkpoint_names import BEST
 
@@ -85,7 +84,9 @@ class ConsoleLogger(BaseCallback):
             self.say(f"best {monitor.name} {monitor.best:.4f} in epoch {monitor.best_epoch + 1}: {models / BEST}")
         for line in trainer.doubts() if trainer.done else ():
             self.say(f"warning: {line}")
-        again = "" if reason in (*FINISHED, FRUITLESS) else "; continue with the same command and -r auto"
+        # An error would be met again: its own line says what to do.
+        stopped = trainer.stop.received is not None and not trainer.done
+        again = "; continue with the same command and -r auto" if stopped else ""
         self.say(f"{reason.splitlines()[0]} after {trainer.progress.epoch} epochs, {trainer.progress.step} steps{again}")
 
     def say(self, line: str) -> None:
