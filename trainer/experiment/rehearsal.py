@@ -34,14 +34,15 @@ from utils.errors import UserError
 EXAMPLES = 8  # validation samples that are predicted; all others get copies of their predictions
 
 
-def rehearse(experiment: Experiment, loader: BaseDataLoader, device: torch.device) -> None:
-    """Do once what a run of the experiment does, with real samples on the device; keep nothing of it.
+def rehearse(experiment: Experiment, loader: BaseDataLoader, device: torch.device) -> list[str]:
+    """Do once what a run of the experiment does, with real samples on the device; keep nothing of it. Return warnings.
 
     A trainer of its own, in a temporary folder, takes a step with the largest and with the smallest batch of the first epoch.
     Some validation samples are predicted, through every view; metrics and submission get copies of these predictions for all
     their samples. The states of the random generators are restored. Every process must call it.
 
-    Raises UserError, one line that names the key to change, for everything that fails.
+    Raises UserError, one line that names the key to change, for everything that fails; samples to predict that cannot be read,
+    or a submission that could not be made of them, are warnings: training does without.
     """
     quiet = {"compile": False, "nonfinite": "skip", "tensorboard": False, "wandb": False, "verbosity": 0}
     changes = {"callbacks": [], "trainer": experiment.config.trainer.model_copy(update=quiet)}
@@ -60,8 +61,9 @@ def rehearse(experiment: Experiment, loader: BaseDataLoader, device: torch.devic
         parts.loss.__dict__["terms"] = checked_terms(parts.loss)  # of this loss alone
         predictions = _predict(experiment, loader, device, parts)
         _train(experiment, loader, device, trainer)
-        if predictions is not None:
-            distributed.on_main(lambda: _judge(experiment, loader, parts, predictions))
+        if predictions is None:
+            return []
+        return distributed.on_main(lambda: _judge(experiment, loader, parts, predictions))
 
 
 @contextmanager
@@ -118,11 +120,13 @@ def _train(experiment: Experiment, loader: BaseDataLoader, device: torch.device,
             trainer.train_step(piece)
 
 
-def _judge(experiment: Experiment, loader: BaseDataLoader, parts: Parts, predictions: Predictions) -> None:
-    """Compute every metric, look for the monitored score, and make the submission, from copies of some predictions."""
-    test = _test_samples(experiment, loader)
+def _judge(experiment: Experiment, loader: BaseDataLoader, parts: Parts, predictions: Predictions) -> list[str]:
+    """Compute every metric, look for the monitored score, and make the submission, from copies of some predictions.
+
+    Returns warnings about the submission.
+    """
     if not_finite(predictions):
-        return  # the loop names the samples
+        return []  # the loop names the samples
     table = loader.table("valid")
     whole = _copies(predictions, table.ids())
     fitted: dict[str, Any] = {}
@@ -135,8 +139,7 @@ def _judge(experiment: Experiment, loader: BaseDataLoader, parts: Parts, predict
             require_scores(f"metrics[{index}]", metric, made)
             scores |= made
     _require_monitored(experiment, parts, scores)
-    if test is not None:
-        _submit(experiment, loader, parts, fitted, _copies(predictions, test))
+    return _submit(experiment, loader, parts, fitted, predictions)
 
 
 def _require_monitored(experiment: Experiment, parts: Parts, scores: Mapping[str, float]) -> None:
@@ -152,35 +155,29 @@ def _require_monitored(experiment: Experiment, parts: Parts, scores: Mapping[str
         )
 
 
-def _test_samples(experiment: Experiment, loader: BaseDataLoader) -> Sequence[str] | None:
-    """Return the ids of the samples to predict, None if the config has none. Raises UserError if they cannot be read."""
-    if "test" not in loader.splits:
-        return None
-    with blaming(experiment, "data_loader.args.test_reader"):
-        try:
-            return loader.table("test").ids()
-        except UserError as error:
-            raise UserError(f"data_loader.args.test_reader: {error}; to train without: --set {_WITHOUT}") from None
-
-
-_WITHOUT = "data_loader.args.test_reader=null"
-
-
 def _submit(
     experiment: Experiment, loader: BaseDataLoader, parts: Parts, fitted: Mapping[str, Any], predictions: Predictions
-) -> None:
-    """Make the content of the submission. Raises UserError if that fails."""
-    with blaming(experiment, "submission"):
-        submission = build.build_submission(experiment, loader.spec)
-        if submission is None:
-            return
-        for metric in parts.metrics:
-            predictions = metric.adjust(predictions)
-        try:
-            submission.content(predictions, loader.table("test"), fitted, loader.data_dir)
-        except UserError as error:
-            text = str(error).removeprefix("submission: ")
-            raise UserError(f"submission: {text}; to train without: --set submission=null") from None
+) -> list[str]:
+    """Make the content of the submission from copies of predictions; return warnings."""
+    if "test" not in loader.splits:
+        return []
+    key = "data_loader.args.test_reader"
+    try:
+        with blaming(experiment, key):
+            table = loader.table("test")
+        key = "submission"
+        with blaming(experiment, key):
+            submission = build.build_submission(experiment, loader.spec)
+            answers = _copies(predictions, table.ids())
+            for metric in parts.metrics:
+                answers = metric.adjust(answers)
+            if submission is not None:
+                submission.content(answers, table, fitted, loader.data_dir)
+    except UserError as error:
+        if error.__cause__ is not None:  # no matter of the data: the code failed
+            raise
+        return [f"warning: {key}: {str(error).removeprefix(f'{key}: ')}"]
+    return []
 
 
 def _copies(predictions: Predictions, ids: Sequence[str]) -> Predictions:

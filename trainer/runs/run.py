@@ -74,7 +74,7 @@ def train(
     asked = [f"warning: {line}" for line in build.submission_problems(experiment, loader)[:5]]
     lines = [*start.notes, *loader.report(), *asked]  # reads the data before a folder is made: wrong data leave no folder
     if start.folder is None:
-        rehearse(experiment, loader, chosen)
+        lines += [line for line in rehearse(experiment, loader, chosen) if line not in lines]
     folder = start.folder.claim() if start.folder else RunFolder.create(Path(settings.save_dir), experiment.config.name)
     on_begin(folder.models)
     with build.deterministic(settings.deterministic):
