@@ -17,7 +17,7 @@ from utils.errors import RunError, UserError
 @pytest.fixture
 def unrehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs without a rehearsal, as those that are resumed."""
-    monkeypatch.setattr(run, "rehearse", lambda *given: None)
+    monkeypatch.setattr(run, "rehearse", lambda *given: [])
 
 
 def test_the_operation_is_named_in_one_line_before_the_run_begins(

@@ -72,7 +72,7 @@ def test_a_run_with_a_rehearsal_is_bitwise_the_run_without(
         return {key: state[key] for key in ("model", "optimizer", "ema", "scores", "progress")}
 
     with_rehearsal = weights("with")
-    monkeypatch.setattr(run, "rehearse", lambda *given: None)
+    monkeypatch.setattr(run, "rehearse", lambda *given: [])
     torch.testing.assert_close(with_rehearsal, weights("without"), rtol=0, atol=0)
 
 
@@ -82,10 +82,11 @@ def test_a_rehearsal_leaves_every_random_generator_as_it_was(tiny_config: Write,
     def state() -> list[Any]:
         return [random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()]
 
-    def watched(*given: Any) -> None:
+    def watched(*given: Any) -> list[str]:
         states.append(state())
-        rehearse(*given)
+        warnings = rehearse(*given)
         states.append(state())
+        return warnings
 
     monkeypatch.setattr(run, "rehearse", watched)
     assert launch(tiny_config(ONE)) == 0
