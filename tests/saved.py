@@ -10,12 +10,12 @@ from base.saved.ensemble import EnsembleRecord, Share
 from utils import files
 
 
-def write_run(saved: Path, label: str, status: str = "finished", *checkpoints: str) -> Path:
-    """A run with a best and a last checkpoint, or the given ones."""
+def write_run(saved: Path, label: str, status: str = "finished", *checkpoints: str, begun: float | None = None) -> Path:
+    """Write a run with a best and a last checkpoint, or the given ones. begun: the recorded time, None for none."""
     folder = saved / "models" / label
     folder.mkdir(parents=True)
     files.write_json(folder / "config.json", {})
-    files.write_json(folder / "status.json", {"status": status})
+    files.write_json(folder / "status.json", {"status": status, "begun": begun})
     for name in checkpoints or ("best.pth", "last.pth"):
         (folder / name).touch()
     return folder

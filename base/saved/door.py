@@ -125,7 +125,7 @@ def find(what: str | Path, save_dir: Path = SAVED, *, name: str | None = None, t
         if text == AUTO:
             raise UserError(f"-r {AUTO}: is for training from a config; give a path, a name, or {NEWEST}")
         if text == NEWEST:
-            return Run(_preferred(_runs_for_last(save_dir, name), to_train))
+            return Run(_preferred(NEWEST, _runs_for_last(save_dir, name), to_train))
         return at(Path(text)) or _of_name(Path(text), to_train) or _named(str(Path(text)), save_dir, to_train)
     except UserError:
         raise
@@ -171,12 +171,12 @@ def label(folder: Path) -> str:
 def runs(save_dir: Path, name: str | None = None) -> list[Path]:
     """Return the models folders of all runs (of one name) that have a checkpoint, the newest last."""
     folders = {path.parent for path in (save_dir / "models").glob(f"{name or '*'}/*/*.pth")}
-    return sorted(folders, key=lambda folder: folder.name)
+    return sorted(folders, key=_age)
 
 
 def groups(save_dir: Path, name: str) -> list[Path]:
     """Return the folders of all groups of a name, the newest last."""
-    return sorted((path.parent for path in (save_dir / "models").glob(f"{name}/*/{GROUP}")), key=lambda folder: folder.name)
+    return sorted((path.parent for path in (save_dir / "models").glob(f"{name}/*/{GROUP}")), key=_age)
 
 
 def everything(save_dir: Path) -> list[Path]:
@@ -192,8 +192,8 @@ def _below(name: Path) -> list[Path]:
     return sorted(found, key=_age)
 
 
-def _age(folder: Path) -> tuple[str, str]:
-    return folder.name, folder.parent.name
+def _age(folder: Path) -> tuple[float, str, str]:
+    return RunFolder.at(folder).begun, folder.name, folder.parent.name
 
 
 def newest_fitting(folders: Sequence[Path], require: Callable[[Path], object]) -> tuple[Path | None, list[str]]:
@@ -275,17 +275,22 @@ def _named(text: str, save_dir: Path, to_train: bool) -> Saved:
 def _of_name(folder: Path, to_train: bool) -> Saved | None:
     """Return what a name's folder below `models` stands for, None if it is no such folder, or an empty one."""
     folders = _below(folder) if folder.absolute().parent.name == "models" else []
-    return at(_preferred(folders, to_train)) if folders else None
+    return at(_preferred(folder.name, folders, to_train)) if folders else None
 
 
-def _preferred(folders: Sequence[Path], to_train: bool) -> Path:
+def _preferred(text: str, folders: Sequence[Path], to_train: bool) -> Path:
     """Return the newest finished folder, or for training the newest unfinished one; else the newest. folders: the newest last.
 
-    Runs without a checkpoint count only if there are no others.
+    Runs without a checkpoint count only if there are no others. text: what the user gave. Raises UserError if two began at the
+    same time.
     """
     begun = [folder for folder in folders if _is_joined(folder) or any(folder.glob("*.pth"))] or folders
     fitting = [folder for folder in begun if (RunFolder.at(folder).finished or (folder / ENSEMBLE).is_file()) != to_train]
-    return (fitting or begun)[-1]
+    newest = RunFolder.at((fitting or begun)[-1]).begun
+    meant = [folder for folder in fitting or begun if RunFolder.at(folder).begun == newest]
+    if len(meant) > 1:
+        raise UserError(f"{_shown(text)}: may mean {' or '.join(map(str, meant))}, which began together; give the path")
+    return meant[0]
 
 
 def _is_joined(folder: Path) -> bool:

@@ -44,6 +44,7 @@ class Group:
         folder = parent / files.make_run_id(parent)
         entries = {member: {**values, "run": None} for member, values in members.items()}
         files.write_json(folder / GROUP, {"kind": kind, "members": entries})
+        RunFolder.at(folder).begin()
         return cls(folder)
 
     def run(self, name: str) -> Path | None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from base.saved.names import EXPORT, LOCK, STATUS
 from utils import files
@@ -37,7 +41,9 @@ class RunFolder:
         from utils import distributed  # imports torch, which the app loads only when it needs a model
 
         parent = save_dir / "models" / name
-        return cls.at(parent / distributed.on_main(lambda: files.make_run_id(parent))).claim()
+        run = cls.at(parent / distributed.on_main(lambda: files.make_run_id(parent)))
+        run.begin()
+        return run.claim()
 
     @classmethod
     def at(cls, models: Path) -> RunFolder:
@@ -84,8 +90,13 @@ class RunFolder:
         """Remove the folders if they are empty, because the run did not begin. Every process may call it."""
         from utils import distributed
 
-        if distributed.is_main() and {path.name for path in self.models.iterdir()} <= {LOCK} and not any(self.log.iterdir()):
-            (self.models / LOCK).unlink(missing_ok=True)
+        if (
+            distributed.is_main()
+            and {path.name for path in self.models.iterdir()} <= {LOCK, STATUS}
+            and not any(self.log.iterdir())
+        ):
+            for name in (LOCK, STATUS):
+                (self.models / name).unlink(missing_ok=True)
             for folder in (self.models, self.log):
                 folder.rmdir()
 
@@ -112,10 +123,41 @@ class RunFolder:
     @property
     def status(self) -> str:
         """The status: `new`, `running` (or killed), `finished`, or the reason for which the run stopped."""
+        return str(self._record().get("status", "new"))
+
+    @property
+    def begun(self) -> float:
+        """The time at which the run or group began, in seconds, by which runs are put in order.
+
+        It is later than that of every run that was there before, even if the clock was ahead when that one was named. If no time
+        is recorded, it is the time in the folder's name, else the time at which the folder was changed.
+        """
+        recorded = self._record().get("begun")
+        if isinstance(recorded, float) and math.isfinite(recorded):
+            return recorded
+        named = re.search(r"\d{8}-\d{6}", self.models.name)
         try:
-            return str(json.loads((self.models / STATUS).read_text(encoding="utf-8"))["status"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return "new"
+            return datetime.strptime(f"{named[0]}+0000", "%Y%m%d-%H%M%S%z").timestamp() if named else self.models.stat().st_mtime
+        except (ValueError, OSError):
+            return 0.0
+
+    def begin(self) -> None:
+        """Record the time at which a new run or group began. Raises WriteError if the file cannot be written."""
+        others = [RunFolder.at(path.parent).begun for path in self.models.parents[1].glob(f"*/*/{STATUS}")]
+        self._set(status="new", begun=max([time.time(), *(other + 1e-3 for other in others)]))
+
+    def _record(self) -> dict[str, Any]:
+        try:
+            values = json.loads((self.models / STATUS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    def _set(self, **values: Any) -> None:
+        from utils import distributed
+
+        if distributed.is_main():
+            files.write_json(self.models / STATUS, {**self._record(), **values})
 
     @property
     def finished(self) -> bool:
@@ -124,7 +166,4 @@ class RunFolder:
 
     def set_status(self, status: str) -> None:
         """Write the status; only the main process writes. Raises WriteError if the file cannot be written."""
-        from utils import distributed
-
-        if distributed.is_main():
-            files.write_json(self.models / STATUS, {"status": status})
+        self._set(status=status)

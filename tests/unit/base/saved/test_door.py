@@ -143,6 +143,29 @@ def test_two_things_that_are_equally_meant_are_both_listed(saved: Path) -> None:
     assert f"masks: may mean an ensemble, {both} or a run, {one}; give the path" in str(refused.value)
 
 
+def test_last_is_the_run_that_began_last_even_if_an_earlier_one_was_named_by_a_clock_that_was_ahead(saved: Path) -> None:
+    write_run(saved, "masks/20990101-000000-aaaa", begun=1e9)
+    new = write_run(saved, f"masks/{OLD}", begun=2e9)
+    write_run(saved, f"faces/{NEW}", "running", begun=3e9)
+    assert find("last", saved) == find("masks", saved) == Run(new) == Run(runs(saved, "masks")[-1])
+    assert door.everything(saved)[0].parent.name == "faces"
+
+
+def test_a_new_run_begins_after_all_others_whatever_the_clock_says(saved: Path) -> None:
+    write_run(saved, "masks/20990101-000000-aaaa")
+    new = RunFolder.create(saved, "masks")
+    (new.models / "last.pth").touch()
+    new.set_status("finished")
+    assert find("last", saved) == Run(new.models)
+
+
+@pytest.mark.parametrize("text", ["last", "masks"])
+def test_two_runs_that_began_together_are_both_listed(saved: Path, text: str) -> None:
+    one, two = write_run(saved, "masks/20260101-000000-aaaa"), write_run(saved, "masks/20260101-000000-bbbb")
+    with pytest.raises(UserError, match=f"^{text}: may mean {one} or {two}, which began together; give the path$"):
+        find(text, saved)
+
+
 def test_a_path_counts_before_a_name(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_run(saved, f"masks/{OLD}")

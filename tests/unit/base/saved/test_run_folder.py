@@ -74,7 +74,7 @@ def test_claiming_a_run_removes_temporary_files(tmp_path):
     (run.log / ".tmp-log.jsonl-1").write_bytes(b"half")
     RunFolder.at(run.models).claim()
 
-    assert [p.name for p in run.models.iterdir()] == [".lock"]
+    assert sorted(p.name for p in run.models.iterdir()) == [".lock", "status.json"]
     assert list(run.log.iterdir()) == []
 
 
