@@ -71,6 +71,16 @@ class BaseDataLoader(Checked, ABC):
         return None
 
     @classmethod
+    def own_side(cls, args: Any) -> str | None:
+        """Return the key below `args` by which validation is a side of its own; None if a split divides. Reads no file."""
+        return None
+
+    @classmethod
+    def absent(cls, args: Any) -> str | None:
+        """Return a line on data that only predicting needs and that are not there; None if nothing is missing. Reads no file."""
+        return None
+
+    @classmethod
     def shares(cls, args: Any) -> str | None:
         """Return the key below `args` that gives samples a weight below 1; None if every weight is 1. Reads no file."""
         return None

@@ -13,6 +13,8 @@ from base.table import SampleTable, some
 from utils import files
 from utils.errors import UserError
 
+PLACES = ("file", "labels", "annotations", "root")  # arguments of readers that name files and folders below the data folder
+
 
 class BaseReader(ABC):
     """A reader of one annotation format."""
@@ -28,6 +30,12 @@ class BaseReader(ABC):
     def columns(cls, args: Any) -> set[str] | None:
         """Return the columns that the table will have; None if they depend on the files and not only on the arguments."""
         return None
+
+    def absent(self, data_dir: Path) -> Path | None:
+        """Return the first file or folder below `data_dir` that the arguments name and that is not there; None if all are."""
+        named = [vars(self).get(argument) for argument in PLACES]
+        places = [data_dir / name for name in named if isinstance(name, str)]
+        return next((place for place in places if not place.exists()), None)
 
     def delegate(self, data_dir: Path) -> BaseReader:
         """Return the reader to use for the data in place of this one; this reader itself by default."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from base.contracts import Batch
 from base.table import SampleTable
 from data_loader.batches.batches import Batches, BatchSettings
 from data_loader.pictures.pictures import Pictures, PictureSettings
-from data_loader.samples.samples import Samples, SampleSettings
+from data_loader.samples.samples import Samples, SampleSettings, no_test_set
 from data_loader.samples.splits import Split
 
 
@@ -34,6 +35,20 @@ class ImageLoader(BaseDataLoader):
         """Return the folds of `split`."""
         split: Split | None = args.split
         return Folds(split.folds, split.fold, "split.fold") if split is not None and split.folds is not None else None
+
+    @classmethod
+    def own_side(cls, args: Any) -> str | None:
+        """Return the key that names validation samples of their own."""
+        if args.valid_reader is not None:
+            return "valid_reader"
+        return "split.column" if args.split is not None and args.split.column is not None else None
+
+    @classmethod
+    def absent(cls, args: Any) -> str | None:
+        """Return a line if the data folder is there, and what `test_reader` names in it is not."""
+        part, data_dir = getattr(args, "test_reader", None), Path(args.data_dir)
+        place = part.build().absent(data_dir) if part is not None and data_dir.is_dir() else None
+        return no_test_set(f"{place} is not there") if place is not None else None
 
     @property
     def split_hash(self) -> str:

@@ -112,8 +112,14 @@ def everything(data: Data) -> SampleTable:
     import pyarrow as pa
 
     tables = {side: data.table(side) for side in ("train", "valid")}
+    root = Path(os.path.commonpath([table.root for table in tables.values()]))  # a side of its own may be in another folder
+    tables = {side: table.with_column("path", _paths_below(root, table)) for side, table in tables.items()}
     marked = [table.with_column("side", [side] * len(table)).columns for side, table in tables.items()]
-    return SampleTable(tables["train"].root, pa.concat_tables(marked, promote_options="default")).sorted()
+    return SampleTable(root, pa.concat_tables(marked, promote_options="default")).sorted()
+
+
+def _paths_below(root: Path, table: SampleTable) -> list[str]:
+    return [os.path.relpath(os.path.join(table.root, path), root) for path in table.paths()]
 
 
 def group_leaks(table: SampleTable, group: str | None) -> list[str]:

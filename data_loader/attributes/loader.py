@@ -24,6 +24,8 @@ from data_loader.batches.batches import black
 from data_loader.crop.croppers import unused
 from data_loader.crop.cut_pictures import CutPictures, CutPictureSettings
 from data_loader.image_loader import ImageLoader, ImageLoaderSettings
+from data_loader.samples.samples import wrong_sides
+from data_loader.samples.splits import wanted_columns
 from utils.config import did_you_mean
 
 RESERVED = {SHARE, PARTNER}
@@ -62,6 +64,7 @@ class AttributeLoader(ImageLoader, PseudoLabelled):
         yield from ((f"labels.{name}", "is a key of targets; call the label otherwise") for name in RESERVED & set(args.labels))
         yield from label_problems(args.labels, args.learn)
         yield from unused(args)
+        yield from wrong_sides(args)
         yield from _unknown_columns(args, args.reader.cls.columns(args.reader.args))
         yield from _unsuited(getattr(args.sampler, "args", None), spec)  # the default sampler is not part of the config
 
@@ -119,8 +122,7 @@ def _unknown_columns(args: Any, columns: set[str] | None) -> Iterable[tuple[str,
     labels = read_labels(args.labels).items()
     wanted = [(f"labels.{name}{'.column' if label.column else ''}", label.column or name, columns) for name, label in labels]
     with_labels = columns | set(args.labels)
-    wanted += [("split.group", args.split.group, with_labels)] if args.split.group else []
-    wanted += [(f"split.stratify[{index}]", name, with_labels) for index, name in enumerate(args.split.stratify)]
+    wanted += [(key, name, with_labels) for key, name in wanted_columns(args.split)]
     for key, name, known in wanted:
         if name not in known:
             yield key, f"the reader gives no column {name}{did_you_mean(name, known)}; it gives: {', '.join(sorted(known))}"

@@ -18,7 +18,6 @@ from data_loader.attributes.unlabelled import Adopted, adopted, propose, validat
 from data_loader.crop.crops import Crops
 from data_loader.pictures.decode import Size
 from data_loader.samples.samples import AnnotationSettings, Samples
-from data_loader.samples.splits import Split
 
 UNLABELLED = "unlabelled"  # the split of `unlabelled_reader`
 
@@ -30,7 +29,6 @@ class AttributeSampleSettings(AnnotationSettings):
         description='label -> its classes and where they come from, or {"combine": [labels]} for one class for each combination '
         "of theirs. Their order is that of the combined class"
     )
-    split: Split = Field(description="division of the samples into training and validation")
     unlabelled_reader: BaseReader | None = Field(
         default=None,
         description="reader of further samples that get pseudo-labels; labels of the samples themselves are ignored",
@@ -46,7 +44,7 @@ class AttributeSamples(Samples):
 
     def __init__(self, settings: AttributeSampleSettings, size: Size, crops: Crops | None) -> None:
         super().__init__(settings, size, label_spec(settings.labels, settings.learn), crops)
-        self.split, self.test_reader, self.corrections = settings.split, settings.test_reader, settings.corrections
+        self.test_reader, self.corrections = settings.test_reader, settings.corrections
         self.labels, self.unlabelled_reader = settings.labels, settings.unlabelled_reader
         self.learned = learned_labels(settings.labels, settings.learn)
         self.adopted: Adopted | None = None
@@ -80,8 +78,7 @@ class AttributeSamples(Samples):
 
     def pseudo_labels(self, split: str, predictions: Predictions) -> PseudoLabels:
         """Return the most probable class of each label, for samples that share no file and no group with validation."""
-        assert self.split is not None
-        held_out = validated_on(self.table(split), self.table("valid"), self.split.group, self.split.check_bytes)
+        held_out = validated_on(self.table(split), self.table("valid"), self.group, self.checks_bytes)
         return propose(predictions, self.spec, held_out)
 
     def adopt(self, split: str, labels: PseudoLabels, weight: float) -> None:

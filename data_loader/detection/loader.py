@@ -23,6 +23,8 @@ from data_loader.detection.samples import CONTENTS, ObjectSamples, ObjectSampleS
 from data_loader.image_loader import ImageLoader, ImageLoaderSettings
 from data_loader.pictures.decode import read_image
 from data_loader.samples.near_duplicates import COLUMN
+from data_loader.samples.samples import wrong_sides
+from data_loader.samples.splits import wanted_columns
 from utils.config import did_you_mean
 
 
@@ -65,6 +67,7 @@ class DetectionLoader(ImageLoader):
         for index, message in subset.unknown_classes(args.subset or [], args.classes):
             yield f"subset[{index}]", message
         yield from steps_that_lose_boxes(args.train_transforms)
+        yield from wrong_sides(args)
         columns = args.reader.cls.columns(args.reader.args)
         if columns is not None:
             yield from _unknown_columns(args, columns)
@@ -92,7 +95,6 @@ def _unknown_columns(args: Any, columns: set[str]) -> Iterable[tuple[str, str]]:
     if "boxes" not in columns:
         yield "reader", f"{args.reader.type} gives no boxes; allowed: a reader that does"
     known = columns | {CONTENTS} | ({COLUMN} if args.sources is not None else set())
-    wanted = [("split.group", args.split.group)] if args.split.group else []
-    for key, name in [*wanted, *((f"split.stratify[{index}]", name) for index, name in enumerate(args.split.stratify))]:
+    for key, name in wanted_columns(args.split):
         if name not in known:
             yield key, f"there is no column {name}{did_you_mean(name, known)}; there are: {', '.join(sorted(known))}"

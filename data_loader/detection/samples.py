@@ -31,9 +31,10 @@ class ObjectSampleSettings(AnnotationSettings):
     """Config of pictures with objects."""
 
     classes: Names = Field(description="names of the classes, in the order of their numbers")
-    split: Split = Field(
+    split: Split | None = Field(
+        default=None,
         description="division of the samples into training and validation. Besides the reader's columns there is `contents`, the "
-        "classes in the picture, to stratify by; and `source`, if `sources` is given, to group by"
+        "classes in the picture, to stratify by; and `source`, if `sources` is given, to group by",
     )
     sources: Sources | None = Field(
         default=None, description="groups of pictures that show nearly the same; they become the column `source`"
@@ -48,7 +49,7 @@ class ObjectSamples(Samples):
 
     def __init__(self, settings: ObjectSampleSettings, size: Size, spec: DataSpec) -> None:
         super().__init__(settings, size, spec)
-        self.split, self.test_reader, self.corrections = settings.split, settings.test_reader, settings.corrections
+        self.test_reader, self.corrections = settings.test_reader, settings.corrections
         self.classes, self.sources, self.subset = settings.classes, settings.sources, settings.subset
         self._sizes: dict[str, np.ndarray] = {}
         self._objects: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
@@ -92,12 +93,12 @@ class ObjectSamples(Samples):
         """Return whether the samples have boxes; the test split may have boxes too."""
         return has_objects(self.table(split))
 
-    def divide(self, table: SampleTable) -> Division:
+    def divide(self, table: SampleTable, own: SampleTable | None = None) -> Division:
         """Return both sides of the split, the training side without the samples that `subset` leaves out.
 
         The hash of the split covers the whole training side, so that stages on different subsets share a split.
         """
-        whole, valid, notes, _ = super().divide(table)
+        whole, valid, notes, _ = super().divide(table, own)
         train = whole
         if self.subset is not None:
             train = whole.take(subset.chosen(whole, self.subset, self.classes))

@@ -17,12 +17,13 @@ from data_loader.formats.repairs import repair_lines
 from data_loader.pictures import scan
 from data_loader.pictures.decode import Size
 from data_loader.samples import duplicates, splits
-from data_loader.samples.samples import Samples
+from data_loader.samples.samples import Samples, no_test_set
 from data_loader.samples.splits import Split
 from utils.errors import UserError
 
 T = TypeVar("T")
-Sides = tuple[np.ndarray, np.ndarray]  # rows for training, and for validation
+Rows = tuple[np.ndarray, np.ndarray]  # rows for training, and for validation
+Sides = tuple[SampleTable, SampleTable]  # samples to train on, and to validate on
 SIDES = ("train", "valid")
 UNKNOWN = "(unknown)"
 SHOWN = 20  # largest number of lines of a kind in the text; the JSON report has all
@@ -96,24 +97,30 @@ def examine(samples: Samples) -> Report:
     table, report.notes = read
     report.samples["all"] = len(table)
     report.warnings += _plain(samples.unaccounted(table))
+    table, labelled = _look_at_samples(samples, table, report)
+    groups = duplicates.identical_files(table)
+    report.identical = [[table.id(row) for row in group] for group in groups]
+    spec = samples.spec if labelled else DataSpec()
+    split, group = samples.split, samples.group
+    for column in (*spec.classes, *([group] if group in table.names else [])):
+        report.warnings += _plain(duplicates.contradiction(table, groups, str(column)))
+    if samples.valid_reader is not None:
+        _look_at_own_side(samples, table, spec, report)
+    elif split is not None and (sides := report.attempt(lambda: splits.split_rows(table, split))) is not None:
+        _look_at_split(samples, split, table, spec, sides, groups, report)
+    if samples.test_reader is not None:
+        _look_at_test(samples, report)
+    return report
+
+
+def _look_at_samples(samples: Samples, table: SampleTable, report: Report) -> tuple[SampleTable, bool]:
+    """Return the samples that can be read, and whether they have labels; labelled if they do."""
     table = _look_at_files(samples, table, report)
     labelled = report.attempt(lambda: samples.label(table, str(samples.data_dir), required=True))
     table = table if labelled is None else labelled
     report.warnings += _plain(repair_lines(table))
     report.attempt(lambda: samples.boxed(table))
-    groups = duplicates.identical_files(table)
-    report.identical = [[table.id(row) for row in group] for group in groups]
-    spec = samples.spec if labelled is not None else DataSpec()
-    split = samples.split
-    for column in (*spec.classes, *([split.group] if split and split.group in table.names else [])):
-        report.warnings += _plain(duplicates.contradiction(table, groups, column))
-    if split is None:
-        _look_at_division(samples, table, report)
-    elif (sides := report.attempt(lambda: splits.split_rows(table, split))) is not None:
-        _look_at_split(samples, split, table, spec, sides, groups, report)
-    if samples.test_reader is not None:
-        _look_at_test(samples, report)
-    return report
+    return table, labelled is not None
 
 
 def _look_at_files(samples: Samples, table: SampleTable, report: Report) -> SampleTable:
@@ -156,48 +163,68 @@ def _sizes(sizes: list[Size]) -> dict[str, Any]:
     return {"smallest": "{} x {}".format(*by_area[0]), "largest": "{} x {}".format(*by_area[-1]), "frequent": frequent}
 
 
-def _look_at_division(samples: Samples, table: SampleTable, report: Report) -> None:
+def _look_at_own_side(samples: Samples, table: SampleTable, spec: DataSpec, report: Report) -> None:
     """Check validation samples that are not part of the same table."""
-    divided = report.attempt(lambda: samples.divide(table))
-    if divided is not None:
-        train, valid, notes, _ = divided
-        report.attempt(lambda: samples.boxed(valid))
-        report.samples |= {"train": len(train), "valid": len(valid)}
-        report.warnings += _plain(notes)
+    report.samples["train"] = len(table)
+    own = report.attempt(samples.own_side)
+    if own is None:
+        return
+    valid, notes, skipped = own
+    report.samples["valid"] = len(valid)
+    failures = {**skipped, **scan.unreadable(valid, samples.size)}
+    lines = report.errors if samples.unreadable == "error" else report.warnings
+    lines += [f"to validate: {name}: {reason}" for name, reason in failures.items()]
+    report.attempt(lambda: samples.boxed(valid))
+    report.notes += notes
+    divided = report.attempt(lambda: samples.divide(table, valid))
+    if divided is None:
+        return
+    report.samples |= {"train": len(divided.train), "valid": len(divided.valid)}
+    report.warnings += _plain(divided.notes)
+    _look_at_labels(samples, (table, valid), spec, report)
+    if samples.split is not None and samples.group is not None:
+        _look_at_people(samples.group, (table, valid), report)
 
 
 def _look_at_split(
-    samples: Samples, split: Split, table: SampleTable, spec: DataSpec, sides: Sides, groups: list[list[int]], report: Report
+    samples: Samples, split: Split, table: SampleTable, spec: DataSpec, sides: Rows, groups: list[list[int]], report: Report
 ) -> None:
     train, valid = sides
     report.samples |= {"train": len(train), "valid": len(valid)}
-    report.labels = _label_counts(table, spec, sides)
-    report.warnings += _plain(splits.coverage(table, valid, train, spec) + splits.few_people(table, split, spec))
-    for label, classes in report.labels.items():
-        if unknown := sum(classes[UNKNOWN].values()):
-            report.warnings.append(f"{label} is not known for {unknown:,} samples")
-    _look_at_objects(samples, table, spec, sides, report)
+    report.warnings += _plain(splits.remarks(table, split, train, valid, spec))
+    parts = (table.take(train), table.take(valid))
+    _look_at_labels(samples, parts, spec, report)
     if split.check_bytes:
         report.attempt(lambda: duplicates.refuse_shared_bytes(table, groups, train, valid))
     elif shared := duplicates.across(groups, train, valid):
         named = some([f"{table.id(a)} = {table.id(b)}" for a, b in shared])
         report.warnings.append(f"split: {len(shared)} files of the validation side are also on the training side ({named})")
-    _look_at_people(table, split.group, sides, report)
+    _look_at_people(split.group, parts, report)
 
 
-def _look_at_people(table: SampleTable, group: str | None, sides: Sides, report: Report) -> None:
+def _look_at_labels(samples: Samples, sides: Sides, spec: DataSpec, report: Report) -> None:
+    """Count labels and objects by class and side; warn of samples whose label is not known."""
+    report.labels = _label_counts(spec, sides)
+    for label, classes in report.labels.items():
+        if unknown := sum(classes[UNKNOWN].values()):
+            report.warnings.append(f"{label} is not known for {unknown:,} samples")
+    _look_at_objects(samples, spec, sides, report)
+
+
+def _look_at_people(group: str | None, sides: Sides, report: Report) -> None:
     """Count people; if the split names no column, warn if a column that seems to name people has values on both sides."""
-    for column in [group] if group else filter(_names_people, table.names):
-        train, valid = (set(table.take(rows).strings(column)) for rows in sides)
+    shared = [name for name in sides[0].names if name in sides[1].names]
+    for column in [group] if group in shared else filter(_names_people, shared):
+        train, valid = (set(side.strings(str(column))) - {""} for side in sides)
         report.people = {"column": column, "train": len(train), "valid": len(valid)}
         if both := sorted(train & valid):
             advice = f'set data_loader.args.split.group="{column}" if it says who is in the picture'
             report.warnings.append(f"split: {len(both):,} values of {column} are on both sides ({some(both)}); {advice}")
 
 
-def _look_at_objects(samples: Samples, table: SampleTable, spec: DataSpec, sides: Sides, report: Report) -> None:
+def _look_at_objects(samples: Samples, spec: DataSpec, sides: Sides, report: Report) -> None:
     """Count objects by class and side, before any rule that keeps some of the samples; warn of classes that a side lacks."""
-    counts = [samples.object_counts(table.take(rows)) for rows in sides] if spec.classes else [{}]
+    counts = [samples.object_counts(side) for side in sides] if spec.classes else [{}]
     for label in counts[0]:
         of_side = list(zip(SIDES, (side[label] for side in counts), strict=True))
         names = spec.classes[label]
@@ -211,13 +238,13 @@ def _names_people(column: str) -> bool:
     return any(word in column.lower() for word in PERSON_WORDS)
 
 
-def _label_counts(table: SampleTable, spec: DataSpec, sides: Sides) -> dict[str, dict[str, dict[str, int]]]:
+def _label_counts(spec: DataSpec, sides: Sides) -> dict[str, dict[str, dict[str, int]]]:
     """Return label -> reported class, or UNKNOWN -> side -> number of samples."""
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for label, names in spec.classes.items():
-        if label not in table.names:
+        if any(label not in side.names for side in sides):
             continue  # without a column of class numbers: a loader of other annotations counts in its own way
-        values = [reported(table.numbers(label)[rows], spec, label) for rows in sides]
+        values = [reported(side.numbers(label), spec, label) for side in sides]
         counts[label] = {
             name: {side: int((column == number).sum()) for side, column in zip(SIDES, values, strict=True)}
             for number, name in [*enumerate(names), (-1, UNKNOWN)]
@@ -226,8 +253,10 @@ def _label_counts(table: SampleTable, spec: DataSpec, sides: Sides) -> dict[str,
 
 
 def _look_at_test(samples: Samples, report: Report) -> None:
-    table = report.attempt(lambda: samples.table("test"))
-    if table is None:
+    try:
+        table = samples.table("test")
+    except UserError as error:
+        report.warnings += [no_test_set(line) for line in str(error).splitlines()]
         return
     report.samples["test"] = len(table)
     failures = scan.unreadable(table, samples.size)

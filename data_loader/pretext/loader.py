@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 
 from base.base_data_loader import LOADERS
 from base.contracts import Batch, DataSpec, RunContext, Target
@@ -21,30 +20,22 @@ from data_loader.crop.crops import Crops
 from data_loader.crop.cut_pictures import CutPictures, CutPictureSettings
 from data_loader.image_loader import ImageLoader, ImageLoaderSettings
 from data_loader.pictures.decode import Size
-from data_loader.samples.samples import Samples, SampleSettings
-from data_loader.samples.splits import Split
+from data_loader.samples.samples import Samples, SampleSettings, wrong_sides
 from utils.seed import derive
 
 ROTATION = "rotation"
 TURNS = ["upright", "a quarter", "a half", "three quarters"]  # counter-clockwise
 
 
-class RotationSampleSettings(SampleSettings):
-    """Config of samples without labels."""
-
-    split: Split = Field(description="division of the samples into training and validation")
-
-
-class RotationSettings(CutPictureSettings, RotationSampleSettings, ImageLoaderSettings):
+class RotationSettings(CutPictureSettings, ImageLoaderSettings):
     """The arguments of a RotationLoader."""
 
 
 class RotationSamples(Samples):
     """Samples with a turn for validation: a function of the sample's id alone."""
 
-    def __init__(self, settings: RotationSampleSettings, size: Size, crops: Crops | None) -> None:
+    def __init__(self, settings: SampleSettings, size: Size, crops: Crops | None) -> None:
         super().__init__(settings, size, DataSpec(classes={ROTATION: TURNS}), crops)
-        self.split = settings.split
 
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
         """Return the table with the turn of each sample in validation."""
@@ -96,6 +87,7 @@ class RotationLoader(ImageLoader):
         """Yield (key, message) for random steps of evaluation, and for pictures that are not square."""
         yield from random_steps(args.eval_transforms)
         yield from unused(args)
+        yield from wrong_sides(args)
         height, width = args.image_size
         if height != width:
             yield (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,20 +29,22 @@ class Correction(NamedTuple):
     to: str
 
 
-def correct(table: SampleTable, path: Path) -> tuple[SampleTable, str]:
+def correct(table: SampleTable, path: Path, others: Iterable[SampleTable] = ()) -> tuple[SampleTable, str]:
     """Return the table with the corrections of a CSV file, and a line with the numbers of changed cells and excluded samples.
 
     Each row of the file (`where,is,set,to`) means: if column WHERE is IS, set column SET to TO. SET may be `exclude`, which
-    takes the samples out. Rows are applied in their order. Raises UserError that names every line with an unknown column, a
-    column that must not be changed, or no sample.
+    takes the samples out. Rows are applied in their order. others: further tables that the same file corrects. Raises UserError
+    that names every line with an unknown column, a column that must not be changed, or no sample in any table.
     """
     problems: list[str] = []
-    columns = _Columns(table)
+    columns, elsewhere = _Columns(table), [_Columns(other) for other in others]
     excluded = np.zeros(len(table), dtype=bool)
     changed = 0
     for correction in _corrections(path):
         problem = _misnamed(correction, table)
         rows = [] if problem else columns.rows(correction.where, correction.value)
+        if (problem or not rows) and any(_fits(correction, other) for other in elsewhere):
+            continue
         if problem or not rows:
             problem = problem or f"no sample has {correction.where} = {correction.value}"
             problems.append(f"{path}: line {correction.line}: {problem}")
@@ -82,6 +85,11 @@ class _Columns:
             column[row] = value
         self._places.pop(name, None)
         return len(different)
+
+
+def _fits(correction: Correction, columns: _Columns) -> bool:
+    """Return whether a correction changes a table."""
+    return not _misnamed(correction, columns.table) and bool(columns.rows(correction.where, correction.value))
 
 
 def _misnamed(correction: Correction, table: SampleTable) -> str:

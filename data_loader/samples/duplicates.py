@@ -29,10 +29,15 @@ def identical_files(table: SampleTable) -> list[list[int]]:
     return sorted(groups)
 
 
-def joined(one: SampleTable, other: SampleTable) -> SampleTable:
-    """Return the ids and files of both tables in one table, the second's rows behind the first's."""
+def joined(one: SampleTable, other: SampleTable, columns: Iterable[str] = ()) -> SampleTable:
+    """Return the ids, files and some columns of both tables in one table, the second's rows behind the first's.
+
+    columns: names; a column that one of the tables lacks is left out.
+    """
     paths = [str(Path(table.root, path).absolute()) for table in (one, other) for path in table.paths()]
-    return SampleTable.from_columns(Path("/"), {"id": [*one.ids(), *other.ids()], "path": paths})
+    shared = [name for name in columns if name in one.names and name in other.names]
+    values = {name: [*one.columns[name].to_pylist(), *other.columns[name].to_pylist()] for name in shared}
+    return SampleTable.from_columns(Path("/"), {"id": [*one.ids(), *other.ids()], "path": paths, **values})
 
 
 def refuse_shared_bytes(

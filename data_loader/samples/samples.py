@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -29,6 +29,7 @@ from data_loader.samples.accounting import unaccounted
 from data_loader.samples.corrections import correct
 from data_loader.samples.splits import Split
 from utils import files
+from utils.config import did_you_mean
 from utils.errors import UserError
 from utils.validate import Settings
 
@@ -41,10 +42,33 @@ class SampleSettings(Settings):
     model_config = ConfigDict(arbitrary_types_allowed=True)
     data_dir: str = Field(description="folder of the data set")
     reader: BaseReader = Field(description="reader of the samples and their annotations")
+    split: Split | None = Field(default=None, description="division of the samples into training and validation")
+    valid_reader: BaseReader | None = Field(
+        default=None,
+        description="reader of validation samples of their own, in place of a split; `split` may name their `group` then",
+    )
     unreadable: Literal["error", "skip"] = Field(
         default="error",
         description="refuse training images that cannot be decoded, all by name, or skip them with a report",
     )
+
+
+def wrong_sides(args: Any) -> Iterable[tuple[str, str]]:
+    """Yield (key, message) unless the arguments say in exactly one way which samples are validated on."""
+    split: Split | None = args.split
+    way = split.way if split is not None else None
+    ways = [*(["valid_reader"] if args.valid_reader is not None else []), *([f"split.{way}"] if way is not None else [])]
+    if len(ways) != 1:
+        found = " and ".join(ways) or "none"
+        allowed = "one of valid_reader, split.valid, split.folds and split.column, which says what is validated on"
+        yield "split", f"found {found}; allowed: {allowed}"
+    elif args.valid_reader is not None and split is not None and split.stratify:
+        yield "split.stratify", "has no use beside valid_reader, since nothing is divided; leave it out"
+
+
+def no_test_set(reason: str) -> str:
+    """Return the line that says why there is no test set."""
+    return f"there is no test set for data_loader.args.test_reader, which training does not need: {reason}"
 
 
 class AnnotationSettings(SampleSettings):
@@ -79,16 +103,17 @@ class Sides:
 class Samples(ABC):
     """The samples of a loader, which are read at the first use of a split.
 
-    A subclass defines the labels, and sets the further values of its config: `split`, `test_reader`, `corrections`.
+    A subclass defines the labels, and sets the further values of its config: `test_reader`, `corrections`.
     """
 
-    split: Split | None = None  # None for a task that divides its samples in another way
+    own_side_key: ClassVar[str] = "split.check_bytes"  # the key that allows identical files in a validation set of its own
     test_reader: BaseReader | None = None
     corrections: str | None = None
 
     def __init__(self, settings: SampleSettings, size: Size, spec: DataSpec, crops: Crops | None = None) -> None:
         """Take the settings. size: (height, width) of decoded pictures. spec: as the config declares it, without counts."""
         self.data_dir, self.reader, self.unreadable = Path(settings.data_dir), settings.reader, settings.unreadable
+        self.split, self.valid_reader = settings.split, settings.valid_reader
         self.size, self.spec = size, spec
         self.boxes = GivenBoxes(crops, self.data_dir) if crops is not None else None  # None for whole pictures
         self._sides: Sides | None = None
@@ -110,27 +135,45 @@ class Samples(ABC):
         """Return label -> number of objects of each class, for labels with several objects in a sample; none by default."""
         return {}
 
+    def correctable(self, table: SampleTable) -> bool:
+        """Return whether corrections may change a table."""
+        return True
+
     def read_table(self, reader: BaseReader) -> SampleTable:
         """Return the samples that a reader finds in the data folder, each with its file."""
         return with_files(reader.read(self.data_dir))
 
     def read(self) -> tuple[SampleTable, list[str]]:
-        """Return all samples to train and validate on, in order of id, corrected; and lines on the corrections."""
-        table = self.read_table(self.reader).sorted()
-        if self.corrections is None:
-            return table, []
-        table, note = correct(table, Path(self.corrections))
-        return table, [note]
+        """Return all samples of `reader`, in order of id, corrected; and lines on the corrections."""
+        return self._corrected(self._raw(self.reader), self.valid_reader)
 
-    def divide(self, table: SampleTable) -> Division:
+    def read_valid(self) -> tuple[SampleTable, list[str]]:
+        """Return all samples of `valid_reader` like `read`."""
+        assert self.valid_reader is not None, "only a side of its own is read"
+        return self._corrected(self._raw(self.valid_reader), self.reader)
+
+    def own_side(self) -> tuple[SampleTable, list[str], dict[str, str]]:
+        """Return the samples of `valid_reader` with labels, lines on them, and by sample id why a picture is left out.
+
+        Raises UserError as `label` does, and for pictures that cannot be read.
+        """
+        table, notes = self.read_valid()
+        table, skipped = self._without_unreadable(table)
+        table = self.label(table, str(self.data_dir), required=True)
+        return table, [*notes, *repair_lines(table)], skipped
+
+    def divide(self, table: SampleTable, own: SampleTable | None = None) -> Division:
         """Divide all labelled samples into samples to train on and samples to validate on.
 
-        Raises UserError if a file is on both sides, and for the reasons of `splits.split_rows`.
+        own: the samples of `valid_reader`, all of which are validated on; None to divide `table` by the split. Raises UserError
+        if a file is on both sides, or a person, and for the reasons of `splits.split_rows`.
         """
-        assert self.split is not None, "samples without a split have a division of their own"
+        if own is not None:
+            return Division(table, own, [*self._leaks(table, own), *splits.coverage(table, own, self.spec)])
+        assert self.split is not None, "checked with the config"
         train, valid = splits.split_rows(table, self.split)
-        notes = self._same_bytes(table, train, valid) if self.split.check_bytes else []
-        notes += splits.coverage(table, valid, train, self.spec) + splits.few_people(table, self.split, self.spec)
+        notes = self._same_bytes(table, train, valid) if self.checks_bytes else []
+        notes += splits.remarks(table, self.split, train, valid, self.spec)
         return Division(table.take(train), table.take(valid), notes)
 
     def unaccounted(self, table: SampleTable) -> list[str]:
@@ -146,7 +189,12 @@ class Samples(ABC):
 
     def readers(self) -> list[BaseReader]:
         """Return every reader of the config."""
-        return [reader for reader in (self.reader, self.test_reader) if reader is not None]
+        return [reader for reader in (self.reader, self.test_reader, self.valid_reader) if reader is not None]
+
+    @property
+    def checks_bytes(self) -> bool:
+        """True if identical files on both sides are refused."""
+        return self.split is None or self.split.check_bytes
 
     @property
     def group(self) -> str | None:
@@ -204,7 +252,7 @@ class Samples(ABC):
         of, group = "", self.group
         if group and group in valid.names:
             of = f" of {len(set(train.strings(group))):,} and {len(set(valid.strings(group))):,} different {group}"
-        held = self.split.in_words() if self.split is not None else "a set of its own"
+        held = self.split.in_words() if self.split is not None else splits.OWN_SIDE
         split = f"{held}, split {self.sides.split_hash[:8]}"
         return [f"{len(train):,} training and {len(valid):,} validation samples{of} ({split})", *self.sides.notes]
 
@@ -212,15 +260,31 @@ class Samples(ABC):
         table, notes = self.read()
         notes += self.unaccounted(table)
         table, skipped = self._without_unreadable(table)
+        table = self.label(table, str(self.data_dir), required=True)
+        own = None
+        if self.valid_reader is not None:
+            own, further, left_out = self.own_side()
+            notes, skipped = [*notes, *further], {**skipped, **left_out}
         if skipped:
             described = some([f"{name} {reason}" for name, reason in skipped.items()])
             notes.append(f"warning: {len(skipped)} images cannot be read and are left out ({described})")
-        table = self.label(table, str(self.data_dir), required=True)
         notes += repair_lines(table)
-        train, valid, warnings, whole = self.divide(table)
+        train, valid, warnings, whole = self.divide(table, own)
         split_hash = splits.split_hash((train if whole is None else whole).ids(), valid.ids())
         (train, valid), cuts = self.boxed(train, valid)
         return Sides(train, valid, [*notes, *cuts, *warnings], skipped, split_hash)
+
+    def _raw(self, reader: BaseReader) -> SampleTable:
+        """Return the samples of a reader in order of id, as they are in the files."""
+        return self.read_table(reader).sorted()
+
+    def _corrected(self, table: SampleTable, other: BaseReader | None) -> tuple[SampleTable, list[str]]:
+        """Return the table with the corrections, and a line on them. other: the reader of the other side, if it has one."""
+        if self.corrections is None or not self.correctable(table):
+            return table, []
+        others = [self._raw(other)] if other is not None else []
+        table, note = correct(table, Path(self.corrections), filter(self.correctable, others))
+        return table, [note]
 
     @cached_property
     def _test(self) -> SampleTable:
@@ -246,9 +310,27 @@ class Samples(ABC):
         scan.refuse_unreadable(dict.fromkeys(missing, "is not there"), table)
         return table, {}
 
-    def _same_bytes(self, table: SampleTable, train: np.ndarray, valid: np.ndarray) -> list[str]:
+    def _same_bytes(self, table: SampleTable, train: np.ndarray, valid: np.ndarray, key: str = "split.check_bytes") -> list[str]:
         """Refuse identical files on both sides; return warnings for identical files under different labels or people."""
         groups = duplicates.identical_files(table)
-        duplicates.refuse_shared_bytes(table, groups, train, valid)
+        duplicates.refuse_shared_bytes(table, groups, train, valid, key)
         columns: list[Any] = [name for name in (*self.spec.classes, self.group) if name in table.names]
         return [line for name in columns for line in duplicates.contradiction(table, groups, name)]
+
+    def _leaks(self, train: SampleTable, valid: SampleTable) -> list[str]:
+        """Refuse people and identical files on both sides; return warnings as `_same_bytes` does."""
+        group = self.group
+        if group is not None:
+            of_side = [self._people(table, group) for table in (train, valid)]
+            advice = "take these people out of one side"
+            splits.refuse_shared_groups(of_side[0], of_side[1], f"values of {group}", advice)
+        if not self.checks_bytes:
+            return []
+        both = duplicates.joined(train, valid, [*self.spec.classes, *([group] if group else [])])
+        return self._same_bytes(both, np.arange(len(train)), np.arange(len(train), len(both)), self.own_side_key)
+
+    def _people(self, table: SampleTable, group: str) -> list[str]:
+        """Return the person of each sample. Raises UserError if the table does not have the column."""
+        if group not in table.names:
+            raise UserError(f"split: no column {group}{did_you_mean(group, table.names)}; there are: {', '.join(table.names)}")
+        return table.strings(group)

@@ -1,4 +1,4 @@
-"""Split of the samples for training and validation: by person, stratified; a person is never on both sides."""
+"""Split of the samples for training and validation: by person and stratified, or by a column that names the side."""
 
 from __future__ import annotations
 
@@ -13,19 +13,27 @@ from pydantic import Field, model_validator
 from base.contracts import DataSpec
 from base.labels import reported
 from base.table import SampleTable, some
-from base.types import CountOrZero, ProperShare
+from base.types import CountOrZero, Names, ProperShare
 from utils import files
 from utils.config import did_you_mean
 from utils.errors import UserError
 from utils.validate import Settings
 
+OWN_SIDE = "a set of its own"  # in a report: the validation samples of `valid_reader`
+
 
 class Split(Settings):
-    """A hold-out part (`valid`), or k folds with one held out (`folds`, `fold`)."""
+    """A hold-out part (`valid`), k folds with one held out (`folds`, `fold`), or the sides that a column names (`column`)."""
 
     group: str | None = Field(default=None, description="column that names the person; a person is on one side only")
     stratify: list[str] = Field(default=[], description="labels whose joint distribution both sides share")
-    valid: ProperShare | None = Field(default=None, description="share of the samples held out")
+    valid: ProperShare | Names | None = Field(
+        default=None, description="share of the samples held out; with `column`, its texts for the samples to validate on"
+    )
+    column: str | None = Field(
+        default=None, description="column that names the side of each sample, of which `train` and `valid` list the texts"
+    )
+    train: Names | None = Field(default=None, description="with `column`: its texts for the samples to train on")
     folds: Annotated[int, Field(ge=2)] | None = Field(default=None, description="number of folds")
     fold: CountOrZero = Field(default=0, description="the fold held out, counted from 0")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
@@ -35,28 +43,68 @@ class Split(Settings):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Split:
-        if (self.valid is None) == (self.folds is None):
+        if self.column is not None:
+            self._require_sides()
+        elif self.train is not None or isinstance(self.valid, list):
+            raise ValueError("lists of texts in train and valid only together with column")
+        elif self.valid is not None and self.folds is not None:
             raise ValueError("either valid (a share) or folds (a number)")
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"a fold from 0 to {self.folds - 1}; found {self.fold}")
         return self
 
+    def _require_sides(self) -> None:
+        if self.train is None or not isinstance(self.valid, list):
+            raise ValueError('with column, lists of its texts: "train": ["…"], "valid": ["…"]')
+        if self.folds is not None or self.stratify:
+            raise ValueError("with column neither folds nor stratify, since the column alone divides the samples")
+        if both := sorted(set(self.train) & set(self.valid)):
+            raise ValueError(f"texts that are in one of train and valid; {both[0]} is in both")
+
+    @property
+    def way(self) -> str | None:
+        """The key that divides the samples; None if the split divides nothing, and validation is a side of its own."""
+        ways = {"column": self.column, "valid": self.valid, "folds": self.folds}
+        return next((key for key, value in ways.items() if value is not None), None)
+
+    @property
+    def share(self) -> float:
+        """The share of the samples held out, 0 if the split is of another kind."""
+        return self.valid if isinstance(self.valid, float) else 0.0
+
     def in_words(self) -> str:
         """Return a description for a report."""
-        return f"fold {self.fold} of {self.folds}" if self.folds else f"{self.valid:.0%} held out"
+        words = {
+            "column": f"sides by {self.column}",
+            "folds": f"fold {self.fold} of {self.folds}",
+            "valid": f"{self.share:.0%} held out",
+        }
+        return words[self.way] if self.way is not None else OWN_SIDE
+
+
+def wanted_columns(split: Split | None) -> list[tuple[str, str]]:
+    """Return (key below the loader's `args`, column) for every column that a split names."""
+    if split is None:
+        return []
+    named = {"split.group": split.group, "split.column": split.column}
+    stratify = [(f"split.stratify[{index}]", name) for index, name in enumerate(split.stratify)]
+    return [*((key, name) for key, name in named.items() if name), *stratify]
 
 
 def split_rows(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows for training and for validation, (n,) int64 each, ascending; they do not depend on the order of samples.
 
-    Raises UserError if a column is missing, if a sample has no person, or if there are too few people.
+    Raises UserError if a column is missing, if a sample has no person, if there are too few people, or if a person is on both
+    sides that a column names.
     """
-    for name in (*split.stratify, *([split.group] if split.group else [])):
+    for name in (*split.stratify, *filter(None, (split.group, split.column))):
         if name not in table.names:
             raise UserError(f"split: no column {name}{did_you_mean(name, table.names)}; there are: {', '.join(table.names)}")
+    if split.column is not None:
+        return _named_sides(table, split)
     people = _people(table, split)
     number = len(np.unique(people))
-    parts = split.folds if split.folds is not None else min(_parts_for(split.valid or 0.0), number)
+    parts = split.folds if split.folds is not None else min(_parts_for(split.share), number)
     if number < max(parts, 2):
         what = f"different values of {split.group}" if split.group else "samples"
         needs = f"{split.folds} folds need at least {split.folds}" if split.folds else "to hold some out needs at least 2"
@@ -66,6 +114,32 @@ def split_rows(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray
     held_out[order] = _hold_out(_joint(table, split.stratify, parts)[order], people[order], split, parts)
     everything = np.arange(len(table))
     return everything[~held_out], everything[held_out]
+
+
+def _named_sides(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows whose text in the split's column is in `train`, and the rows whose text is in `valid`."""
+    texts = _sides_of(table, split)
+    sides = []
+    for key, wanted in (("train", split.train), ("valid", split.valid)):
+        assert isinstance(wanted, list), "checked with the config"
+        if unknown := sorted(set(wanted) - set(texts)):
+            there = sorted(set(texts))
+            near = did_you_mean(unknown[0], there)
+            raise UserError(
+                f"data_loader.args.split.{key}: no sample has {split.column} = {unknown[0]}{near}; there are: {some(there)}"
+            )
+        sides.append(np.flatnonzero(np.isin(texts, wanted)))
+    if split.group is not None:
+        of_side = [table.take(rows).strings(split.group) for rows in sides]
+        refuse_shared_groups(of_side[0], of_side[1], f"values of {split.group}", f"name other texts of {split.column}")
+    return sides[0], sides[1]
+
+
+def _sides_of(table: SampleTable, split: Split) -> list[str]:
+    """Return the text of every sample in the split's column, without spaces around it."""
+    assert split.column is not None
+    raw = f"raw:{split.column}"  # if the column became a label
+    return [text.strip() for text in table.strings(raw if raw in table.names else split.column)]
 
 
 def _people(table: SampleTable, split: Split) -> np.ndarray:
@@ -87,7 +161,7 @@ def _hold_out(strata: np.ndarray, people: np.ndarray, split: Split, parts: int) 
     if split.folds is not None:
         mask[sides[split.fold]] = True
         return mask
-    wanted = (split.valid or 0.0) * len(mask)
+    wanted = split.share * len(mask)
     for side in sides[:-1]:
         if mask.any() and abs(mask.sum() + len(side) - wanted) >= abs(mask.sum() - wanted):
             break
@@ -141,19 +215,41 @@ def split_hash(train: Iterable[str], valid: Iterable[str]) -> str:
     return files.hash_lines(sorted([f"train {name}" for name in train] + [f"valid {name}" for name in valid]))
 
 
-def refuse_shared_groups(train: Sequence[str], valid: Sequence[str], noun: str) -> None:
-    """Raise UserError that names the people who are on both sides."""
-    both = sorted(set(train) & set(valid))
+def refuse_shared_groups(
+    train: Sequence[str], valid: Sequence[str], noun: str, advice: str = "split by data_loader.args.split.group"
+) -> None:
+    """Raise UserError that names the people who are on both sides; a missing name is no person."""
+    both = sorted((set(train) & set(valid)) - {""})
     if both:
-        raise UserError(f"split: {len(both)} {noun} on both sides ({some(both)}); split by data_loader.args.split.group")
+        raise UserError(f"split: {len(both)} {noun} on both sides ({some(both)}); {advice}")
 
 
-def coverage(table: SampleTable, valid: np.ndarray, train: np.ndarray, spec: DataSpec) -> list[str]:
-    """Return warnings for classes that one side of the split lacks."""
+def remarks(table: SampleTable, split: Split, train: np.ndarray, valid: np.ndarray, spec: DataSpec) -> list[str]:
+    """Return lines on samples of neither side, classes that one side lacks, and classes with few people.
+
+    train, valid: rows, (n,) integers.
+    """
+    return [
+        *_of_neither_side(table, split),
+        *coverage(table.take(train), table.take(valid), spec),
+        *few_people(table, split, spec),
+    ]
+
+
+def _of_neither_side(table: SampleTable, split: Split) -> list[str]:
+    if split.column is None or split.train is None or not isinstance(split.valid, list):
+        return []
+    others = [text for text in _sides_of(table, split) if text not in {*split.train, *split.valid}]
+    named = some(sorted({text or "nothing" for text in others}))
+    return [f"{len(others):,} samples are on neither side: their {split.column} is {named}"] if others else []
+
+
+def coverage(train: SampleTable, valid: SampleTable, spec: DataSpec) -> list[str]:
+    """Return warnings for classes that one side lacks."""
     lines = []
-    for label, names, values in _reported(table, spec):
-        for side, rows in (("training", train), ("validation", valid)):
-            lacking = np.setdiff1d(np.arange(len(names)), values[rows])
+    for (label, names, to_train), (_, _, to_validate) in zip(_reported(train, spec), _reported(valid, spec), strict=True):
+        for side, values in (("training", to_train), ("validation", to_validate)):
+            lacking = np.setdiff1d(np.arange(len(names)), values)
             if len(lacking):
                 lines.append(f"warning: no {side} sample of {label} is {some(names[number] for number in lacking)}")
     return lines

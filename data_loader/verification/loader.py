@@ -17,6 +17,7 @@ from data_loader.batches.batches import Batches, black
 from data_loader.crop.croppers import unused
 from data_loader.crop.cut_pictures import CutPictures, CutPictureSettings
 from data_loader.image_loader import ImageLoader, ImageLoaderSettings
+from data_loader.samples.samples import wrong_sides
 from data_loader.verification.samples import IdentitySamples, IdentitySettings
 from utils.config import did_you_mean
 
@@ -58,9 +59,7 @@ class EmbeddingLoader(ImageLoader):
         """Yield (key, message) for none or two validation sets, random steps of evaluation, and a sampler that does not fit."""
         yield from random_steps(args.eval_transforms)
         yield from unused(args)
-        if (args.valid_reader is None) == (args.split is None):
-            found = "neither" if args.split is None else "both"
-            yield "valid_reader", f"found {found} of valid_reader and split; allowed: one, which says who is validated on"
+        yield from wrong_sides(args)
         if args.split is not None and args.split.group not in (None, args.identity):
             yield "split.group", f'found "{args.split.group}"; people are split by "{args.identity}", the identity'
         columns = args.reader.cls.columns(args.reader.args)

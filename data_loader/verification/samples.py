@@ -14,7 +14,6 @@ from base.verification.pairs import IDENTITY, PAIRS, add_pairs, pairs_of
 from data_loader.crop.crops import Crops
 from data_loader.pictures import scan
 from data_loader.pictures.decode import Size
-from data_loader.samples import duplicates, splits
 from data_loader.samples.samples import AnnotationSettings, Division, Samples
 from data_loader.samples.splits import Split
 from data_loader.verification.drawn_pairs import make_pairs
@@ -31,7 +30,7 @@ class IdentitySettings(AnnotationSettings):
         description="reader of the validation pictures: a list of pairs, or images of further people, from which pairs are made",
     )
     split: Split | None = Field(
-        default=None, description="instead of `valid_reader`, the share or fold of the people held out for validation"
+        default=None, description="instead of `valid_reader`, the share, fold or part of the people held out for validation"
     )
     valid_pairs: Annotated[int, Field(ge=2)] = Field(
         default=4000, description="largest number of pairs to make if validation has no list of pairs"
@@ -45,9 +44,11 @@ class IdentitySettings(AnnotationSettings):
 class IdentitySamples(Samples):
     """Pictures of people to train on, and the pictures of pairs, each once in its table."""
 
+    own_side_key = "check_bytes"
+
     def __init__(self, settings: IdentitySettings, size: Size, crops: Crops | None) -> None:
         super().__init__(settings, size, DataSpec(), crops)  # the people are only known from the files
-        self.identity, self.valid_reader, self.valid_pairs = settings.identity, settings.valid_reader, settings.valid_pairs
+        self.identity, self.valid_pairs = settings.identity, settings.valid_pairs
         self.check_bytes, self.test_reader, self.corrections = settings.check_bytes, settings.test_reader, settings.corrections
         if settings.split is not None:
             self.split = settings.split.model_copy(update={"group": self.identity})
@@ -72,32 +73,40 @@ class IdentitySamples(Samples):
         """Return whether the truth of the pairs is known; the test split may have it too."""
         return pairs_of(self.table(split)).known if split == "test" else super().labelled(split)
 
-    def divide(self, table: SampleTable) -> Division:
+    def own_side(self) -> tuple[SampleTable, list[str], dict[str, str]]:
+        """Return the samples of `valid_reader`, which may lack people if they have pairs. Raises UserError for missing files."""
+        valid, notes = self.read_valid()
+        _require_files(valid)
+        return valid, notes, {}
+
+    def correctable(self, table: SampleTable) -> bool:
+        """Return whether a table has no pairs, which corrections would break."""
+        return PAIRS not in table.related
+
+    def divide(self, table: SampleTable, own: SampleTable | None = None) -> Division:
         """Return the people to train on, and the pictures to validate on with their pairs.
 
         Raises UserError if the pairs to validate on have no labels.
         """
-        if self.split is not None:
-            # Number all people before the split, so that the people of several folds have different numbers.
-            train, valid, notes, _ = super().divide(self._numbered(table))
-        else:
-            train, (valid, notes) = table, self._validation(table)
+        # Number all people before a split, so that the people of several folds have different numbers.
+        train, valid, notes, _ = super().divide(self._numbered(table) if own is None else table, own)
         if PAIRS not in valid.related:
             people = self._numbered(valid).numbers(IDENTITY)
             valid = add_pairs(valid, make_pairs(people, self.valid_pairs, self.split.seed if self.split is not None else 0))
         if not pairs_of(valid).known:
             raise UserError("data_loader.args.valid_reader: its pairs have no labels, without which nothing can be validated")
         notes = [*notes, *_odd_pairs(valid)]
-        return Division(self._numbered(train), valid if self.split is not None else self._numbered(valid), notes)
+        return Division(self._numbered(train), valid if own is None else self._numbered(valid), notes)
 
     @property
     def group(self) -> str | None:
         """The identity."""
         return self.identity
 
-    def readers(self) -> list[BaseReader]:
-        """Return every reader of the config, with the reader of the validation pictures."""
-        return [*super().readers(), *([self.valid_reader] if self.valid_reader is not None else [])]
+    @property
+    def checks_bytes(self) -> bool:
+        """True if identical files on both sides are refused: by the split's own setting if there is a split."""
+        return self.check_bytes if self.valid_reader is not None else super().checks_bytes
 
     def people(self) -> list[str]:
         """Return the names of the people to train on, in the order of their numbers."""
@@ -110,18 +119,9 @@ class IdentitySamples(Samples):
         people = f"{len(counts):,} people to train on, {int((counts == 1).sum()):,} of them with one image"
         return [line, f"{people}; {_counted(self.table('valid'))} to validate on", *notes]
 
-    def _validation(self, train: SampleTable) -> tuple[SampleTable, list[str]]:
-        """Return the samples of the validation reader. Raises UserError for people or files that are also trained on."""
-        assert self.valid_reader is not None, "checked before"
-        valid = self.valid_reader.read(self.data_dir).sorted()
-        _require_files(valid)
-        if self.identity in valid.names:
-            splits.refuse_shared_groups(train.strings(self.identity), valid.strings(self.identity), f"values of {self.identity}")
-        if self.check_bytes:
-            both = duplicates.joined(train, valid)
-            first, second = np.arange(len(train)), np.arange(len(train), len(both))
-            duplicates.refuse_shared_bytes(both, duplicates.identical_files(both), first, second, "check_bytes")
-        return valid, []
+    def _people(self, table: SampleTable, group: str) -> list[str]:
+        """Return the person of each sample, nobody for a list of pairs that does not name people."""
+        return table.strings(group) if group in table.names else []
 
     def _numbered(self, table: SampleTable) -> SampleTable:
         """Return the table with a number for each identity, in order of name, if the identities are known."""

@@ -209,6 +209,14 @@ def declared_folds(checked: Any) -> Folds | None:
     return folds
 
 
+def no_folds(checked: Any) -> str:
+    """Return why a config has no folds, and what to do."""
+    key = checked.data_loader.cls.own_side(checked.data_loader.args)
+    if key is not None:
+        return f"no folds: validation is a side of its own (data_loader.args.{key})"
+    return "the config has no folds; give data_loader.args.split a number of them"
+
+
 def score_names(metrics: list[BaseMetric], valid_targets: bool) -> list[str]:
     """Return the names of all scores that can be monitored. valid_targets: True if validation samples have a loss."""
     losses = ["train/loss", "val/loss"] if valid_targets else ["train/loss"]

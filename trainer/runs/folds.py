@@ -53,7 +53,7 @@ def members(singles: Sequence[Member], folds: str) -> list[Member]:
 def _folds_of(experiment: Experiment) -> Folds:
     found = checking.declared_folds(experiment.config)
     if found is None:
-        raise UserError(f"--folds: {experiment.raw.file}: the config has no folds; give data_loader.args.split a number of them")
+        raise UserError(f"--folds: {experiment.raw.file}: {checking.no_folds(experiment.config)}")
     return found
 
 
@@ -137,7 +137,7 @@ def join(several: Sequence[Saved], shelf: Shelf) -> Group:
         experiment = _finished(models)
         folds = checking.declared_folds(experiment.config)
         if folds is None:
-            raise UserError(f"{models}: its config has no folds; data_loader.args.split names none")
+            raise UserError(f"{models}: {checking.no_folds(experiment.config)}")
         if folds.fold in by_fold:
             raise UserError(f"{models}: is fold {folds.fold}, as {by_fold[folds.fold][0]} is; give each fold once")
         by_fold[folds.fold] = models, experiment

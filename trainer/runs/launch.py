@@ -68,10 +68,13 @@ def require_runnable(experiments: Iterable[Experiment]) -> None:
 
 
 def say_ok(experiments: Iterable[Experiment]) -> None:
-    """Print a line for each correct config."""
+    """Print a line for each correct config, and for each test set that is not there."""
     for experiment in experiments:
+        loader = experiment.config.data_loader
         parts = f"{experiment.config.arch.type}, {experiment.config.data_loader.type}, {experiment.hash[:8]}"
         print(f"{experiment.raw.file}: ok ({parts})")
+        if (missing := loader.cls.absent(loader.args)) is not None:
+            print(f"{experiment.raw.file}: {missing}")
 
 
 def launch(

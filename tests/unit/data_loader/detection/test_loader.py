@@ -366,3 +366,13 @@ def test_a_class_that_a_side_lacks_is_warned_of_in_the_examination(make):
 def test_arguments_that_do_not_fit_are_refused_before_a_file_is_read(make, changes, message):
     with pytest.raises(ConfigError, match=message):
         make(data_dir="nowhere", **changes)
+
+
+def test_validation_boxes_may_come_from_a_reader_of_their_own(make, folder):
+    entries = json.loads((folder / "labels.json").read_text())["annotations"]
+    for name, part in (("some.json", entries[:20]), ("others.json", entries[20:])):
+        (folder / name).write_text(json.dumps({"annotations": part}))
+    readers = [{"type": "CompetitionJsonReader", "args": {"file": f"{n}.json", "root": "train"}} for n in ("some", "others")]
+    loader = make(reader=readers[0], valid_reader=readers[1], split={"check_bytes": False})
+    assert len(loader.table("train")) == 20 and len(loader.table("valid")) == 4
+    assert loader.samples.labelled("valid") and len(list(samples(batch for _, batch in loader.evaluation("valid")))) == 4

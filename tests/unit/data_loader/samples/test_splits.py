@@ -171,7 +171,11 @@ def test_people_who_cannot_be_split_are_refused(people, settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "either valid"),
+        ({"column": "part", "train": ["a"]}, "with column, lists of its texts"),
+        ({"column": "part", "valid": 0.2}, "with column, lists of its texts"),
+        ({"column": "part", "train": ["a"], "valid": ["b", "a"]}, "in one of train and valid; a is in both"),
+        ({"column": "part", "train": ["a"], "valid": ["b"], "folds": 2}, "neither folds nor stratify"),
+        ({"train": ["a"], "valid": ["b"]}, "only together with column"),
         ({"valid": 0.1, "folds": 5}, "either valid"),
         ({"folds": 5, "fold": 5}, "a fold from 0 to 4; found 5"),
         ({"valid": 1.0}, "less than 1"),
@@ -189,19 +193,45 @@ def test_people_on_both_sides_of_a_given_split_are_refused_by_name():
         splits.refuse_shared_groups(["a", "b", "c"], ["b", "a", "d"], "people")
 
 
+# Sides that a column names ------------------------------------------------------------------------------------------
+
+PARTS = Split(column="part", train=["train", "extra"], valid=["val"])
+
+
+def test_a_column_names_the_sides_and_the_rest_is_on_neither():
+    found = table([1, 2, 3, 4, 5], part=["train", " val ", "test", "extra", "test"])
+    train, valid = split_rows(found, PARTS)
+    assert train.tolist() == [0, 3] and valid.tolist() == [1]
+    assert splits.remarks(found, PARTS, train, valid, DataSpec()) == ["2 samples are on neither side: their part is test"]
+    assert PARTS.in_words() == "sides by part" and PARTS.way == "column"
+
+
+def test_a_text_that_no_sample_has_is_refused_with_the_texts_that_are_there():
+    with pytest.raises(UserError, match=r'split\.valid: no sample has part = val \(did you mean "vale"\?\); there are: extra'):
+        split_rows(table([1, 2, 3], part=["train", "vale", "extra"]), PARTS)
+    with pytest.raises(UserError, match="split: no column part .*; there are: id, path, person"):
+        split_rows(table([1, 2, 3]), PARTS)
+
+
+def test_a_person_on_both_sides_of_a_column_is_refused():
+    found = table(["a", "b", "b"], part=["train", "extra", "val"])
+    with pytest.raises(UserError, match=r"1 values of person on both sides \(b\); name other texts of part"):
+        split_rows(found, PARTS.model_copy(update={"group": "person"}))
+
+
 # What is warned of --------------------------------------------------------------------------------------------------
 
 
 def test_a_class_that_a_side_lacks_is_named():
     found = table([1, 2, 3, 4], mask=np.array([0, 1, 2, 0], np.int16))
-    lines = splits.coverage(found, np.array([2, 3]), np.array([0, 1]), DataSpec({"mask": ["worn", "wrong", "none"]}))
+    lines = splits.coverage(found.take([0, 1]), found.take([2, 3]), DataSpec({"mask": ["worn", "wrong", "none"]}))
     assert lines == ["warning: no training sample of mask is none", "warning: no validation sample of mask is wrong"]
 
 
 def test_fine_classes_are_looked_for_as_they_are_reported():
     found = table([1, 2], age=np.array([1, 2], np.int16))
     spec = DataSpec({"age": ["young", "old"]}, merged={"age": [0, 0, 1]})
-    assert splits.coverage(found, np.array([0]), np.array([1]), spec) == [
+    assert splits.coverage(found.take([1]), found.take([0]), spec) == [
         "warning: no training sample of age is young",
         "warning: no validation sample of age is old",
     ]

@@ -202,8 +202,8 @@ PATTERN = {"type": "PatternReader", "args": {"pattern": r"(?P<face>\w+)/.+"}}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"split": None}, "found neither of valid_reader and split"),
-        ({"valid_reader": PATTERN}, "found both of valid_reader and split"),
+        ({"split": None}, "split: found none; allowed: one of valid_reader, split.valid, split.folds and split.column"),
+        ({"valid_reader": PATTERN}, "split: found valid_reader and split.valid; allowed: one of"),
         ({"split": {"valid": 0.2, "group": "folder"}}, 'people are split by "who"'),
         ({"reader": PATTERN}, "the reader gives no column who"),
         ({"sampler": {"type": "IdentitySampler", "args": {"identities": 3, "images": 2}}}, "3 identities x 2 images are 6"),
