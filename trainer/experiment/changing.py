@@ -7,7 +7,7 @@ from typing import Any
 from base.registry import named
 from trainer.experiment.config_model import config_model, with_trainer_type
 from utils import config
-from utils.config import ConfigError, Given, Override, Overrides, Problem, RawConfig, key_text
+from utils.config import SHORTCUTS, ConfigError, Given, Override, Overrides, Problem, RawConfig, key_text
 from utils.places import places_of
 
 
@@ -28,10 +28,12 @@ def _changed(raw: RawConfig, overrides: Overrides) -> RawConfig:
 
 
 def _spelled_out(raw: RawConfig, override: Override) -> Override:
-    """Return the override with its whole key, if its key is a name alone that a part of the config takes."""
+    """Return the override with its whole key, if its key is a shortcut, or a name alone that one part of the config takes."""
     name = override.key.strip()
     if not name.isidentifier() or name in raw.values or name in config_model(frozenset()).model_fields:
         return override
+    if name in SHORTCUTS:
+        return override._replace(key=SHORTCUTS[name])
     values = with_trainer_type(raw.values)
     places = [key_text(place) for place in places_of(name, config_model(named(values)), values)]
     if len(places) > 1:
