@@ -96,7 +96,7 @@ def validated_on(pool: SampleTable, valid: SampleTable, group: str | None, check
     """
     shared = np.zeros(len(pool), bool)
     if check_bytes:
-        both = duplicates.joined(pool, valid)
+        both = duplicates.concatenated(pool, valid)
         for members in duplicates.identical_files(both):
             rows = np.array(members)
             if (rows >= len(pool)).any():

@@ -103,7 +103,7 @@ def examine(samples: Samples) -> Report:
     spec = samples.spec if labelled else DataSpec()
     split, group = samples.split, samples.group
     for column in (*spec.classes, *([group] if group in table.names else [])):
-        report.warnings += _plain(duplicates.contradiction(table, groups, str(column)))
+        report.warnings += _plain(duplicates.contradiction_warnings(table, groups, str(column)))
     if samples.valid_reader is not None:
         _look_at_own_side(samples, table, spec, report)
     elif split is not None and (sides := report.attempt(lambda: splits.split_rows(table, split))) is not None:
@@ -196,7 +196,7 @@ def _look_at_split(
     _look_at_labels(samples, parts, spec, report)
     if split.check_bytes:
         report.attempt(lambda: duplicates.refuse_shared_bytes(table, groups, train, valid))
-    elif shared := duplicates.across(groups, train, valid):
+    elif shared := duplicates.on_both_sides(groups, train, valid):
         named = some([f"{table.id(a)} = {table.id(b)}" for a, b in shared])
         report.warnings.append(f"split: {len(shared)} files of the validation side are also on the training side ({named})")
     _look_at_people(split.group, parts, report)

@@ -29,7 +29,7 @@ def identical_files(table: SampleTable) -> list[list[int]]:
     return sorted(groups)
 
 
-def joined(one: SampleTable, other: SampleTable, columns: Iterable[str] = ()) -> SampleTable:
+def concatenated(one: SampleTable, other: SampleTable, columns: Iterable[str] = ()) -> SampleTable:
     """Return the ids, files and some columns of both tables in one table, the second's rows behind the first's.
 
     columns: names; a column that one of the tables lacks is left out.
@@ -47,7 +47,7 @@ def refuse_shared_bytes(
 
     train, valid: rows, (n,) integers. key: the config key that would allow them.
     """
-    pairs = across(groups, train, valid)
+    pairs = on_both_sides(groups, train, valid)
     if pairs:
         named = some([f"{table.id(a)} = {table.id(b)}" for a, b in pairs])
         raise UserError(
@@ -56,7 +56,7 @@ def refuse_shared_bytes(
         )
 
 
-def across(groups: Sequence[Sequence[int]], train: np.ndarray, valid: np.ndarray) -> list[tuple[int, int]]:
+def on_both_sides(groups: Sequence[Sequence[int]], train: np.ndarray, valid: np.ndarray) -> list[tuple[int, int]]:
     """Return (training row, validation row) for each file of the validation side that is also on the training side.
 
     train, valid: rows, (n,) integers.
@@ -69,7 +69,7 @@ def across(groups: Sequence[Sequence[int]], train: np.ndarray, valid: np.ndarray
     return sorted(pairs, key=lambda pair: pair[1])
 
 
-def contradictions(table: SampleTable, groups: Iterable[Sequence[int]], column: str) -> list[tuple[int, int]]:
+def rows_that_contradict(table: SampleTable, groups: Iterable[Sequence[int]], column: str) -> list[tuple[int, int]]:
     """Return (row, other row) with the same bytes and different values in a column; -1 and empty text contradict nothing."""
     pairs = []
     for group in groups:
@@ -78,9 +78,9 @@ def contradictions(table: SampleTable, groups: Iterable[Sequence[int]], column: 
     return pairs
 
 
-def contradiction(table: SampleTable, groups: Iterable[Sequence[int]], column: str) -> list[str]:
+def contradiction_warnings(table: SampleTable, groups: Iterable[Sequence[int]], column: str) -> list[str]:
     """Return a warning that names the files with the same bytes and different values in a column, if there are such files."""
-    pairs = contradictions(table, groups, column)
+    pairs = rows_that_contradict(table, groups, column)
     named = some([f"{table.id(a)} = {table.id(b)}" for a, b in pairs])
     return [f"warning: {len(pairs)} files with the same bytes as another differ from it in {column} ({named})"] if pairs else []
 

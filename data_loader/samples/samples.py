@@ -169,7 +169,7 @@ class Samples(ABC):
         if a file is on both sides, or a person, and for the reasons of `splits.split_rows`.
         """
         if own is not None:
-            return Division(table, own, [*self._leaks(table, own), *splits.coverage(table, own, self.spec)])
+            return Division(table, own, [*self._leaks(table, own), *splits.missing_class_warnings(table, own, self.spec)])
         assert self.split is not None, "checked with the config"
         train, valid = splits.split_rows(table, self.split)
         notes = self._same_bytes(table, train, valid) if self.checks_bytes else []
@@ -315,7 +315,7 @@ class Samples(ABC):
         groups = duplicates.identical_files(table)
         duplicates.refuse_shared_bytes(table, groups, train, valid, key)
         columns: list[Any] = [name for name in (*self.spec.classes, self.group) if name in table.names]
-        return [line for name in columns for line in duplicates.contradiction(table, groups, name)]
+        return [line for name in columns for line in duplicates.contradiction_warnings(table, groups, name)]
 
     def _leaks(self, train: SampleTable, valid: SampleTable) -> list[str]:
         """Refuse people and identical files on both sides; return warnings as `_same_bytes` does."""
@@ -326,7 +326,7 @@ class Samples(ABC):
             splits.refuse_shared_groups(of_side[0], of_side[1], f"values of {group}", advice)
         if not self.checks_bytes:
             return []
-        both = duplicates.joined(train, valid, [*self.spec.classes, *([group] if group else [])])
+        both = duplicates.concatenated(train, valid, [*self.spec.classes, *([group] if group else [])])
         return self._same_bytes(both, np.arange(len(train)), np.arange(len(train), len(both)), self.own_side_key)
 
     def _people(self, table: SampleTable, group: str) -> list[str]:

@@ -177,7 +177,7 @@ def _folds(strata: np.ndarray, people: np.ndarray, seed: int, parts: int) -> lis
     alone = len(np.unique(people)) == len(people)
     folds = (StratifiedKFold if alone else StratifiedGroupKFold)(parts, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `few_people` names the classes with fewer people than folds instead
+        warnings.simplefilter("ignore")  # `few_people_warnings` names the classes with fewer people than folds instead
         return [valid for _, valid in folds.split(strata, strata, people)]
 
 
@@ -231,8 +231,8 @@ def remarks(table: SampleTable, split: Split, train: np.ndarray, valid: np.ndarr
     """
     return [
         *_of_neither_side(table, split),
-        *coverage(table.take(train), table.take(valid), spec),
-        *few_people(table, split, spec),
+        *missing_class_warnings(table.take(train), table.take(valid), spec),
+        *few_people_warnings(table, split, spec),
     ]
 
 
@@ -244,7 +244,7 @@ def _of_neither_side(table: SampleTable, split: Split) -> list[str]:
     return [f"{len(others):,} samples are on neither side: their {split.column} is {named}"] if others else []
 
 
-def coverage(train: SampleTable, valid: SampleTable, spec: DataSpec) -> list[str]:
+def missing_class_warnings(train: SampleTable, valid: SampleTable, spec: DataSpec) -> list[str]:
     """Return warnings for classes that one side lacks."""
     lines = []
     for (label, names, to_train), (_, _, to_validate) in zip(_reported(train, spec), _reported(valid, spec), strict=True):
@@ -255,7 +255,7 @@ def coverage(train: SampleTable, valid: SampleTable, spec: DataSpec) -> list[str
     return lines
 
 
-def few_people(table: SampleTable, split: Split, spec: DataSpec) -> list[str]:
+def few_people_warnings(table: SampleTable, split: Split, spec: DataSpec) -> list[str]:
     """Return warnings for classes with fewer people than folds: some folds are validated without them."""
     if split.folds is None:
         return []

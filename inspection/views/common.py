@@ -19,7 +19,7 @@ from utils.errors import UserError
 
 PAGE = 12
 QUERY: Final = "query-params"
-FIRST_RUN = "make train", "python train.py -c configs/demo.json"
+FIRST_RUN = "python train.py -c configs/demo.json"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def commands(*lines: str) -> None:
 def no_runs() -> None:
     """Say how to train a run, if there is no run yet."""
     st.info("No runs yet. Train one: `make train`, or:", icon=":material/rocket_launch:")
-    commands(FIRST_RUN[1])
+    commands(FIRST_RUN)
 
 
 def chosen_run() -> Run | None:

@@ -17,7 +17,19 @@ from inspection.results import Result
 from inspection.runs import Run, all_runs
 from inspection.submissions import Submission
 from inspection.text import share
-from inspection.views.common import QUERY, View, chosen_result, chosen_run, gallery, no_runs, pages, plain, problem, samples_of
+from inspection.views.common import (
+    QUERY,
+    View,
+    chosen_result,
+    chosen_run,
+    gallery,
+    no_runs,
+    offer,
+    pages,
+    plain,
+    problem,
+    samples_of,
+)
 from utils.errors import UserError
 
 MAX_ANSWERS = 60
@@ -37,7 +49,7 @@ def show() -> None:
         return
     if result.split != "test":
         st.info("These are validation predictions; a submission is made of the test split.")
-        common_offer(run)
+        offer(run, "test")
         return
     files = submissions.found(result.folder)
     if not files:
@@ -58,13 +70,6 @@ def show() -> None:
     st.download_button("Download", content, path.name, icon=":material/download:", type="primary")
     _distribution(result, submission)
     _difference(result, submission, columns)
-
-
-def common_offer(run: Run) -> None:
-    """Show how to make test predictions."""
-    from inspection.views.common import offer
-
-    offer(run, "test")
 
 
 def _section(run: Run) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from base.saved.ensemble import EnsembleRecord, Share
 from base.saved.names import OUT_OF_FOLD
 from base.table import SampleTable
 from trainer.evaluation.held_out import held_out
-from trainer.evaluation.predictor import Several, fused
+from trainer.evaluation.predictor import FusedPredictor, fused
 from trainer.evaluation.shelf import Shelf, hashes
 from trainer.evaluation.testing import evaluate
 from trainer.experiment import build
@@ -33,13 +33,13 @@ def fit(several: Sequence[Saved], folder: Path, monitor: str | None, shelf: Shel
     Raises UserError if the members differ in their held-out samples or in the labels of these.
     """
     both = shelf.open(several)
-    assert isinstance(both, Several)
+    assert isinstance(both, FusedPredictor)
     both.require_held_out()
     both.require_same_answers("valid")
     each = [held_out(member) for member in both.members]
     table, first = both.table("valid"), both.first
     metrics = build.build_metrics(first.loaded.experiment, first.loaded.spec)
-    watched = Watched(monitor or each[0].monitor, metrics, table)
+    watched = MonitoredScore(monitor or each[0].monitor, metrics, table)
 
     def score(weights: Sequence[float]) -> float:
         return watched.score(fused(first, [one.predictions for one in each], weights))
@@ -47,7 +47,7 @@ def fit(several: Sequence[Saved], folder: Path, monitor: str | None, shelf: Shel
     alone = [watched.score(one.predictions) for one in each]
     weights, best = greedy(len(each), score, watched.sign)
     predictions = fused(first, [one.predictions for one in each], weights)
-    evaluate(Several(both.members, weights), "valid", folder / OUT_OF_FOLD, predictions)
+    evaluate(FusedPredictor(both.members, weights), "valid", folder / OUT_OF_FOLD, predictions)
     fitted = {metric.state_key: metric.fit(predictions, table) for metric in metrics}
     shares = [
         Share(saved.path, weight, own, hashes(member))
@@ -58,7 +58,7 @@ def fit(several: Sequence[Saved], folder: Path, monitor: str | None, shelf: Shel
     _say(record, watched.name, folder)
 
 
-class Watched:
+class MonitoredScore:
     """One score of predictions. text: `max f1` or `min eer`. Raises UserError where no metric computes it."""
 
     def __init__(self, text: str, metrics: Sequence[BaseMetric], table: SampleTable) -> None:

@@ -288,8 +288,11 @@ class Place:
     fitted: dict[str, Any]
 
 
-class Several(Predictor):
-    """Several predictors, whose predictions of the same samples are fused. place: of an ensemble with fitted weights."""
+class FusedPredictor(Predictor):
+    """Fuse the predictions of several predictors for the same samples.
+
+    place: folder and fitted values of an ensemble; None if its weights are not fitted.
+    """
 
     def __init__(self, members: Sequence[Predictor], weights: Sequence[float] | None = None, place: Place | None = None) -> None:
         self.members, self.weights, self.place = list(members), weights, place

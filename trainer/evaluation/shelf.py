@@ -11,7 +11,7 @@ from base.base_data_loader import BaseDataLoader
 from base.saved.door import Ensemble, FoldGroup, Run, Saved, model_file
 from base.saved.ensemble import ADVICE
 from base.saved.group import Group
-from trainer.evaluation.predictor import Checkpoint, FoldModels, Place, Predictor, Several
+from trainer.evaluation.predictor import Checkpoint, FoldModels, FusedPredictor, Place, Predictor
 from trainer.experiment import build, checking, loading
 from utils import files
 from utils.config import Overrides
@@ -31,7 +31,7 @@ class Shelf:
     def open(self, several: Sequence[Saved]) -> Predictor:
         """Return one predictor for all saved things together. Raises UserError if their predictions cannot be fused."""
         opened = list(map(self._predictor, several))
-        predictor = opened[0] if len(opened) == 1 else Several(opened)
+        predictor = opened[0] if len(opened) == 1 else FusedPredictor(opened)
         _require_compatible(predictor.checkpoints)
         return predictor
 
@@ -73,7 +73,7 @@ class Shelf:
             raise UserError(f"{group.folder}: none of its folds is finished; train it first")
         return FoldModels(group.folder, models, [fold for fold in range(number) if fold not in models])
 
-    def _ensemble(self, ensemble: Ensemble) -> Several:
+    def _ensemble(self, ensemble: Ensemble) -> FusedPredictor:
         members = []
         for saved, share in zip(ensemble.members, ensemble.record.shares, strict=True):
             member = self._predictor(saved)
@@ -81,7 +81,7 @@ class Shelf:
                 raise UserError(f"{saved.path}: is not what its weight in {ensemble.path} was fitted for; {ADVICE}")
             members.append(member)
         weights = [share.weight for share in ensemble.record.shares]
-        return Several(members, weights, Place(ensemble.path, ensemble.record.fitted))
+        return FusedPredictor(members, weights, Place(ensemble.path, ensemble.record.fitted))
 
 
 def hashes(predictor: Predictor) -> list[str]:

@@ -30,7 +30,7 @@ LOGGERS = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger"}
 
 @dataclass(frozen=True)
 class Experiment:
-    """A config that holds: every key known, every argument checked, every part of the same task."""
+    """A valid config: every key is known, every argument is checked, every part serves the task of the data."""
 
     raw: RawConfig
     config: Any  # the pydantic model of `config_model`

@@ -224,14 +224,14 @@ def test_a_person_on_both_sides_of_a_column_is_refused():
 
 def test_a_class_that_a_side_lacks_is_named():
     found = table([1, 2, 3, 4], mask=np.array([0, 1, 2, 0], np.int16))
-    lines = splits.coverage(found.take([0, 1]), found.take([2, 3]), DataSpec({"mask": ["worn", "wrong", "none"]}))
+    lines = splits.missing_class_warnings(found.take([0, 1]), found.take([2, 3]), DataSpec({"mask": ["worn", "wrong", "none"]}))
     assert lines == ["warning: no training sample of mask is none", "warning: no validation sample of mask is wrong"]
 
 
 def test_fine_classes_are_looked_for_as_they_are_reported():
     found = table([1, 2], age=np.array([1, 2], np.int16))
     spec = DataSpec({"age": ["young", "old"]}, merged={"age": [0, 0, 1]})
-    assert splits.coverage(found.take([1]), found.take([0]), spec) == [
+    assert splits.missing_class_warnings(found.take([1]), found.take([0]), spec) == [
         "warning: no training sample of age is young",
         "warning: no validation sample of age is old",
     ]
@@ -240,8 +240,8 @@ def test_fine_classes_are_looked_for_as_they_are_reported():
 def test_a_class_of_fewer_people_than_folds_is_named():
     found = table([1, 1, 2, 3, 4], mask=np.array([1, 1, 1, 0, 0], np.int16))
     spec = DataSpec({"mask": ["worn", "wrong"]})
-    assert splits.few_people(found, Split(group="person", folds=2), spec) == []
-    assert splits.few_people(found, Split(group="person", folds=3), spec) == [
+    assert splits.few_people_warnings(found, Split(group="person", folds=2), spec) == []
+    assert splits.few_people_warnings(found, Split(group="person", folds=3), spec) == [
         "warning: mask is worn for only 2 different values of person; 3 folds cannot all have one",
         "warning: mask is wrong for only 2 different values of person; 3 folds cannot all have one",
     ]
@@ -276,10 +276,10 @@ def test_identical_files_on_both_sides_are_refused_by_name(tmp_path):
 
 def test_identical_files_under_two_labels_are_named(tmp_path):
     found = filed(tmp_path, b"a", b"a", b"a", b"a", mask=np.array([-1, 0, 0, 2], np.int16))
-    assert duplicates.contradiction(found, duplicates.identical_files(found), "mask") == [
+    assert duplicates.contradiction_warnings(found, duplicates.identical_files(found), "mask") == [
         "warning: 1 files with the same bytes as another differ from it in mask (00001.jpg = 00003.jpg)"
     ]
-    assert duplicates.contradiction(found, [[0, 1, 2]], "mask") == []
+    assert duplicates.contradiction_warnings(found, [[0, 1, 2]], "mask") == []
 
 
 # The very samples of a split: whoever changes a bound by one sees it here ----------------------------------------------

@@ -11,7 +11,7 @@ from base.contracts import DataSpec
 from base.evaluation import Evaluation, Manifest
 from base.predictions import Predictions
 from tests.predictors import Fake, table
-from trainer.evaluation.predictor import FoldModels, Place, Several, fused
+from trainer.evaluation.predictor import FoldModels, FusedPredictor, Place, fused
 from utils.errors import UserError
 
 
@@ -98,29 +98,29 @@ def test_what_was_fitted_on_all_folds_is_used_as_long_as_the_weights_are_the_sam
 
 def test_several_are_averaged_by_their_weights(tmp_path: Path) -> None:
     members = [Fake(tmp_path / "a.pth", 1.0, test="xy"), Fake(tmp_path / "b.pth", 2.0, test="xy")]
-    assert Several(members).predict("test").array("value")[:, 0].tolist() == [1.5, 1.5]
-    assert Several(members, [0.75, 0.25]).predict("test").array("value")[:, 0].tolist() == [1.25, 1.25]
-    assert Several(members, [0.75, 0.25]).origin("test")["weights"] == [0.75, 0.25]
-    assert "weights" not in Several(members).origin("test")
+    assert FusedPredictor(members).predict("test").array("value")[:, 0].tolist() == [1.5, 1.5]
+    assert FusedPredictor(members, [0.75, 0.25]).predict("test").array("value")[:, 0].tolist() == [1.25, 1.25]
+    assert FusedPredictor(members, [0.75, 0.25]).origin("test")["weights"] == [0.75, 0.25]
+    assert "weights" not in FusedPredictor(members).origin("test")
 
 
 def test_predictions_of_several_are_kept_with_the_first_or_with_the_ensemble(tmp_path: Path) -> None:
     members = [Fake(tmp_path / "saved/models/x/1/best.pth", 1.0), Fake(tmp_path / "saved/models/x/2/best.pth", 2.0)]
-    assert Several(members).folder("test") == tmp_path / "saved/log/x/1/test-best-and-1-more"
-    ensemble = Several(members, place=Place(tmp_path / "both", {"Mean": {"threshold": 0.25}}))
+    assert FusedPredictor(members).folder("test") == tmp_path / "saved/log/x/1/test-best-and-1-more"
+    ensemble = FusedPredictor(members, place=Place(tmp_path / "both", {"Mean": {"threshold": 0.25}}))
     assert (ensemble.folder("test"), ensemble.folder("valid")) == (tmp_path / "both/test", tmp_path / "both/out-of-fold")
-    assert ensemble.stored("test") == {"Mean": {"threshold": 0.25}} and Several(members).stored("test") == {}
+    assert ensemble.stored("test") == {"Mean": {"threshold": 0.25}} and FusedPredictor(members).stored("test") == {}
 
 
 def test_several_that_were_validated_on_different_samples_are_refused(tmp_path: Path) -> None:
     members = [Fake(tmp_path / "a.pth", 1.0, valid="ab"), Fake(tmp_path / "b.pth", 2.0, valid="ac")]
     with pytest.raises(UserError, match=r"a.pth and .*b.pth: were validated on different samples"):
-        Several(members).require_held_out()
+        FusedPredictor(members).require_held_out()
 
 
 def test_several_are_resampled_if_one_of_them_is(folds: FoldModels, tmp_path: Path) -> None:
     single = Fake(tmp_path, 1.0)
-    assert Several([single, folds]).resampled and not Several([single, single]).resampled
+    assert FusedPredictor([single, folds]).resampled and not FusedPredictor([single, single]).resampled
 
 
 def test_a_column_that_not_all_predict_is_left_out_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +129,7 @@ def test_a_column_that_not_all_predict_is_left_out_with_a_line(tmp_path: Path, c
             columns = {"value": torch.ones(1, 2), "more": torch.ones(1, 2)}
             return Predictions.of(["x"], columns)
 
-    found = Several([Fake(tmp_path, 3.0, test="x"), More(tmp_path, 1.0, test="x")]).predict("test")
+    found = FusedPredictor([Fake(tmp_path, 3.0, test="x"), More(tmp_path, 1.0, test="x")]).predict("test")
     assert found.names == ["value"] and "left out, since not all predict it: more" in capsys.readouterr().out
 
 

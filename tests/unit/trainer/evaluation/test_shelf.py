@@ -16,7 +16,7 @@ from base.saved.door import EvaluationFolder, find
 from base.saved.ensemble import EnsembleRecord
 from base.saved.group import FOLDS, STAGES
 from tests.saved import write_ensemble, write_group, write_run
-from trainer.evaluation.predictor import Checkpoint, FoldModels, Several
+from trainer.evaluation.predictor import Checkpoint, FoldModels, FusedPredictor
 from trainer.evaluation.shelf import Shelf
 from trainer.experiment import build, checking, loading
 from utils.errors import UserError
@@ -88,10 +88,10 @@ def test_an_ensemble_is_its_members_with_their_weights(shelf: Shelf, tmp_path: P
     ]
     dataclasses.replace(record, shares=shares, fitted={"F1": {"threshold": 0.5}}).write(folder)
     found = shelf.open([find(folder)])
-    assert isinstance(found, Several) and found.weights == [0.25, 0.75]
+    assert isinstance(found, FusedPredictor) and found.weights == [0.25, 0.75]
     assert found.stored("test") == {"F1": {"threshold": 0.5}}
     dataclasses.replace(record, shares=shares[::-1]).write(folder)
-    assert isinstance(shelf.open([find(folder)]), Several)
+    assert isinstance(shelf.open([find(folder)]), FusedPredictor)
     dataclasses.replace(record, shares=[dataclasses.replace(shares[0], checkpoints=["hash of b"]), shares[1]]).write(folder)
     with pytest.raises(UserError, match="a/1: is not what its weight in .*both was fitted for; fit it again"):
         shelf.open([find(folder)])
@@ -99,7 +99,7 @@ def test_an_ensemble_is_its_members_with_their_weights(shelf: Shelf, tmp_path: P
 
 def test_several_are_one(shelf: Shelf, tmp_path: Path) -> None:
     found = shelf.open([find(write_run(tmp_path, f"{name}/1")) for name in ("a", "b")])
-    assert isinstance(found, Several) and found.weights is None
+    assert isinstance(found, FusedPredictor) and found.weights is None
 
 
 def test_predictions_are_no_model(shelf: Shelf, tmp_path: Path) -> None:

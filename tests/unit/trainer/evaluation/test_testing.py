@@ -15,7 +15,7 @@ from base.table import SampleTable
 from tests.predictors import Fake
 from trainer.evaluation import testing
 from trainer.evaluation.held_out import held_out
-from trainer.evaluation.predictor import Several
+from trainer.evaluation.predictor import FusedPredictor
 from trainer.evaluation.testing import evaluate
 from trainer.experiment import build
 from utils.errors import UserError
@@ -92,7 +92,7 @@ def test_for_several_what_is_fitted_is_fitted_anew_on_validation(
     model: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = Fake(tmp_path / "saved/models/x/2/best.pth", 5.0, valid="cd", test="xyz")
-    evaluate(Several([model, other]), "test", tmp_path / "out")
+    evaluate(FusedPredictor([model, other]), "test", tmp_path / "out")
     assert Evaluation.read(tmp_path / "out").manifest.fitted == {"Mean": {"threshold": 4.0}}
     assert "fitted on validation with these predictions" in capsys.readouterr().out
 
@@ -101,7 +101,7 @@ def test_without_a_validation_in_common_the_first_ones_is_used_with_a_warning(
     model: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = Fake(tmp_path / "saved/models/x/2/best.pth", 5.0, valid="ef", test="xyz")
-    evaluate(Several([model, other]), "test", tmp_path / "out")
+    evaluate(FusedPredictor([model, other]), "test", tmp_path / "out")
     assert Evaluation.read(tmp_path / "out").manifest.fitted == {"Mean": {"threshold": 0.5}}
     assert "warning: the checkpoints have no validation in common" in capsys.readouterr().out
 

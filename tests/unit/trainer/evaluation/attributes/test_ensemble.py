@@ -9,7 +9,7 @@ from base.predictions import Predictions
 from base.table import SampleTable
 from model.attributes.scores import AttributeScores
 from model.fusion import MeanFusion
-from trainer.evaluation.ensemble import ROUNDS, Watched, greedy
+from trainer.evaluation.ensemble import ROUNDS, MonitoredScore, greedy
 from utils.errors import UserError
 
 SPEC = DataSpec({"label": ["no", "yes"]})
@@ -24,14 +24,14 @@ def probabilities(values):
 
 def test_members_whose_mistakes_differ_share_the_weight():
     members = [probabilities([0.9, 0.4, 0.2, 0.2]), probabilities([0.4, 0.9, 0.2, 0.2])]
-    watched = Watched("max f1", [AttributeScores(SPEC)], TABLE)
+    watched = MonitoredScore("max f1", [AttributeScores(SPEC)], TABLE)
     weights, best = greedy(2, lambda weights: watched.score(MeanFusion().fuse(members, weights)))
     assert (weights, best) == ([0.5, 0.5], 1.0)
 
 
 def test_a_member_that_harms_has_no_weight():
     members = [probabilities([0.9, 0.9, 0.1, 0.1]), probabilities([0.1, 0.1, 0.9, 0.9])]
-    watched = Watched("max accuracy", [AttributeScores(SPEC)], TABLE)
+    watched = MonitoredScore("max accuracy", [AttributeScores(SPEC)], TABLE)
     assert greedy(2, lambda weights: watched.score(MeanFusion().fuse(members, weights)))[0] == [1.0, 0.0]
 
 
@@ -56,4 +56,4 @@ def test_no_mixture_is_scored_twice():
 )
 def test_a_score_that_nothing_computes_is_refused(text, message):
     with pytest.raises(UserError, match=message):
-        Watched(text, [AttributeScores(SPEC)], TABLE)
+        MonitoredScore(text, [AttributeScores(SPEC)], TABLE)

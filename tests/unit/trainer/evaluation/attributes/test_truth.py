@@ -11,7 +11,7 @@ from base.evaluation import Evaluation, Manifest
 from base.saved.names import PREDICTIONS
 from tests.predictors import Fake
 from trainer.evaluation import held_out
-from trainer.evaluation.predictor import FoldModels, Several
+from trainer.evaluation.predictor import FoldModels, FusedPredictor
 from trainer.evaluation.testing import evaluate
 from trainer.experiment import build
 from utils.errors import UserError
@@ -30,12 +30,12 @@ def fake(path: Path, labels: str, fold: int = 0, spec: DataSpec = SPEC, **sample
 
 def test_members_of_one_truth_are_joined(tmp_path: Path) -> None:
     members = [fake(tmp_path / name, "0101", valid="abcd") for name in ("1.pth", "2.pth")]
-    Several(members).require_same_answers("valid")
+    FusedPredictor(members).require_same_answers("valid")
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_members_of_different_labels_are_refused_before_anything_is_predicted(tmp_path: Path, split: str) -> None:
-    both = Several([fake(tmp_path / f"{labels}.pth", labels, valid="abcd", test="abcd") for labels in ("0101", "0111")])
+    both = FusedPredictor([fake(tmp_path / f"{labels}.pth", labels, valid="abcd", test="abcd") for labels in ("0101", "0111")])
     with pytest.raises(
         UserError, match=r"0111.pth: accuracy: 1 of 4 answers are not those of .*0101.pth: c \(not worn, there worn\)"
     ):
@@ -45,14 +45,14 @@ def test_members_of_different_labels_are_refused_before_anything_is_predicted(tm
 
 def test_a_label_that_only_a_later_member_knows_does_not_matter(tmp_path: Path) -> None:
     more = DataSpec({**SPEC.classes, "more": ["yes", "no"]})
-    Several([fake(tmp_path / "1.pth", "0101", valid="abcd"), fake(tmp_path / "2.pth", "0101", spec=more, valid="abcd")]
+    FusedPredictor([fake(tmp_path / "1.pth", "0101", valid="abcd"), fake(tmp_path / "2.pth", "0101", spec=more, valid="abcd")]
             ).require_same_answers("valid")  # fmt: skip
 
 
 def test_members_whose_samples_have_no_labels_are_not_asked(tmp_path: Path) -> None:
     one, two = fake(tmp_path / "1.pth", "0101", test="abcd"), fake(tmp_path / "2.pth", "1111", test="abcd")
     two.loader.labelled = lambda split: False  # type: ignore[method-assign]
-    Several([one, two]).require_same_answers("test")
+    FusedPredictor([one, two]).require_same_answers("test")
 
 
 def test_folds_that_were_trained_on_other_labels_are_refused(tmp_path: Path) -> None:
