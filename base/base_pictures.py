@@ -33,3 +33,10 @@ class BasePictures(ABC):
     def preprocessing(self) -> dict[str, Any]:
         """Return the steps of `preprocess` as plain values, for programs that must do the same. Reads no file."""
         return {}
+
+    def recipe(self) -> list[str]:
+        """Return lines of Python with cv2 and numpy that make `image` (h, w, 3) from `picture` (H, W, 3), both uint8 RGB.
+
+        They stand in the card of an exported model, and do what `preprocess` does. Empty if there are no such lines.
+        """
+        return []

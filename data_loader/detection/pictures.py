@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from base.base_pictures import Prepared
 from base.types import Multiple, ScenePixels
 from data_loader.pictures.decode import Box, decode_image, read_image
 from data_loader.pictures.image_header import header_size
-from data_loader.pictures.letterbox import Placement, blank, common_frame, fitted, paste
+from data_loader.pictures.letterbox import GREY, Placement, blank, common_frame, fitted, paste
 from data_loader.pictures.pictures import Pictures, PictureSettings
 
 
@@ -74,6 +74,30 @@ class FramedPictures(Pictures):
         (sample,), geometry = self.framed([without_objects(canvas, placement)])
         picture = np.ascontiguousarray(sample.picture.transpose(2, 0, 1))
         return Prepared(torch.from_numpy(picture), torch.from_numpy(geometry[0]))
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Return the frame, the place of a picture in it, the order of the colours, and the transforms of evaluation."""
+        known = super().preprocessing()
+        return {
+            "frame": known.pop("resize"),
+            "resize": "as large as it fits into the frame, in its own proportions (letterbox)",
+            "place": f"in the middle of the frame, offsets rounded down; the rest is grey {GREY}",
+            "boxes": "x1 y1 x2 y2 in pixels of the frame; in pixels of the picture: (x - left) / scale, (y - top) / scale",
+            **known,
+        }
+
+    def recipe(self) -> list[str]:
+        """Return lines of Python that put `picture` into the frame `image`."""
+        height, width = self.size
+        return [
+            f"scale = min({height} / picture.shape[0], {width} / picture.shape[1])",
+            "h, w = (max(1, round(side * scale)) for side in picture.shape[:2])",
+            f"top, left = ({height} - h) // 2, ({width} - w) // 2",
+            f"image = np.full(({height}, {width}, 3), {GREY}, np.uint8)",
+            "ratios = picture.shape[0] / h, picture.shape[1] / w",
+            "how = cv2.INTER_AREA if min(ratios) >= 1 and max(ratios) > 1.5 else cv2.INTER_LINEAR",
+            "image[top : top + h, left : left + w] = cv2.resize(picture, (w, h), interpolation=how)",
+        ]
 
     def framed(self, samples: Sequence[Drawn | None]) -> tuple[list[Drawn], np.ndarray]:
         """Return evaluation samples in a common frame, and their affine maps (B, 2, 3) float32 to the originals.

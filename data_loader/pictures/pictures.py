@@ -127,6 +127,18 @@ class Pictures(BasePictures):
             "transforms": self.evaluation.as_json(),
         }
 
+    def recipe(self) -> list[str]:
+        """Return lines of Python that resize `picture` to `image`; a comment names the transforms, which they leave out."""
+        height, width = self.size
+        left_out = ["# then the transforms above, which are not written here"] if self.evaluation.as_json() else []
+        return [
+            f"ratios = picture.shape[0] / {height}, picture.shape[1] / {width}",
+            "areas = min(ratios) >= 1 and max(ratios) > 1.5",
+            "how = cv2.INTER_AREA if areas else cv2.INTER_LINEAR",
+            f"image = cv2.resize(picture, ({width}, {height}), interpolation=how)",
+            *left_out,
+        ]
+
     def as_json(self) -> dict[str, Any]:
         """Return both pipelines with all their arguments, as a run keeps them."""
         return {"train_transforms": self.training.as_json(), "eval_transforms": self.evaluation.as_json()}

@@ -9,7 +9,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def to_onnx(graph: Graph) -> Any:
             program = torch.onnx.export(
                 to_program(graph),
                 input_names=[INPUT],
-                output_names=_onnx_names(graph),
+                output_names=onnx_names(graph.names),
                 dynamo=True,
                 verbose=False,
             )
@@ -129,9 +129,9 @@ def to_int8(proto: Any, pictures: np.ndarray) -> Any:
         return onnx.load(str(written))
 
 
-def _onnx_names(graph: Graph) -> list[str]:
-    """Return the outputs' names in ONNX, with a prefix so that no output has the name of the input."""
-    return [f"out.{name}" for name in graph.names]
+def onnx_names(names: Sequence[str]) -> list[str]:
+    """Return the names of outputs in an ONNX file, with a prefix so that no output has the name of the input."""
+    return [f"out.{name}" for name in names]
 
 
 @contextmanager

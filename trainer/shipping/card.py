@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -20,10 +23,10 @@ from base.bootstrap import Interval
 from base.evaluation import Evaluation
 from base.predictions import Predictions
 from base.saved.door import is_evaluation
-from base.saved.names import CARD
+from base.saved.names import CARD, ONNX
 from base.saved.run_folder import RunFolder
 from base.table import SampleTable
-from model.exporting.convert import Graph
+from model.exporting.convert import INPUT, Graph, onnx_names
 from trainer.evaluation.intervals import intervals
 from trainer.experiment import build
 from trainer.experiment.budget import inference_size
@@ -36,6 +39,23 @@ from utils.errors import UserError
 
 PREDICTED = 5000  # validation samples that are predicted for the card's sake, on the CPU; more are left to test.py
 WARM_UP, TIMED = 5, 50  # predictions of one picture
+DECODED = "after the decoder: probabilities, or vectors, as test.py writes them"
+UNDECODED = "before the decoder: a row for each point of the network, before non-maximum suppression; test.py does the rest"
+OPENCV = """
+import sys, cv2, numpy as np, onnxruntime
+path, picture = sys.argv[1], np.load(sys.argv[2])
+expected = onnxruntime.InferenceSession(path)
+names = [one.name for one in expected.get_outputs()]
+values = expected.run(None, {"image": picture})
+try:
+    network = cv2.dnn.readNet(path)
+    network.setInput(picture.astype(np.float32))
+    found = network.forward(names)
+    apart = max(float(np.abs(one.reshape(-1) - other.reshape(-1)).max()) for one, other in zip(found, values))
+    print(f"version {cv2.__version__} runs it; its outputs differ by at most {apart:.2g} from onnxruntime's")
+except Exception as error:
+    print(f"version {cv2.__version__} cannot run it ({' '.join(str(error).split())[:100]})")
+"""
 KEPT = ("config_hash", "split_hash", "parents", "scores", "fingerprint")  # of a checkpoint
 
 
@@ -123,9 +143,18 @@ def latency(runs: Mapping[str, Run], pictures: Tensor) -> dict[str, dict[str, fl
 
 
 def write(
-    path: Path, loaded: Loaded, about: Mapping[str, Any], agreed: Parity, timed: Mapping[str, Mapping[str, float]], shown: Golden
+    path: Path,
+    loaded: Loaded,
+    about: Mapping[str, Any],
+    agreed: Parity,
+    timed: Mapping[str, Mapping[str, float]],
+    shown: Golden,
+    recipe: Sequence[str] = (),
 ) -> Path:
-    """Write the card beside the exported file, as `.card.json` and `.card.md`; return the path of `.card.md`."""
+    """Write the card beside the exported file, as `.card.json` and `.card.md`; return the path of `.card.md`.
+
+    recipe: lines of Python that prepare a picture, as `BasePictures.recipe` returns them.
+    """
     size, budget = inference_size(loaded.model), loaded.experiment.config.budget
     data = about["config"]["data_loader"]
     values = {
@@ -140,6 +169,10 @@ def write(
             "samples": loaded.spec.counts,
         },
         **{key: value for key, value in about.items() if key != "config"},
+        "outputs": onnx_names(about["outputs"]) if path.suffix == ONNX else about["outputs"],
+        "stage": DECODED if about["decoded"] else UNDECODED,
+        "opencv": opencv(path, shown.pictures) if path.suffix == ONNX else None,
+        "usage": usage(path.name, recipe) if path.suffix == ONNX and recipe else [],
         "parity": asdict(agreed),
         "latency": {"machine": _machine(), "threads": torch.get_num_threads(), "size": list(shown.size), **timed},
     }
@@ -147,6 +180,37 @@ def write(
     markdown = path.with_name(f"{path.name}.card.md")
     files.write_bytes(markdown, "\n".join(_markdown(values)).encode())
     return markdown
+
+
+def usage(name: str, recipe: Sequence[str]) -> list[str]:
+    """Return at most 15 lines of Python that predict `picture.jpg` with an ONNX file of this name."""
+    return [
+        "import cv2",
+        "import numpy as np",
+        "import onnxruntime",
+        "",
+        'picture = cv2.cvtColor(cv2.imread("picture.jpg"), cv2.COLOR_BGR2RGB)',
+        *recipe,
+        f'session = onnxruntime.InferenceSession("{name}")',
+        f'values = session.run(None, {{"{INPUT}": np.ascontiguousarray(image.transpose(2, 0, 1)[None])}})',
+        "outputs = {one.name: value[0] for one, value in zip(session.get_outputs(), values)}",
+    ]
+
+
+def opencv(path: Path, pictures: Tensor) -> str:
+    """Return whether OpenCV's dnn module runs an ONNX file, and the largest difference of its outputs from onnxruntime's.
+
+    pictures: (N, 3, H, W) uint8. It runs in a process of its own, since OpenCV may crash on a file that it does not know.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "picture.npy", pictures[:1].numpy())
+        words = [sys.executable, "-c", OPENCV, str(path), str(Path(folder) / "picture.npy")]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
+            return "cannot run it within a minute"
+    lines = done.stdout.splitlines()
+    return lines[-1] if done.returncode == 0 and lines else "cannot run it"
 
 
 def text(about: Mapping[str, Any]) -> str:
@@ -159,8 +223,18 @@ def _markdown(values: Mapping[str, Any]) -> Iterator[str]:
     yield from _table("File", {key: values[key] for key in ("file", "sha256", "megabytes", "parameters", "budget")})
     yield from _table("Trained", {key: values[key] for key in ("data", *KEPT[:3], "checkpoint")})
     yield from _table("Takes", values["preprocessing"])
-    gives = {"outputs": values["outputs"], "classes": values["spec"]["classes"], "fitted": values["fitted"]}
+    gives = {
+        "outputs": values["outputs"],
+        "stage": values["stage"],
+        "classes": values["spec"]["classes"],
+        "fitted": values["fitted"],
+    }
     yield from _table("Gives", gives)
+    if values["usage"]:
+        yield "## Use\n\nWith onnxruntime, OpenCV and numpy alone:\n\n```python"
+        yield from values["usage"]
+        yield "```\n"
+        yield f"OpenCV's dnn: {values['opencv']}.\n"
     yield from _table("Scores", _with_intervals(values["scores"] or {}))
     yield from _table("Agreement with the original", values["parity"])
     yield from _table("Time for one picture", values["latency"])

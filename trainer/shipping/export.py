@@ -70,7 +70,7 @@ def run_export(
     made.write(path)
     timed = card.latency({"torch": graph, path.name: made.run}, shown.pictures)
     about["scores"] = card.scores(loaded, loader)
-    written = card.write(path, loaded, about, differences, timed, shown)
+    written = card.write(path, loaded, about, differences, timed, shown, loader.pictures.recipe())
     print(f"{path}: {path.stat().st_size / 1e6:,.2f} MB; {differences.line()}")
     print("\n".join(f"{name:>24}  {one['p50_ms']:.2f} ms, p95 {one['p95_ms']:.2f} ms a picture" for name, one in timed.items()))
     print(f"model card: {written}")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
+import laurel
 from base.predictions import Predictions
 from base.saved.door import find
 from benchmarks import export as benchmark
@@ -63,6 +68,30 @@ def test_the_card_says_where_the_model_is_from(best: Path, onnx: Path) -> None:
     assert shown["budget"] == {"max_params": 1e6, "max_model_mb": None}
     assert 0 < shown["latency"]["torch"]["p50_ms"] <= shown["latency"]["torch"]["p95_ms"]
     assert "## Scores" in onnx.with_name("tiny.onnx.card.md").read_text()
+
+
+def test_the_lines_of_the_card_predict_with_onnxruntime_alone_what_the_model_predicts(
+    onnx: Path, masks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card_text = onnx.with_name("tiny.onnx.card.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", card_text, re.DOTALL)
+    assert len(code.splitlines()) <= 15 and "laurel" not in code
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
+    (tmp_path / "picture.jpg").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())  # without loss: decoders agree
+    shutil.copy(onnx, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    exec(code, space)
+
+    model = laurel.load(onnx, device="cpu")
+    (expected,) = model.model.predictions(["picture.jpg"]).array("mask")
+    assert space["outputs"]["out.mask"] == pytest.approx(expected, abs=1e-5)
+    assert json.loads(onnx.with_name("tiny.onnx.card.json").read_text())["outputs"] == list(space["outputs"])
+
+
+def test_the_card_says_whether_opencv_runs_the_file(onnx: Path) -> None:
+    about = json.loads(onnx.with_name("tiny.onnx.card.json").read_text())["opencv"]
+    assert re.match(r"version 4\.\S+ (runs it; its outputs differ by at most|cannot run it \()", about)
 
 
 def test_the_card_gives_intervals_of_the_scores_by_drawing_people(best: Path, onnx: Path) -> None:

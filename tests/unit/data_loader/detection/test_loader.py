@@ -141,6 +141,15 @@ def test_boxes_of_evaluation_are_on_their_objects_and_lead_back_to_the_originals
     assert sorted(seen) == list(range(len(table)))
 
 
+@pytest.mark.parametrize("size", [(40, 50), (96, 128), (130, 171), (300, 90), (500, 700)])
+def test_the_lines_of_the_recipe_do_what_preprocess_does(make, size):
+    pictures = make(rectangular=False).pictures
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    space = {"cv2": cv2, "np": np, "picture": picture}
+    exec("\n".join(pictures.recipe()), space)
+    assert (space["image"] == pictures.preprocess(picture).image.permute(1, 2, 0).numpy()).all()
+
+
 def test_preprocess_is_what_evaluation_does_with_a_picture_alone(make):
     loader = make(batch_size=1)
     for _, batch in loader.evaluation("valid"):
