@@ -11,7 +11,7 @@ import pyarrow as pa
 from base.table import SampleTable, some
 
 REPAIRS = "repairs"
-NO_REPAIRS = pa.table({"id": pa.array([], pa.string()), "what": pa.array([], pa.string())})
+SCHEMA = pa.schema({"id": pa.string(), "what": pa.string()})
 SHOWN = 3  # samples that a line names
 
 
@@ -27,7 +27,7 @@ def with_repairs(table: SampleTable, repairs: Sequence[Repair]) -> SampleTable:
     if not repairs:
         return table
     columns = {"id": [repair.id for repair in repairs], "what": [repair.what for repair in repairs]}
-    added = pa.table(columns, NO_REPAIRS.schema)
+    added = pa.table(columns, SCHEMA)
     before = [table.related[REPAIRS]] if REPAIRS in table.related else []
     return SampleTable(table.root, table.columns, {**table.related, REPAIRS: pa.concat_tables([*before, added])})
 

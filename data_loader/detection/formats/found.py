@@ -16,7 +16,7 @@ from base.detection.objects import object_columns, rounded
 from base.table import SampleTable
 from data_loader.formats.names import find_files, meant_text, unclear_text
 from data_loader.formats.pattern_reader import pictures_below
-from data_loader.formats.repairs import NO_REPAIRS, REPAIRS, Repair, with_repairs
+from data_loader.formats.repairs import REPAIRS, SCHEMA, Repair, with_repairs
 from data_loader.pictures.image_header import header_sizes, is_missing
 from utils.config import did_you_mean
 from utils.errors import UserError
@@ -289,7 +289,7 @@ class _Checks:
         known = self.sizes[kept].any(axis=1)
         sizes = {name: pa.array(self.sizes[kept, side], mask=~known) for name, side in (("width", 1), ("height", 0))}
         columns = object_columns(self.boxes[order], self.codes[order], self.names, counts)
-        table = SampleTable(self.root, pa.table({"id": ids, "path": paths, **sizes, **columns}), {REPAIRS: NO_REPAIRS})
+        table = SampleTable(self.root, pa.table({"id": ids, "path": paths, **sizes, **columns}), {REPAIRS: SCHEMA.empty_table()})
         return with_repairs(table, self.repairs)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -123,11 +124,13 @@ def test_a_class_that_is_no_category_is_refused(table, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [CompetitionJsonSubmission, CocoSubmission])
-def test_an_image_that_could_not_be_read_is_named_and_nothing_is_written(table, tmp_path, kind):
+def test_an_image_that_could_not_be_read_gets_no_boxes(table, tmp_path, kind, capsys):
     submission = kind(SPEC)
-    with pytest.raises(UserError, match=r"not written, since 1 images could not be read: b.png is cut off"):
-        written(submission, table, tmp_path, predicted(["", "is cut off", ""]))
-    assert not (tmp_path / submission.file_name).exists()
+    sizes = pa.array([60, None, 60], pa.int32())
+    written(submission, table.with_column("width", sizes), tmp_path, predicted(["", "is cut off", ""]))
+    assert "1 images could not be read and get no boxes: b.png is cut off" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"not written, since 3 images could not be read: a.png is cut off"):
+        written(submission, table, tmp_path, predicted(["is cut off"] * 3))
 
 
 def test_boxes_stand_by_falling_score(table):

@@ -52,15 +52,23 @@ def test_a_sound_data_set_is_described_and_accepted(check, masks_folder):
 
 def test_files_that_cannot_be_read_are_all_named(check, copied):
     paths = [pictures(copied)[number] for number in (1, 50, 99)]
-    paths[0].write_bytes(paths[0].read_bytes()[:-30])
+    paths[0].write_bytes(paths[0].read_bytes()[:10])
     paths[1].write_bytes(b"")
     paths[2].unlink()
     paths[2].symlink_to("nowhere.jpg")
     status, text, report = check(copied)
-    expected = {str(paths[0]): "is cut off", str(paths[1]): "is an empty file", str(paths[2]): "is not there"}
+    expected = {str(paths[0]): "is damaged (Truncated File Read)", str(paths[1]): "is an empty file", str(paths[2]): "is not there"}
     assert status == 2 and report["unreadable"] == expected
     assert all(f"{path}: {reason}" in text for path, reason in expected.items())
     assert text.rstrip().endswith("training would refuse these data")
+
+
+def test_a_picture_that_is_cut_off_is_a_warning(check, copied):
+    path = pictures(copied)[1]
+    path.write_bytes(path.read_bytes()[:-30])
+    status, _, report = check(copied)
+    assert status == 0 and report["unreadable"] == {}
+    assert any(line.startswith("1 pictures are cut off, and decoded as far as they go (") for line in report["warnings"])
 
 
 def test_files_that_cannot_be_read_are_warnings_where_they_may_be_skipped(check, copied):
