@@ -57,7 +57,8 @@ def test_files_that_cannot_be_read_are_all_named(check, copied):
     paths[2].unlink()
     paths[2].symlink_to("nowhere.jpg")
     status, text, report = check(copied)
-    expected = {str(paths[0]): "is damaged (Truncated File Read)", str(paths[1]): "is an empty file", str(paths[2]): "is not there"}
+    reasons = ("is damaged (Truncated File Read)", "is an empty file", "is not there")
+    expected = {str(path): reason for path, reason in zip(paths, reasons, strict=True)}
     assert status == 2 and report["unreadable"] == expected
     assert all(f"{path}: {reason}" in text for path, reason in expected.items())
     assert text.rstrip().endswith("training would refuse these data")
