@@ -102,7 +102,7 @@ def examine(samples: Samples) -> Report:
     report.identical = [[table.id(row) for row in group] for group in groups]
     spec = samples.spec if labelled else DataSpec()
     split, group = samples.split, samples.group
-    for column in (*spec.classes, *([group] if group in table.names else [])):
+    for column in (name for name in (*spec.classes, group) if name in table.names):  # classes of boxes have no column
         report.warnings += _plain(duplicates.contradiction_warnings(table, groups, str(column)))
     if samples.valid_reader is not None:
         _look_at_own_side(samples, table, spec, report)
