@@ -71,6 +71,51 @@ def object_columns(boxes: np.ndarray, codes: np.ndarray, names: Sequence[str], c
     return {"boxes": pa.ListArray.from_arrays(ends, flat), "names": pa.ListArray.from_arrays(ends, classes)}
 
 
+def with_object_columns(table: SampleTable, source: str) -> SampleTable:
+    """Return the table with its columns `boxes` and `names` in the types of `object_columns`; unchanged without both columns.
+
+    A reader may give plain lists: for each picture a list of [x1, y1, x2, y2], and a list of as many class names. Raises
+    UserError that names the sample if they have another form. source: the name of the reader for an error.
+    """
+    given = {"boxes", "names"} & set(table.names)
+    if len(given) == 1:
+        raise UserError(f"{source}: gives the column {given.pop()} alone; allowed: boxes and names, or neither")
+    if not given or _has_types(table):
+        return table
+    boxes, names = (table.columns[name].to_pylist() for name in ("boxes", "names"))
+    for sample, mine, its in zip(table.ids(), boxes, names, strict=True):
+        if not (_is_boxes(mine) and _is_names(its) and len(its) == len(mine)):
+            raise UserError(
+                f"{source}: {sample}: found boxes {str(mine)[:60]} and names {str(its)[:60]}; "
+                "allowed: a list of [x1, y1, x2, y2] in pixels, and a list of as many class names"
+            )
+    flat = np.array([box for mine in boxes for box in mine], np.float64).reshape(-1, 4)
+    known = sorted({name for its in names for name in its})
+    codes = np.array([known.index(name) for its in names for name in its], np.int64)
+    counts = np.array([len(mine) for mine in boxes], np.int64)
+    for name, column in object_columns(flat, codes, known, counts).items():
+        table = table.with_column(name, column)
+    return table
+
+
+def _has_types(table: SampleTable) -> bool:
+    boxes, names = (table.columns[name].type for name in ("boxes", "names"))
+    return bool(
+        boxes == pa.list_(pa.list_(pa.float64(), 4)) and pa.types.is_list(names) and pa.types.is_dictionary(names.value_type)
+    )
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_boxes(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(box, list) and len(box) == 4 and all(isinstance(side, int | float) and np.isfinite(side) for side in box)
+        for box in value
+    )
+
+
 def has_objects(table: SampleTable) -> bool:
     """Return whether the table has the columns `boxes` and `names`."""
     return {"boxes", "names"} <= set(table.names)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from base.base_reader import BaseReader
 from base.contracts import DataSpec
-from base.detection.objects import OBJECT, Objects, class_counts, has_objects, objects_of, require_sizes
+from base.detection.objects import OBJECT, Objects, class_counts, has_objects, objects_of, require_sizes, with_object_columns
 from base.table import SampleTable, some
 from base.types import Names
 from data_loader.detection import subset
@@ -57,9 +57,9 @@ class ObjectSamples(Samples):
     def read_table(self, reader: BaseReader) -> SampleTable:
         """Return the samples of a reader. The reader itself refuses objects of other classes, because it knows their lines."""
         reader = reader.delegate(self.data_dir)
-        return (
-            reader.read_objects(self.data_dir, self.classes) if isinstance(reader, ObjectReader) else reader.read(self.data_dir)
-        )
+        if isinstance(reader, ObjectReader):
+            return reader.read_objects(self.data_dir, self.classes)
+        return with_object_columns(reader.read(self.data_dir), type(reader).__name__)
 
     def label(self, table: SampleTable, source: str, required: bool) -> SampleTable:
         """Return the table with the sizes of the pictures and, if they are annotated, with the numbers of their classes.

@@ -35,6 +35,7 @@ Unannotated = Annotated[
         "out; their number is told"
     ),
 ]
+TRIED = 200  # files whose sizes are compared with the given sizes before these are trusted
 LINES = 500  # largest number of problems that are written out
 # Formats with few decimals can put a box at the border of its picture this far outside; such a box is moved back.
 ROUNDING = 0.02  # pixels
@@ -177,7 +178,13 @@ class _Checks:
                 self._image(image, "is listed more than once", f"; first at {self._place(before)}")
 
     def _sizes(self) -> None:
-        """Read the sizes of the files unless they are trusted; a file that is not a picture is left to the decoder."""
+        """Read the sizes of the files unless they are trusted; a file that is not a picture is left to the decoder.
+
+        Given sizes of pictures that EXIF turns are those of the pictures as they lie in the file: if a few files have another
+        size than the given one, no size is trusted.
+        """
+        if self.trust_sizes and self._other_sizes():
+            self.trust_sizes = False
         wanted = np.flatnonzero(self.images & (~self.sizes.any(axis=1) | (not self.trust_sizes)))
         looked = list(header_sizes([f"{self.root}/{self.paths[image]}" for image in wanted.tolist()]))
         for image, size in zip(wanted.tolist(), looked, strict=True):
@@ -190,6 +197,14 @@ class _Checks:
                 Repair(self.ids[wanted[place]], "images annotated with another size than they have; theirs counts")
             )
         self.sizes[wanted] = sizes
+
+    def _other_sizes(self) -> bool:
+        """Return whether one of TRIED files, spread over the set, has another size than the format gives."""
+        sized = np.flatnonzero(self.images & self.sizes.any(axis=1))
+        tried = sized[np.linspace(0, len(sized) - 1, min(TRIED, len(sized))).astype(int)] if len(sized) else sized
+        looked = header_sizes([f"{self.root}/{self.paths[image]}" for image in tried.tolist()])
+        pairs = zip(looked, self.sizes[tried].tolist(), strict=True)
+        return any(not isinstance(size, str) and list(size) != given for size, given in pairs)
 
     def _classes(self) -> None:
         """Take the allowed class that each name means; a name that means none is a problem of its objects."""
