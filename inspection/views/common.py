@@ -54,8 +54,11 @@ def commands(*lines: str) -> None:
     st.code("\n".join(lines), language="bash", wrap_lines=True)
 
 
-def no_runs() -> None:
-    """Say how to train a run, if there is no run yet."""
+def no_run_chosen() -> None:
+    """Say how to choose a run, or how to train one if there is none yet."""
+    if all_runs():
+        st.info("Choose a run at the side.", icon=":material/arrow_back:")
+        return
     st.info("No runs yet. Train one: `make train`, or:", icon=":material/rocket_launch:")
     commands(FIRST_RUN)
 
@@ -67,10 +70,20 @@ def chosen_run() -> Run | None:
 
 
 def run_box() -> None:
-    """Show the box that chooses the run of all pages."""
+    """Show the box that chooses the run of all pages, and keep the run in the link, so that the link never means another run.
+
+    Without a run in the link the newest run is chosen. If the run in the link is not there, say so, and choose none.
+    """
     labels = [run.label for run in all_runs()]
-    if labels:
-        st.selectbox("Run", labels, key="run", bind=QUERY)
+    if not labels:
+        return
+    asked = st.session_state.get("run", st.query_params.get("run", labels[0]))
+    st.session_state["run"] = asked if asked in labels else None
+    chosen = st.selectbox("Run", labels, index=None, key="run", placeholder="choose a run")
+    if chosen is not None:
+        st.query_params["run"] = chosen
+    elif asked is not None:
+        problem(f"{asked}: this run is not there (it was moved, renamed or deleted); choose another")
 
 
 def other_run(label: str, key: str, but: Run | None = None) -> Run | None:

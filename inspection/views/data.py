@@ -13,7 +13,7 @@ from data_loader.pictures.decode import ImageError
 from inspection.jail import below
 from inspection.runs import Run
 from inspection.text import literal
-from inspection.views.common import QUERY, View, chosen_run, commands, no_runs, pages, plain, problem, sample_picture
+from inspection.views.common import QUERY, View, chosen_run, commands, no_run_chosen, pages, plain, problem, sample_picture
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def show() -> None:
     """Show the part of the page that the user chooses, for the data of the chosen run's config."""
     run = chosen_run()
     if run is None:
-        no_runs()
+        no_run_chosen()
         return
     from inspection.dataset import open_data
 

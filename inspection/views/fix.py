@@ -21,7 +21,7 @@ from inspection.views.common import (
     chosen_result,
     chosen_run,
     commands,
-    no_runs,
+    no_run_chosen,
     pages,
     plain,
     problem,
@@ -37,7 +37,7 @@ def show() -> None:
     """Show samples with buttons to mark them, then all marks."""
     run = chosen_run()
     if run is None:
-        no_runs()
+        no_run_chosen()
         return
     marks = Marks(SAVED, run.folder.parent.name)
     _take_over(run, marks)

@@ -13,7 +13,7 @@ from inspection import pictures
 from inspection.kinds import all_kinds
 from inspection.runs import Run
 from inspection.text import literal
-from inspection.views.common import QUERY, View, chosen_run, model_box, no_runs, other_run, plain, problem
+from inspection.views.common import QUERY, View, chosen_run, model_box, no_run_chosen, other_run, plain, problem
 from inspection.views.tasks import task_views
 from utils.errors import UserError
 
@@ -28,7 +28,7 @@ def show() -> None:
     """Let the user upload or take pictures, and show the answers of one or two models."""
     run = chosen_run()
     if run is None:
-        no_runs()
+        no_run_chosen()
         return
     models = _models(run)
     if not models:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from inspection import runs as runs_on_disk
 from inspection.runs import Run
-from inspection.views.common import QUERY, View, chosen_run, no_runs, plain, problem
+from inspection.views.common import QUERY, View, chosen_run, no_run_chosen, plain, problem
 
 REFRESH = 3.0  # seconds between two updates of a run in progress
 CURVES = 6  # largest number of runs in one chart
@@ -18,7 +18,7 @@ def show() -> None:
     runs = runs_on_disk.all_runs()
     run = chosen_run()
     if not runs or run is None:
-        no_runs()
+        no_run_chosen()
         return
     going = any(other.status == "running" for other in runs)
     st.fragment(_table, run_every=REFRESH if going else None)()

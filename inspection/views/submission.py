@@ -23,7 +23,7 @@ from inspection.views.common import (
     chosen_result,
     chosen_run,
     gallery,
-    no_runs,
+    no_run_chosen,
     offer,
     pages,
     plain,
@@ -40,7 +40,7 @@ def show() -> None:
     """Show the problems of the chosen submission, its distribution, and the difference to an earlier submission."""
     run = chosen_run()
     if run is None:
-        no_runs()
+        no_run_chosen()
         return
     left, right = st.columns(2)
     with left:

@@ -14,7 +14,7 @@ from inspection.attributes.kind import KIND
 from inspection.attributes.labels import Labels
 from inspection.attributes.views.looking import Look, chosen_rows, label_box
 from inspection.text import number, share
-from inspection.views.common import QUERY, View, chosen_result, chosen_run, gallery, no_runs, pages
+from inspection.views.common import QUERY, View, chosen_result, chosen_run, gallery, no_run_chosen, pages
 
 PARTS = ("Samples", "Calibration", "Slices")
 PICK = "cell"
@@ -26,7 +26,7 @@ def show() -> None:
     """Show the confusion matrix, and below it samples, calibration or slices."""
     run = chosen_run()
     if run is None:
-        no_runs()
+        no_run_chosen()
         return
     left, right = st.columns(2)
     with left:

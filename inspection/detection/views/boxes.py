@@ -20,7 +20,7 @@ from inspection.detection.drawing import drawn
 from inspection.detection.kind import KIND
 from inspection.results import Result
 from inspection.text import literal, number
-from inspection.views.common import QUERY, View, chosen_result, chosen_run, no_runs, pages, plain
+from inspection.views.common import QUERY, View, chosen_result, chosen_run, no_run_chosen, pages, plain
 from model.detection.average_precision import Curves
 from utils.errors import UserError
 
@@ -48,7 +48,7 @@ def show() -> None:
     """Show the sliders, the number of each kind of mistake, pictures and curves."""
     run = chosen_run()
     if run is None:
-        no_runs()
+        no_run_chosen()
         return
     result = chosen_result(run, VIEW.kinds)
     if result is None:

@@ -18,7 +18,18 @@ from inspection.text import number, share
 from inspection.verification import pairs
 from inspection.verification.kind import EMBEDDING, KIND
 from inspection.views import common
-from inspection.views.common import QUERY, View, chosen_result, chosen_run, gallery, model_box, no_runs, pages, plain, problem
+from inspection.views.common import (
+    QUERY,
+    View,
+    chosen_result,
+    chosen_run,
+    gallery,
+    model_box,
+    no_run_chosen,
+    pages,
+    plain,
+    problem,
+)
 from model.verification import pair_metrics as exact
 from utils.errors import UserError
 
@@ -34,7 +45,7 @@ def show() -> None:
     """Show the part of the page that the user chooses."""
     run = chosen_run()
     if run is None:
-        no_runs()
+        no_run_chosen()
         return
     result = chosen_result(run, VIEW.kinds)
     if result is None:

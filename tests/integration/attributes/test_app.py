@@ -72,6 +72,22 @@ def test_the_address_opens_run_view_and_filter(app: Callable[..., AppTest], tmp_
     assert "**1** of 4 samples" in [text.value for text in page.markdown]
 
 
+def test_the_link_carries_the_run_that_was_chosen_by_default(app: Callable[..., AppTest], tmp_path: Path) -> None:
+    two_runs(tmp_path)
+    page = app("Runs")
+    assert page.query_params["run"] in (["b/20260102-000000-0000"], "b/20260102-000000-0000")
+
+
+def test_a_link_to_a_run_that_is_gone_says_so_and_shows_no_other(app: Callable[..., AppTest], tmp_path: Path) -> None:
+    two_runs(tmp_path)
+    page = app("Mistakes", run="gone/20250101-000000-0000")
+    assert not page.exception
+    (said,) = [error.value for error in page.error]
+    assert "gone/20250101-000000-0000" in said and "this run is not there" in said
+    assert page.sidebar.selectbox[0].value is None
+    assert [info.value for info in page.info] == ["Choose a run at the side."]
+
+
 def test_a_filter_of_one_label_is_forgotten_with_another(app: Callable[..., AppTest], tmp_path: Path) -> None:
     run = write_run(tmp_path / "saved", "b/20260102-000000-0000", {"name": "b"}, [])
     samples = SampleTable.from_columns(tmp_path, {"id": ["a"], "path": ["a"], "mask": [0], "age": [0]})
@@ -164,3 +180,9 @@ def test_a_script_that_fails_says_why(run_folder: Path, monkeypatch: pytest.Monk
         path.write_bytes(b"damaged")
     with pytest.raises(ValueError, match="is damaged"):
         jobs.predict(Run(run_folder), "valid", lambda done: None)
+
+
+def two_runs(folder: Path) -> None:
+    """Write two runs below `folder/saved`, the second a day later."""
+    for name, day in (("a", "01"), ("b", "02")):
+        write_run(folder / "saved", f"{name}/202601{day}-000000-0000", {"name": name}, [])
