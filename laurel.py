@@ -32,6 +32,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # Command -> its module, which has `add_arguments(parser)` and `main(args) -> exit status`, and its description. A module
 # imports slow packages inside `main`. A command in a task's folder is available as long as the folder exists.
 COMMANDS = {
+    "init": ("commands.init", "look at a folder or a file of annotations, and write a config that trains on it"),
     "check": ("commands.check", "check a config and look at all of its data"),
     "train": ("commands.train", "train what a config describes, or go on with a run"),
     "test": ("commands.test", "predict a split with a checkpoint, score it, write the submission"),

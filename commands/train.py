@@ -6,6 +6,8 @@ Exit status: 0 done, 2 bad input, 75 stopped by SIGTERM, 130 stopped by Ctrl-C. 
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
 from utils import options
 from utils.errors import UserError
@@ -27,6 +29,8 @@ def main(args: argparse.Namespace) -> int:
     """Train, or with --check report the config's problems; return the exit status. Raises UserError if no config is given."""
     if not args.config and (args.check or args.folds is not None or args.resume in (None, "auto")):
         raise UserError("-c/--config: is required; without one, -r PATH and -r last go on with a run")
+    if args.config and Path(args.config).suffix != ".json" and os.path.exists(args.config):
+        raise UserError(f"{args.config}: is no config; write one with: python laurel.py init {args.config}")
     import gc
 
     from trainer.runs.launch import launch, plan, require_runnable, say_ok

@@ -18,6 +18,7 @@ from utils.options import Parser
 
 # Words with which each command gets past its options, so that it imports what it needs.
 WORDS = {
+    "init": "none",
     "check": "-c none.json",
     "train": "-c none.json",
     "test": "-r best.pth",
@@ -85,7 +86,7 @@ def test_a_missing_package_is_one_line(verb: str, tmp_path: Path) -> None:
 
 def test_an_unknown_command_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["laurel.py", "trian"])
-    with pytest.raises(UserError, match=r'trian: unknown command \(did you mean "train"\?\); allowed: check, train'):
+    with pytest.raises(UserError, match=r'trian: unknown command \(did you mean "train"\?\); allowed: init, check, train'):
         laurel.main()
 
 
