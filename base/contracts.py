@@ -60,7 +60,7 @@ class Term(NamedTuple):
 class DataSpec(Given):
     """The facts about the data for model, loss and metrics, as plain values. Every checkpoint holds them.
 
-    classes: label name -> names of its classes, in order of their index.
+    classes: label name -> names of its classes, in order of their index; empty if only the data tell them and are not read yet.
     counts: label name -> number of training samples of each trained class; empty if only the config is known.
     merged: label name -> index of the reported class for each trained class. Only for labels with finer classes in training
         than in the scores.
@@ -117,8 +117,10 @@ class OutputSpec(Given):
 class RunContext(Given):
     """The facts about the run for a loader.
 
-    seed: the config's seed. pin_memory: whether batches will be copied to a GPU.
+    seed: the config's seed. pin_memory: whether batches will be copied to a GPU. spec: the data's description that a checkpoint
+    holds, for classes that no config names; None for a new training.
     """
 
     seed: int = 0
     pin_memory: bool = False
+    spec: DataSpec | None = None

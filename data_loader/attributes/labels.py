@@ -6,11 +6,11 @@ import bisect
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from base.contracts import DataSpec
 from base.labels import combined_class, combined_names, reported
@@ -23,6 +23,7 @@ from utils.errors import UserError
 from utils.validate import Settings
 
 MISSING = -1
+FOUND = "data"  # in place of class names: the classes are the texts of the samples
 NOT_KNOWN = ("nan", "na", "n/a", "<na>", "null", "none")  # in any case
 TEXTS = 20  # largest number of unknown texts that an error names
 
@@ -31,7 +32,10 @@ class Label(Settings):
     """One attribute: its column, its classes in order, and the rules by which text becomes a class."""
 
     column: str | None = Field(default=None, description="column of the reader; default: the label's own name")
-    classes: SeveralNames = Field(description="names of the classes, in the order of their numbers")
+    classes: SeveralNames | Literal["data"] = Field(
+        description='names of the classes, in the order of their numbers; or "data" for all texts of the column, numbers in '
+        "their order, others sorted. A checkpoint keeps the classes that were found"
+    )
     values: dict[str, str] | None = Field(default=None, description="text in the column -> class; default: the classes' names")
     bins: list[float] | None = Field(
         default=None, description="for numbers: the first number of each further class: [30, 60] is <30, 30-59, 60 and over"
@@ -43,6 +47,10 @@ class Label(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Label:
+        if self.classes == FOUND:
+            if self.values is not None or self.bins is not None or self.fine_bins is not None:
+                raise ValueError('classes "data" only without values and bins, which name classes')
+            return self
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("class names that differ from each other")
         if self.bins is not None:
@@ -67,6 +75,11 @@ class Label(Settings):
             raise ValueError(f"{len(self.classes) - 1} borders in bins for {len(self.classes)} classes; there are {len(bins)}")
         if self.fine_bins is not None and not set(bins) <= set(self.fine_bins):
             raise ValueError("fine_bins that contain every border of bins")
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the classes; none as long as they are to be found in the data."""
+        return [] if isinstance(self.classes, str) else list(self.classes)
 
     def merged(self) -> list[int] | None:
         """Return for each fine class the class that it is reported as; None without fine classes."""
@@ -114,6 +127,14 @@ AnyLabel = Annotated[Annotated[Label, Tag("read")] | Annotated[CombinedLabel, Ta
 Labels = dict[str, AnyLabel]
 
 
+def _without_removed(labels: Any) -> Any:
+    """Return the labels that are not null: null removes an inherited label."""
+    return {name: label for name, label in labels.items() if label is not None} if isinstance(labels, dict) else labels
+
+
+GivenLabels = Annotated[Labels, BeforeValidator(_without_removed, json_schema_input_type=dict[str, AnyLabel | None])]
+
+
 def read_labels(labels: Labels) -> dict[str, Label]:
     """Return the labels that come from a column."""
     return {name: label for name, label in labels.items() if isinstance(label, Label)}
@@ -132,13 +153,37 @@ def label_spec(labels: Labels, learn: Sequence[str] | None) -> DataSpec:
         label = labels.get(name)
         if isinstance(label, CombinedLabel):
             parts = {part: found for part in label.combine if (found := read_labels(labels).get(part)) is not None}
-            spec.combined[name] = {part: list(found.classes) for part, found in parts.items()}
-            spec.classes[name] = combined_names([found.classes for found in parts.values()])
+            spec.combined[name] = {part: found.names for part, found in parts.items()}
+            spec.classes[name] = combined_names([found.names for found in parts.values()])
         elif label is not None:
-            spec.classes[name] = list(label.classes)
+            spec.classes[name] = label.names
             if (merged := label.merged()) is not None:
                 spec.merged[name] = merged
     return spec
+
+
+def with_classes(labels: Labels, names: Mapping[str, list[str]]) -> Labels:
+    """Return the labels, of which those without classes of their own have these. names: label -> names of its classes."""
+    open_labels = {name: label for name, label in read_labels(labels).items() if label.classes == FOUND and names.get(name)}
+    return labels | {name: label.model_copy(update={"classes": names[name]}) for name, label in open_labels.items()}
+
+
+def found_classes(table: SampleTable, labels: Labels, source: str) -> dict[str, list[str]]:
+    """Return label -> the texts of its column, for labels whose classes are to be found: numbers in order, or else sorted.
+
+    Labels whose column is missing are left out. Raises UserError for a label with fewer than two texts.
+    """
+    found = {}
+    for name, label in read_labels(labels).items():
+        column = label.column or name
+        if label.classes != FOUND or column not in table.names:
+            continue
+        texts = sorted({text.strip() for text in table.strings(column)} - {"", *label.missing})
+        if len(texts) < 2:
+            raise UserError(f"{source}: label {name}: {column} says {some(texts) or 'nothing'}; two different texts are needed")
+        values = {text: number for text in texts if (number := _number(text)) is not None}
+        found[name] = sorted(texts, key=values.__getitem__) if len(values) == len(texts) else texts
+    return found
 
 
 def label_problems(labels: Labels, learn: Sequence[str] | None) -> Iterator[tuple[str, str]]:

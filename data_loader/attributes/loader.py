@@ -48,7 +48,7 @@ class AttributeLoader(ImageLoader, PseudoLabelled):
 
     def __init__(self, context: RunContext, settings: AttributeSettings) -> None:
         pictures = CutPictures(settings)
-        samples = AttributeSamples(settings, pictures.size, settings.crops)
+        samples = AttributeSamples(settings, pictures.size, settings.crops, context.spec)
         super().__init__(settings, samples, pictures, AttributeBatches(context, settings, samples, pictures, settings.mix))
 
     @classmethod
@@ -73,9 +73,11 @@ class AttributeLoader(ImageLoader, PseudoLabelled):
         """Return `mix` if training pictures are mixed."""
         return "mix" if args.mix else None
 
-    def sketch(self, number: int) -> tuple[DataSpec, Batch]:
-        """Return the description with one sample of each class, and a batch of black pictures."""
+    def sketch(self, number: int) -> tuple[DataSpec, Batch] | None:
+        """Return the description with one sample of each class, and a batch of black pictures; None if the data name classes."""
         declared, size = self.samples.spec, self.pictures.evaluated_size()
+        if not all(declared.classes.values()):
+            return None
         counts = {name: [1] * declared.trained(name) for name in declared.classes}
         target = {name: torch.arange(number) % declared.trained(name) for name in self.samples.learned}
         return replace(declared, counts=counts, image_size=size), black(number, size, target)
@@ -83,7 +85,8 @@ class AttributeLoader(ImageLoader, PseudoLabelled):
     @cached_property
     def spec(self) -> DataSpec:
         """The classes, and the number of training samples of each class."""
-        spec, table = self.samples.spec, self.samples.sides.train
+        table = self.samples.sides.train  # read first: it may tell the classes
+        spec = self.samples.spec
         counts = {name: class_counts(table, name, spec.trained(name)) for name in spec.classes}
         return replace(spec, counts=counts, image_size=self.pictures.evaluated_size())
 
@@ -111,7 +114,7 @@ def _unsuited(sampler: Any, spec: DataSpec) -> Iterable[tuple[str, str]]:
         return
     if name not in spec.classes:
         yield "sampler.args.label", unknown_label(name, spec)
-    elif len(sampler.weights) != spec.trained(name):
+    elif spec.trained(name) and len(sampler.weights) != spec.trained(name):
         yield "sampler.args.weights", f"found {len(sampler.weights)} weights; {name} is trained in {spec.trained(name)} classes"
 
 

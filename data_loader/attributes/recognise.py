@@ -240,7 +240,16 @@ def labels_of(table: Table) -> Labels:
         counts = Counter(value for value in values if value)
         if (known := _as_label(name, counts, len(values))) is not None:
             labels[name] = (counts, known)
-    return labels
+    return _one_of(table, list(labels)) or labels
+
+
+def _one_of(table: Table, columns: Sequence[str]) -> Labels:
+    """Return one label whose classes are the columns, if every row has a 1 in one of them and a 0 in all others; else nothing."""
+    ones = [[float(value or "nan") if number_column([value]) else -1.0 for value in table.values(name)] for name in columns]
+    rows = list(zip(*ones, strict=True))
+    if len(columns) < 2 or not all(sorted(row) == [0.0] * (len(columns) - 1) + [1.0] for row in rows):
+        return {}
+    return {"label": (Counter(columns[row.index(1.0)] for row in rows), {"classes": list(columns)})}
 
 
 def _as_label(name: str, counts: Counter[str], rows: int) -> dict[str, Any] | None:

@@ -82,12 +82,12 @@ def texts_of(config: Mapping[str, Any], label: str) -> tuple[str, dict[str, str]
         section = Label.model_validate(config["data_loader"]["args"]["labels"][label])
     except (KeyError, TypeError, ValidationError):
         return "", {}
-    return section.column or label, {name: text for name in section.classes if (text := _text(section, name)) is not None}
+    return section.column or label, {name: text for name in section.names if (text := _text(section, name)) is not None}
 
 
 def _text(label: Label, name: str) -> str | None:
     if label.bins is not None:
-        place = label.classes.index(name)
+        place = label.names.index(name)
         number = label.bins[place - 1] if place else label.bins[0] - 1
         return f"{number:g}"
     if label.values is not None:

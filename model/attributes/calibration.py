@@ -149,7 +149,7 @@ class Calibration(BaseMetric):
         ]:
             if spec.classes and label not in spec.classes:
                 yield key, unknown_label(label, spec)
-            elif key == "thresholds" and len(spec.classes.get(label, "01")) != 2:
+            elif key == "thresholds" and len(spec.classes.get(label) or "01") != 2:
                 yield key, f'"{label}" has {len(spec.classes[label])} classes; a threshold is for two'
 
     def _known(self, predictions: Predictions, table: SampleTable, label: str) -> tuple[np.ndarray, np.ndarray]:

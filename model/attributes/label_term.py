@@ -85,7 +85,7 @@ class LabelTerm(BaseTerm):
     def problems(cls, args: Any, spec: DataSpec, label: str) -> Iterator[tuple[str, str]]:
         """Yield class weights that do not fit the label, and a balance power without an effect."""
         given, classes = args.class_weights, spec.trained(label)
-        if isinstance(given, list) and len(given) != classes:
+        if isinstance(given, list) and classes and len(given) != classes:
             yield "class_weights", f'found {len(given)} weights; allowed: {classes}, one for each trained class of "{label}"'
         elif isinstance(given, list) and not any(given):
             yield "class_weights", "found only zeros, with which nothing is learned; allowed: at least one weight above 0"

@@ -44,7 +44,7 @@ class PictureModel:
     def open(cls, path: Path, device: torch.device, overrides: Overrides = ()) -> PictureModel:
         """Return the model of a checkpoint or an exported file. Raises UserError if loading fails."""
         loaded = loading.load_model(path, device, overrides)
-        return cls(loaded, build.build_loader(loaded.experiment, device).pictures, device)
+        return cls(loaded, build.build_loader(loaded.experiment, device, loaded.spec).pictures, device)
 
     def predictions(self, pictures: Iterable[Picture]) -> Predictions:
         """Return a row for each picture, in order, as metrics show them: with what was fitted on validation.

@@ -55,9 +55,9 @@ class Shelf:
     def checkpoint(self, path: Path) -> Checkpoint:
         """Return the model of a checkpoint, or of an exported file, with its loader."""
         loaded = loading.load_model(path, self.device, self.overrides)
-        key = files.hash_json(loaded.experiment.raw.values["data_loader"])
+        key = files.hash_json([loaded.experiment.raw.values["data_loader"], loaded.spec.classes])
         if key not in self._loaders:
-            self._loaders[key] = build.build_loader(loaded.experiment, self.device)
+            self._loaders[key] = build.build_loader(loaded.experiment, self.device, loaded.spec)
         return Checkpoint(loaded, self._loaders[key], self.device, self.verbosity)
 
     def _folds(self, group: Group) -> FoldModels:
@@ -91,9 +91,15 @@ def hashes(predictor: Predictor) -> list[str]:
 
 def _require_compatible(models: Sequence[Checkpoint]) -> None:
     """Raise UserError if two configs declare different classes under one label, or have no label in common."""
-    first = checking.declared_spec(models[0].loaded.experiment.config).classes
+    first = _classes(models[0])
     for other in models[1:]:
-        classes = checking.declared_spec(other.loaded.experiment.config).classes
+        classes = _classes(other)
         shared = first.keys() & classes.keys()
         if any(first[label] != classes[label] for label in shared) or (first and classes and not shared):
             raise UserError(f"{other.path}: has other classes than {models[0].path}; their predictions cannot be averaged")
+
+
+def _classes(model: Checkpoint) -> dict[str, list[str]]:
+    """Return label -> its classes, for the labels that the config declares; those that it finds in the data by the checkpoint."""
+    declared = checking.declared_spec(model.loaded.experiment.config).classes
+    return {label: names or model.loaded.spec.classes[label] for label, names in declared.items()}

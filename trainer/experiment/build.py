@@ -35,9 +35,9 @@ from utils.errors import UserError
 from utils.validate import Settings
 
 
-def build_loader(experiment: Experiment, device: torch.device) -> BaseDataLoader:
-    """Return the loader; it reads no data yet."""
-    context = RunContext(experiment.config.seed, pin_memory=device.type == "cuda")
+def build_loader(experiment: Experiment, device: torch.device, spec: DataSpec | None = None) -> BaseDataLoader:
+    """Return the loader; it reads no data yet. spec: the data's description in the checkpoint of a trained model."""
+    context = RunContext(experiment.config.seed, device.type == "cuda", spec)
     loader: BaseDataLoader = experiment.config.data_loader.build(context)
     return loader
 

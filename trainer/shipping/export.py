@@ -54,7 +54,7 @@ def run_export(
     if loaded.exported:
         raise UserError(f"{loaded.path}: is an exported model; export the checkpoint that it was made from")
     size = input_size(loaded)
-    loader = build.build_loader(loaded.experiment, CPU)
+    loader = build.build_loader(loaded.experiment, CPU, loaded.spec)
     shown = parity.golden(loader, size, samples)
     graph = Graph(loaded.model.to(memory_format=torch.contiguous_format), size)
     about = card.metadata(loaded, graph, loader.pictures.preprocessing(), kind)

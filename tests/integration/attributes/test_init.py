@@ -99,6 +99,20 @@ def test_a_column_of_zeros_and_ones_for_each_class(tmp_path):
     assert train(values, tmp_path).status == "finished"
 
 
+def test_columns_of_which_one_is_1_are_the_classes_of_one_label(tmp_path):
+    folder = write_pictures(tmp_path / "rf", names("train/{}.jpg", range(12)))
+    rows = [f"{n}.jpg, {n % 3 == 0:d}, {n % 3 == 1:d}, {n % 3 == 2:d}" for n in range(12)]
+    values = init(listed(folder, "filename, bus, car, door", rows, "train/_classes.csv"))
+    assert values["data_loader"]["args"]["labels"] == {"label": {"classes": ["bus", "car", "door"]}}
+    assert train(values, tmp_path).status == "finished"
+
+
+def test_more_classes_than_a_config_lists_are_found_in_the_data(tmp_path):
+    folder = write_pictures(tmp_path / "many", names("img/{}_{}.jpg", range(60), range(2)))
+    values = init(listed(folder, "file,kind", names("{0}_{1}.jpg,kind{0}", range(60), range(2))))
+    assert values["data_loader"]["args"]["labels"] == {"kind": {"classes": "data"}}
+
+
 def test_the_lists_of_celeba(tmp_path):
     folder = write_pictures(tmp_path / "celeba", names("img/{:06d}.jpg", range(1, 17)))
     files = [f"{n:06d}.jpg" for n in range(1, 17)]

@@ -30,9 +30,11 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
         name = path.parent.parent.name
         config = SimpleNamespace(name=name, folds=Folds(3, int(name[-1]), "fold") if "fold" in name else None)
         experiment = SimpleNamespace(config=config, raw=SimpleNamespace(values={"data_loader": name}))
-        return SimpleNamespace(path=path, experiment=experiment, exported=True, digest=f"hash of {name}")
+        spec = DataSpec({"label": found.get(name, [])})
+        return SimpleNamespace(path=path, experiment=experiment, exported=True, digest=f"hash of {name}", spec=spec)
 
-    classes = {"other": {"label": ["x", "y"]}, "apart": {"rest": ["x"]}}
+    classes = {"other": {"label": ["x", "y"]}, "apart": {"rest": ["x"]}, "elsewhere": {"label": []}}
+    found = {"elsewhere": ["x", "y"]}
     monkeypatch.setattr(loading, "load_model", load)
     monkeypatch.setattr(build, "build_loader", lambda *given: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(checking, "declared_folds", lambda config: config.folds)
@@ -107,7 +109,7 @@ def test_predictions_are_no_model(shelf: Shelf, tmp_path: Path) -> None:
         shelf.open([EvaluationFolder(tmp_path)])
 
 
-@pytest.mark.parametrize("name", ["other", "apart"])
+@pytest.mark.parametrize("name", ["other", "apart", "elsewhere"])
 def test_models_of_other_classes_are_not_averaged(shelf: Shelf, tmp_path: Path, name: str) -> None:
     runs = [find(write_run(tmp_path, f"{one}/1")) for one in ("a", name)]
     with pytest.raises(UserError, match=f"{name}/1/best.pth: has other classes than .*a/1/best.pth; their predictions cannot"):
