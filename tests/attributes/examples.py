@@ -18,4 +18,6 @@ def small(args: dict[str, Any]) -> dict[str, Any]:
 
 def folder(args: dict[str, Any]) -> str:
     """Return the fixture with tiny data in the layout of the example."""
+    if args["reader"]["type"] == "CelebaReader":
+        return "celeba_folder"
     return "cropped_folder" if args.get("crops") else "masks_folder"

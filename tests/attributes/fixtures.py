@@ -35,6 +35,24 @@ def cropped_folder(masks_folder: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
+@pytest.fixture(scope="session")
+def celeba_folder(masks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 pictures of `masks_folder` with lists as CelebA has them, two pictures of each person; not to be changed."""
+    folder = tmp_path_factory.mktemp("data") / "celeba"
+    (folder / "img_align_celeba").mkdir(parents=True)
+    attributes, parts, people = ["32", "Smiling Eyeglasses"], [], []
+    for number, path in enumerate(sorted(masks_folder.rglob("*.jpg"))[:32]):
+        name = f"{number:06}.jpg"
+        shutil.copy(path, folder / "img_align_celeba" / name)
+        attributes.append(f"{name} {1 if number % 2 else -1} {1 if number % 3 else -1}")
+        parts.append(f"{name} {0 if number < 20 else 1 if number < 28 else 2}")
+        people.append(f"{name} {number // 2}")
+    lists = {"list_attr_celeba.txt": attributes, "list_eval_partition.txt": parts, "identity_CelebA.txt": people}
+    for name, lines in lists.items():
+        (folder / name).write_text("\n".join(lines) + "\n")
+    return folder
+
+
 @pytest.fixture
 def tiny_config(masks_folder: Path, tmp_path: Path) -> Callable[..., Path]:
     """`tiny_config({"trainer.epochs": 3})` writes a tiny config into `tmp_path`, by default as `config.json`."""
