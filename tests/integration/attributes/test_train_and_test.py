@@ -231,16 +231,20 @@ def test_an_unreadable_training_picture_is_refused_by_name(tiny_config, masks_fo
     assert all(path.parent.name + "/" + path.name in said for path in spoilt)
 
 
-def test_a_test_picture_that_cannot_be_read_is_a_row_and_no_submission(trained, masks_folder, tmp_path):
+def test_a_test_picture_that_cannot_be_read_costs_its_own_row_and_is_named(trained, masks_folder, tmp_path):
     data = tmp_path / "masks"
     shutil.copytree(masks_folder, data)
     spoilt = sorted((data / "eval" / "images").iterdir())[3]
     spoilt.write_bytes(b"")
-    command = ["test.py", "-r", trained, "-o", tmp_path / "out", "--set", f"data_loader.args.data_dir={data}"]
+    command = ["test.py", "-r", trained, "-o", tmp_path / "out", "--set", f"data_loader.args.data_dir={data}", "-d", "cpu"]
 
-    assert f"{spoilt.name} is an empty file" in refused(tmp_path, *command)
+    ended = run(tmp_path, *command)
+    assert ended.status == 0, ended.errors
+    assert f"{spoilt.name} is an empty file" in ended.output
     assert list(Predictions.read(tmp_path / "out" / "predictions.parquet")[0].failed()) == [spoilt.name]
-    assert not (tmp_path / "out" / "info.csv").exists()
+    rows = (tmp_path / "out" / "info.csv").read_text().splitlines()[1:]
+    assert len(rows) == len(list((data / "eval" / "images").iterdir()))
+    assert all(row.split(",")[1].isdecimal() for row in rows)
 
 
 def test_a_monitored_score_that_nothing_computes_is_refused_by_name(tiny_config, tmp_path):
