@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = Path(__file__).parents[1] / "configs" / "schema.json"
 ORDER = ("$schema", "name", "arch", "data_loader", "loss", "metrics", "optimizer", "lr_scheduler", "trainer", "submission")
-LOADERS = {"attributes": "AttributeLoader", "verification": "EmbeddingLoader", "detection": "DetectionLoader"}
+DATA_LOADER = Path(__file__).parents[1] / "data_loader"
 FIRST = ("data_dir", "reader", "valid_reader", "test_reader", "identity", "labels", "classes", "split")
 
 
@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", metavar="PATH", type=Path, help="folder, or a file of annotations: CSV, data.yaml, COCO's JSON, pairs"
     )
-    parser.add_argument("--task", choices=sorted(LOADERS), help="if the pictures could be for several")
+    tasks = sorted(path.parent.name for path in DATA_LOADER.glob("*/recognise.py"))
+    parser.add_argument("--task", choices=tasks, help="if the pictures could be for several")
     parser.add_argument("--format", help="if the folder holds several; the message names them")
     options.output(parser, "config to write; must not exist yet (default: config.json)", "FILE", default=Path("config.json"))
 
@@ -62,6 +63,8 @@ def _others(look: Look) -> list[str]:
 
 def _values(look: Look, proposal: Proposal, output: Path) -> dict[str, Any]:
     """Return the config in the order in which configs are written."""
+    from data_loader.prepare.look import loader_of
+
     args = {"data_dir": str(look.data_dir), **proposal.args}
     ordered = {key: args[key] for key in (*(key for key in FIRST if key in args), *(key for key in args if key not in FIRST))}
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", look.data_dir.resolve().name).strip("-") or "mine"
@@ -69,7 +72,7 @@ def _values(look: Look, proposal: Proposal, output: Path) -> dict[str, Any]:
     values = {
         **({"$schema": os.path.relpath(SCHEMA, output.resolve().parent)} if ours else {}),
         "name": name,
-        "data_loader": {"type": LOADERS[proposal.task], "args": ordered},
+        "data_loader": {"type": loader_of(proposal.task), "args": ordered},
         **proposal.rest,
     }
     return {key: values[key] for key in ORDER if key in values}

@@ -386,6 +386,7 @@ def _by_class(counts: Counter[str], config: dict[str, Any]) -> dict[str, int]:
     return {name: numbers[number] for number, name in enumerate(config["classes"])}
 
 
+LOADER = "AttributeLoader"
 FORMATS: dict[str, Recogniser] = {
     "class-folders": class_folders,
     "utkface-names": utk_names,

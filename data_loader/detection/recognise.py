@@ -241,4 +241,5 @@ def _proposal(format: str, look: Look, found: list[Boxes], submission: str | Non
     return proposal
 
 
+LOADER = "DetectionLoader"
 FORMATS: dict[str, Recogniser] = {"coco": coco, "yolo": yolo, "voc": voc, "competition-json": competition}

@@ -192,9 +192,15 @@ Recogniser = Callable[[Look], Proposal | None]
 
 
 def recognisers() -> dict[str, dict[str, Recogniser]]:
-    """Return task -> format -> function, of every task that has a module `recognise` with a table `FORMATS`."""
+    """Return task -> format -> function, of every task that has a module `recognise` with a table `FORMATS` and a `LOADER`."""
     rooms = sorted(path.parent.name for path in TASKS.glob("*/recognise.py"))
     return {room: importlib.import_module(f"data_loader.{room}.recognise").FORMATS for room in rooms}
+
+
+def loader_of(task: str) -> str:
+    """Return the registered name of the loader of a task's proposals."""
+    loader: str = importlib.import_module(f"data_loader.{task}.recognise").LOADER
+    return loader
 
 
 def propose(look: Look, format: str | None = None) -> Proposal:

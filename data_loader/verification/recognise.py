@@ -269,6 +269,7 @@ def _finished(proposal: Proposal, look: Look, people: int) -> Proposal:
     return proposal
 
 
+LOADER = "EmbeddingLoader"
 FORMATS: dict[str, Recogniser] = {
     "person-folders": person_folders,
     "person-table": person_table,

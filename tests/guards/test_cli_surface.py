@@ -15,6 +15,7 @@ from utils.options import Parser
 OPTIONS = {
     "train": "--bs --check --config --data --device --epochs --folds --help --lr --name --resume --set -c -d -h -r config",
     "test": "--device --help --output --resume --save-dir --set --split --verbosity -d -h -o -r",
+    "init": "--format --help --output --task -h -o path",
     "check": "--config --config-only --help --output --set -c -h -o config",
     "init": "--format --help --output --task -h -o path",
     "predict": "--device --help --output --resume --set -d -h -o -r pictures",
