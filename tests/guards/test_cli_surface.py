@@ -17,7 +17,6 @@ OPTIONS = {
     "test": "--device --help --output --resume --save-dir --set --split --verbosity -d -h -o -r",
     "init": "--format --help --output --task -h -o path",
     "check": "--config --config-only --help --output --set -c -h -o config",
-    "init": "--format --help --output --task -h -o path",
     "predict": "--device --help --output --resume --set -d -h -o -r pictures",
     "compare": "--a --b --device --help --metric --truth -d -h a b",
     "ensemble": "--device --help --monitor --output -d -h -o members",
