@@ -181,10 +181,11 @@ def test_transforms_that_give_different_sizes_are_refused_in_one_line(make_loade
 
 
 def damage(folder):
-    """Cut off two files and empty a third one; their paths."""
+    """Spoil the first bytes of two files, and empty a third one; their paths."""
     paths = [pictures(folder)[number] for number in (3, 40, 77)]
-    for path, kept in zip(paths, (-20, -2, 0), strict=True):
-        path.write_bytes(path.read_bytes()[:kept])
+    for path in paths[:2]:
+        path.write_bytes(b"no picture" + path.read_bytes()[10:])
+    paths[2].write_bytes(b"")
     return paths
 
 
@@ -197,8 +198,18 @@ def test_unreadable_files_are_all_named_with_their_reasons(make_loader, copied, 
         list(loader.evaluation("valid"))
     head, *lines = str(refusal.value).splitlines()
     assert head.startswith("3 of 112 images cannot be read; mend or remove them, or set data_loader.args.unreadable=")
-    reasons = ["is cut off", "is cut off", "is an empty file"]
-    assert sorted(lines) == sorted(f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True))
+    reasons = ["is no picture in a known format", "is no picture in a known format", "is an empty file"]
+    expected = sorted(f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True))
+    assert [line.partition(" (")[0] for line in sorted(lines)] == expected
+
+
+def test_a_file_that_is_cut_off_is_refused_if_that_is_asked_for(make_loader, copied):
+    path = pictures(copied)[3]
+    path.write_bytes(path.read_bytes()[:-20])
+    loader = make_loader(data_dir=str(copied), truncated="error")
+    with pytest.raises(UserError, match=f"{path.name}: is cut off; data_loader.args.truncated="):
+        list(loader.train(0))
+        list(loader.evaluation("valid"))
 
 
 def test_unreadable_files_are_left_out_where_that_is_asked_for_and_said(make_loader, copied):
@@ -208,7 +219,8 @@ def test_unreadable_files_are_left_out_where_that_is_asked_for_and_said(make_loa
     assert len(whole) == 112 - 3
     assert not whole & {str(path.relative_to(copied / "train" / "images")) for path in paths}
     assert any(line.startswith("warning: 3 images cannot be read and are left out (") for line in loader.report())
-    assert sorted(loader.source()["skipped"].values()) == ["is an empty file", "is cut off", "is cut off"]
+    reasons = sorted(reason.partition(" (")[0] for reason in loader.source()["skipped"].values())
+    assert reasons == ["is an empty file", *["is no picture in a known format"] * 2]
     assert sorted(rows_of(loader.train(0))) == list(range(len(loader.table("train"))))
 
 
