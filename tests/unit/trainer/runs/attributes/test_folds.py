@@ -121,7 +121,7 @@ def test_a_run_that_is_not_finished_is_refused(places: list[Path], shelf: Shelf)
 
 def test_a_run_without_folds_is_refused(places: list[Path], shelf: Shelf) -> None:
     without = write_run(places[0], 0, 'data_loader.args.split={"group": "person", "valid": 0.2}')
-    with pytest.raises(UserError, match="its config has no folds"):
+    with pytest.raises(UserError, match="the config has no folds"):
         folds.join([without], shelf)
 
 
