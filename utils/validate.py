@@ -33,7 +33,7 @@ class Settings(BaseModel):
 
 
 class Hints(NamedTuple):
-    """What replaced a key, a value or a type of older templates, for messages.
+    """Hold the replacements of keys, values and types of older templates, for messages.
 
     keys: key -> its replacement. values: key and value as JSON -> its replacement. of_type: the hint on an unknown type, with
     `; ` before it.

@@ -35,6 +35,7 @@ _MASKS = r"(?P<person>[^_/]+)_(?P<gender>male|female)_(?P<race>[^_/]+)_(?P<age>\
 _SOURCE = re.compile(r"(.+)\.rf\.[0-9a-f]+\.\w+")  # Roboflow's augmented copies of one picture
 AGE = {"classes": ["under 30", "30 to 59", "60 and over"], "bins": [30, 60]}
 LABEL_KEY = "data_loader.args.labels"
+Side = tuple[str, list[str], list[str]]  # column of the side, and its values for training and for validation
 
 
 class Table(NamedTuple):
@@ -328,9 +329,7 @@ def _to_fill(table: Table) -> list[str]:
 # The whole config ---------------------------------------------------------------------------------------------------
 
 
-def _finished(
-    proposal: Proposal, look: Look, labels: Labels, group: str | None, side: tuple[str, list[str], list[str]] | None = None
-) -> Proposal:
+def _finished(proposal: Proposal, look: Look, labels: Labels, group: str | None, side: Side | None = None) -> Proposal:
     """Return the proposal with the labels, the split, and the sections that train it."""
     known = {name: config or classes_of(counts) for name, (counts, config) in labels.items()}
     shown = [f"label     {name}: {counted(_by_class(counts, known[name]))}" for name, (counts, _) in list(labels.items())[:SHOWN]]
@@ -338,17 +337,8 @@ def _finished(
     proposal.lines[:0] = [*shown, *more]
     args = proposal.args
     args["labels"] = known
-    grouped = {"group": group} if group else {}
-    if "valid_reader" in args:
-        args |= {"split": grouped} if grouped else {}
-        proposal.lines.append(f"sides     validation is a set of its own ({args['valid_reader']['args'].get('root', '.')})")
-    elif side is not None:
-        args["split"] = {**grouped, "column": side[0], "train": side[1], "valid": side[2]}
-        proposal.lines.append(f"sides     by the column {side[0]}")
-    else:
-        few = min(min(counts.values()) for counts, _ in labels.values())
-        stratify = [name for name, label in known.items() if "bins" not in label][:2]
-        args["split"] = {**grouped, **({"stratify": stratify} if few > 1 and stratify else {}), "valid": 0.2}
+    least = min(min(counts.values()) for counts, _ in labels.values())
+    _add_division(proposal, {"group": group} if group else {}, side, least)
     if "test_reader" in args and "test" in look.sides and not any(line.startswith("test set") for line in proposal.lines):
         proposal.lines.append(f"test set  {len(look.sides['test']):,} pictures in {args['test_reader']['args'].get('root', '.')}")
     args["image_size"] = look.size(look.to_train or look.pictures, 128, 4)
@@ -358,7 +348,29 @@ def _finished(
         {"type": "HorizontalFlip"},
         {"type": "RandomBrightnessContrast", "args": {"p": 0.5}},
     ]
-    names = list(known)
+    _add_sections(proposal, list(known))
+    return proposal
+
+
+def _add_division(proposal: Proposal, grouped: dict[str, str], side: Side | None, least: int) -> None:
+    """Add the samples to validate on: a set of their own, by a column, or a share.
+
+    grouped: the group column of the split, if there is one. least: number of samples of the rarest class.
+    """
+    args = proposal.args
+    if "valid_reader" in args:
+        args |= {"split": grouped} if grouped else {}
+        proposal.lines.append(f"sides     validation is a set of its own ({args['valid_reader']['args'].get('root', '.')})")
+    elif side is not None:
+        args["split"] = {**grouped, "column": side[0], "train": side[1], "valid": side[2]}
+        proposal.lines.append(f"sides     by the column {side[0]}")
+    else:
+        stratify = [name for name, label in args["labels"].items() if "bins" not in label][:2] if least > 1 else []
+        args["split"] = {**grouped, **({"stratify": stratify} if stratify else {}), "valid": 0.2}
+
+
+def _add_sections(proposal: Proposal, names: list[str]) -> None:
+    """Add network, loss, metrics and schedule for labels of these names."""
     many = len(names) > 4  # the combined class of many labels has too many values to be scored
     proposal.rest = {
         "arch": {"type": "AttributeModel", "args": {"backbone": "resnet18", "pretrained": False}},
@@ -372,7 +384,6 @@ def _finished(
     proposal.remarks["arch.args.pretrained"] = PRETRAINED
     if many:
         proposal.remarks["metrics.0"] = "the scores of all labels together are those of these two; each label has its own besides"
-    return proposal
 
 
 def _by_class(counts: Counter[str], config: dict[str, Any]) -> dict[str, int]:

@@ -65,12 +65,7 @@ def competition(look: Look) -> Proposal | None:
 def yolo(look: Look) -> Proposal | None:
     """Recognise a text file for each picture, with the names of the classes in data.yaml or in a list."""
     texts = {name for name in look.files if name.endswith(".txt") and posixpath.basename(name) not in CLASS_LISTS}
-    places: dict[tuple[str, str], list[str]] = {}
-    for picture in look.pictures:
-        for folder in _label_folders(picture):
-            if label_name(folder) in texts:
-                places.setdefault(_roots(picture, folder), []).append(folder)
-                break
+    places = _labelled(look, texts)
     named = next((name for name in look.named(".yaml", ".yml")), None) or next(
         (name for name in look.named(".txt", ".names") if posixpath.basename(name) in CLASS_LISTS), None
     )
@@ -115,6 +110,16 @@ def voc(look: Look) -> Proposal | None:
 
 
 # Parts --------------------------------------------------------------------------------------------------------------
+
+
+def _labelled(look: Look, texts: set[str]) -> dict[tuple[str, str], list[str]]:
+    """Return (folder of pictures, folder of labels) -> the pictures with a text file, as they would lie beside it."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for picture in look.pictures:
+        beside = next((place for place in _label_folders(picture) if label_name(place) in texts), None)
+        if beside is not None:
+            places.setdefault(_roots(picture, beside), []).append(beside)
+    return places
 
 
 def _json(path: Path) -> Any:
@@ -202,23 +207,7 @@ def _proposal(format: str, look: Look, found: list[Boxes], submission: str | Non
     for boxes in found:
         boxes.reader["args"]["invalid"] = "drop"
     proposal.remarks["data_loader.args.classes"] = "boxes of other classes are left out, and counted"
-    valid = sides.get("valid")
-    if valid is not None and valid is not train:
-        args["valid_reader"] = valid.reader
-        lines.append(f"sides     validation is a set of its own ({valid.reader['args']['root']}, {valid.pictures:,} pictures)")
-    else:
-        args["split"] = {"stratify": ["contents"], "valid": 0.2}
-        remark = '"sources": {"within": 50} and "group": "source" keep frames of one video together'
-        proposal.remarks["data_loader.args.split"] = remark
-    test = sides.get("test")
-    if test is not None and test is not train:
-        args["test_reader"] = test.reader
-    elif "test" in look.sides:
-        root = common_folder(look.sides["test"])
-        args["test_reader"] = {"type": "PatternReader", "args": {"root": root, "pattern": ".*"}}
-    if "test_reader" in args:
-        number = test.pictures if test is not None else len(look.sides["test"])
-        lines.append(f"test set  {number:,} pictures in {args['test_reader']['args']['root']}")
+    _add_division(proposal, look, train, sides.get("valid"), sides.get("test"))
     args["image_size"] = look.size(look.to_train or look.pictures, 320, 32, 64)
     args["batch_size"] = 16 if train.pictures > 200 else 4
     args["train_transforms"] = [
@@ -239,6 +228,26 @@ def _proposal(format: str, look: Look, found: list[Boxes], submission: str | Non
     if submission is not None and "test_reader" in args:
         proposal.rest["submission"] = {"type": submission}
     return proposal
+
+
+def _add_division(proposal: Proposal, look: Look, train: Boxes, valid: Boxes | None, test: Boxes | None) -> None:
+    """Add the samples to validate on, and the samples to predict: a side of their own, or a share, or a folder."""
+    args, lines = proposal.args, proposal.lines
+    if valid is not None and valid is not train:
+        args["valid_reader"] = valid.reader
+        lines.append(f"sides     validation is a set of its own ({valid.reader['args']['root']}, {valid.pictures:,} pictures)")
+    else:
+        args["split"] = {"stratify": ["contents"], "valid": 0.2}
+        remark = '"sources": {"within": 50} and "group": "source" keep frames of one video together'
+        proposal.remarks["data_loader.args.split"] = remark
+    if test is not None and test is not train:
+        args["test_reader"] = test.reader
+    elif "test" in look.sides:
+        root = common_folder(look.sides["test"])
+        args["test_reader"] = {"type": "PatternReader", "args": {"root": root, "pattern": ".*"}}
+    if "test_reader" in args:
+        number = test.pictures if test is not None else len(look.sides["test"])
+        lines.append(f"test set  {number:,} pictures in {args['test_reader']['args']['root']}")
 
 
 LOADER = "DetectionLoader"

@@ -1,4 +1,4 @@
-"""What a reader understood otherwise than it is written, or left out: counted by kind, so that nothing happens in silence."""
+"""Count, by kind, the annotations that a reader read with another meaning than their text has, or left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a folder or an annotation file holds, by names and headers alone, and the config that is proposed for it."""
+"""Look at a folder or an annotation file, by names and headers alone, and propose a config for it."""
 
 from __future__ import annotations
 

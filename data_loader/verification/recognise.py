@@ -114,18 +114,32 @@ def pairs_beside_people(look: Look) -> Proposal | None:
     lfw = [name for name in look.named(".txt", ".csv") if "pairs" in posixpath.basename(name).lower() and _is_lfw(look, name)]
     if (not lists and not lfw) or person_table(look) is not None:
         return None
-    root, folders = _folders(look)
-    pattern = FOLDERS
-    if len(folders) < 3 or sum(folders.values()) < 0.9 * len(look.to_train):
-        matches = [re.fullmatch(NUMBERED, posixpath.basename(name)) for name in look.to_train]
-        folders = Counter(match["person"] for match in matches if match is not None)
-        pattern = rf"(?:.*/)?{NUMBERED}"
-    if len(folders) < 3:
+    root, pattern, people = _named_people(look)
+    if len(people) < 3:
         return None
     args: dict[str, Any] = {"reader": {"type": "PatternReader", "args": {"root": root, "pattern": pattern}}, "identity": "person"}
-    proposal = Proposal("pairs", "verification", 3, [_people(folders)], args)
+    proposal = Proposal("pairs", "verification", 3, [_people(people)], args)
     for one in lists:
         _add_pairs(proposal, look, one)
+    _add_lfw(proposal, lfw, root)
+    return _finished(proposal, look, len(people))
+
+
+def _named_people(look: Look) -> tuple[str, str, Counter[str]]:
+    """Return the folder of the pictures, the pattern that finds the person in a path, and the number of pictures of each person.
+
+    The person is the folder, or the beginning of the file's name if too few pictures lie in folders.
+    """
+    root, folders = _folders(look)
+    if len(folders) >= 3 and sum(folders.values()) >= 0.9 * len(look.to_train):
+        return root, FOLDERS, folders
+    matches = [re.fullmatch(NUMBERED, posixpath.basename(name)) for name in look.to_train]
+    return root, rf"(?:.*/)?{NUMBERED}", Counter(match["person"] for match in matches if match is not None)
+
+
+def _add_lfw(proposal: Proposal, lfw: list[str], root: str) -> None:
+    """Add the lists of LFW: those of view 1 to train and validate on, another one to test on."""
+    args = proposal.args
     base = {posixpath.basename(name).lower().removesuffix(".txt"): name for name in lfw}
     dev = {side: base.get(f"pairsdev{side}") for side in ("train", "test")}
     if dev["train"] and dev["test"]:
@@ -136,7 +150,6 @@ def pairs_beside_people(look: Look) -> Proposal | None:
         proposal.lines.append(f"pairs     {last}, to test on")
         if "valid_reader" not in args:
             proposal.remarks["data_loader.args.test_reader"] = "its people are trained on too, so that its scores are too good"
-    return _finished(proposal, look, len(folders))
 
 
 # Parts --------------------------------------------------------------------------------------------------------------

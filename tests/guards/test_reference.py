@@ -30,7 +30,8 @@ def test_every_registered_class_has_an_example() -> None:
 def test_an_example_is_valid(example: dict[str, object]) -> None:
     config_model()
     registry = next(registry for registry in registries() if example["type"] in registry.names)
-    registry.part(str(example["type"])).model_validate_json(json.dumps(example))
+    part = registry.part(str(example["type"])).model_validate_json(json.dumps(example))
+    assert part.type == example["type"]
 
 
 def test_the_data_come_before_the_model_and_the_loss_before_the_metrics() -> None:

@@ -100,6 +100,6 @@ def _require_compatible(models: Sequence[Checkpoint]) -> None:
 
 
 def _classes(model: Checkpoint) -> dict[str, list[str]]:
-    """Return label -> its classes, for the labels that the config declares; those that it finds in the data by the checkpoint."""
+    """Return label -> its classes. If a config takes the classes from the data, they are the classes of the checkpoint."""
     declared = checking.declared_spec(model.loaded.experiment.config).classes
     return {label: names or model.loaded.spec.classes[label] for label, names in declared.items()}

@@ -125,7 +125,7 @@ def _declared_as_given(checked: Any, problems: Sequence[Problem]) -> bool:
 
 
 class _Reads:
-    """The arguments of a loader, with the names of those that are read."""
+    """Pass on the arguments of a loader, and note the names of the arguments that are read."""
 
     def __init__(self, args: Any) -> None:
         self._args = args

@@ -22,7 +22,7 @@ from base.base_reader import READERS
 from base.detection.objects import objects_of, require_sizes, rounded
 from base.table import SampleTable, some
 from base.types import JsonPath
-from data_loader.detection.formats.found import Found, Invalid, Unannotated
+from data_loader.detection.formats.annotations import Annotations, Invalid, Unannotated
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.formats.json_stream import JsonFile, Member, as_integer, integer_problem, numbers_problem, text_problem
 from data_loader.formats.repairs import Repair
@@ -57,7 +57,7 @@ class CocoReader(ObjectReader):
         """Return the columns of every reader of boxes, and `image_id`."""
         return super().columns(args) | {"image_id"}
 
-    def parse(self, data_dir: Path) -> Found:
+    def parse(self, data_dir: Path) -> Annotations:
         """Return the images in the order of the file."""
         return _Coco(JsonFile(data_dir / self.file)).found
 
@@ -81,7 +81,7 @@ class _Coco:
     """The three lists of a COCO file, in any order."""
 
     def __init__(self, file: JsonFile) -> None:
-        self.file, self.found = file, Found()
+        self.file, self.found = file, Annotations()
         self.categories: dict[Id, str] = {}
         self.used: set[Id] = set()  # categories of some annotation
         self.image_ids: list[Id] = []

@@ -18,7 +18,7 @@ from base.base_reader import READERS
 from base.detection.objects import objects_of, rounded
 from base.table import SampleTable
 from base.types import JsonPath, Root
-from data_loader.detection.formats.found import Found, Invalid, Unannotated, refuse
+from data_loader.detection.formats.annotations import Annotations, Invalid, Unannotated, refuse
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.formats.json_stream import JsonFile, Member, numbers_problem, text_problem
 from utils import files
@@ -40,14 +40,14 @@ class CompetitionJsonReader(ObjectReader):
         self.file, self.root, self.invalid, self.trust_sizes = file, root, invalid, False
         self.unannotated = unannotated
 
-    def parse(self, data_dir: Path) -> Found:
+    def parse(self, data_dir: Path) -> Annotations:
         """Return the images in the order of the file."""
         return parse(JsonFile(data_dir / self.file))
 
 
-def parse(file: JsonFile) -> Found:
+def parse(file: JsonFile) -> Annotations:
     """Return the images and objects of the file; positions xyxy in absolute pixels."""
-    found = Found()
+    found = Annotations()
     starts, numbers, elements = array("q"), array("q"), array("i")  # place and number of each image; number of each object
 
     def where(image: int, item: int | None) -> str:

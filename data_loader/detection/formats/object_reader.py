@@ -10,7 +10,7 @@ from typing import Any, Literal
 from base.base_reader import BaseReader
 from base.detection.objects import COLUMNS
 from base.table import SampleTable
-from data_loader.detection.formats.found import Found, Invalid, finish
+from data_loader.detection.formats.annotations import Annotations, Invalid, finish
 
 
 class ObjectReader(BaseReader):
@@ -34,10 +34,10 @@ class ObjectReader(BaseReader):
         """Return the samples like `read`; objects whose class is not in `classes` are refused with file and line, or dropped."""
         return self.finished(self.parse(data_dir), data_dir, classes)
 
-    def finished(self, found: Found, data_dir: Path, classes: Sequence[str] | None) -> SampleTable:
+    def finished(self, found: Annotations, data_dir: Path, classes: Sequence[str] | None) -> SampleTable:
         """Return the table of the images and objects, after all checks."""
         return finish(found, data_dir / self.root, classes, self.invalid, self.trust_sizes, self.unannotated)
 
     @abstractmethod
-    def parse(self, data_dir: Path) -> Found:
+    def parse(self, data_dir: Path) -> Annotations:
         """Return the images and objects of the annotation files. Raises UserError if a file cannot be read at all."""

@@ -29,7 +29,7 @@ from pydantic import Field
 from base.base_reader import READERS
 from base.detection.objects import DECIMALS, objects_of, require_sizes, rounded
 from base.table import SampleTable, some
-from data_loader.detection.formats.found import Found, Invalid, Unannotated
+from data_loader.detection.formats.annotations import Annotations, Invalid, Unannotated
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.formats.repairs import Repair
 from utils.errors import UserError
@@ -74,13 +74,13 @@ class VocReader(ObjectReader):
         self.annotations, self.root, self.first_pixel = annotations, root, first_pixel
         self.invalid, self.trust_sizes, self.unannotated = invalid, trust_sizes, unannotated
 
-    def parse(self, data_dir: Path) -> Found:
+    def parse(self, data_dir: Path) -> Annotations:
         """Return the images in the order of the XML files' names."""
         folder = data_dir / self.annotations
         paths = _xml_files(folder)
         if not paths:
             raise UserError(f"{folder}: is no folder with .xml files; reader.args.annotations names it")
-        found = Found()
+        found = Annotations()
         sources, lines = array("i"), array("i")  # the file of each image, the line of each object
 
         def where(image: int, item: int | None) -> str:

@@ -22,7 +22,7 @@ from base.base_reader import READERS
 from base.detection.objects import objects_of, require_sizes
 from base.table import SampleTable, some
 from base.types import Names, Root
-from data_loader.detection.formats.found import Found, Invalid, Unannotated
+from data_loader.detection.formats.annotations import Annotations, Invalid, Unannotated
 from data_loader.detection.formats.object_reader import ObjectReader
 from data_loader.formats.pattern_reader import files_below, find_images
 from data_loader.formats.repairs import Repair
@@ -58,13 +58,13 @@ class YoloReader(ObjectReader):
         self.labels, self.given, self.root, self.invalid, self.trust_sizes = labels, names, root, invalid, False
         self.unannotated = unannotated
 
-    def parse(self, data_dir: Path) -> Found:
+    def parse(self, data_dir: Path) -> Annotations:
         """Return the images in order of path."""
         folder, root = data_dir / self.labels, data_dir / self.root
         names = read_names(data_dir / self.given) if isinstance(self.given, str) else self.given
         if not folder.is_dir():
             raise UserError(f"{folder}: is no folder; reader.args.labels names that of the text files")
-        found, paths = Found(), find_images(root)
+        found, paths = Annotations(), find_images(root)
         lines, sizes = array("i"), header_sizes([f"{root}/{path}" for path in paths])
 
         def where(image: int, item: int | None) -> str:
@@ -89,7 +89,7 @@ class YoloReader(ObjectReader):
         return found
 
 
-def _add(found: Found, image: int, fields: list[str], names: Sequence[str], height: int, width: int) -> str:
+def _add(found: Annotations, image: int, fields: list[str], names: Sequence[str], height: int, width: int) -> str:
     """Add the object of a line; return the problem of the line, empty if there is none."""
     number = _CLASS.fullmatch(fields[0])
     if number is None or int(number[1]) >= len(names):
@@ -147,7 +147,7 @@ def _lines(label: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
 class _Labels:
     """The text files of a folder, by their pictures; problems and files without a picture are noted."""
 
-    def __init__(self, folder: Path, root: Path, paths: Sequence[str], found: Found) -> None:
+    def __init__(self, folder: Path, root: Path, paths: Sequence[str], found: Annotations) -> None:
         self.files = {name for name in files_below(folder) if name.endswith(".txt")}
         pictures: dict[str, str] = {}
         for path in paths:

@@ -289,3 +289,4 @@ def test_a_step_of_a_trainer_that_fails_is_named(tiny_config: Write, monkeypatch
 def test_the_shapes_of_a_config_are_checked_without_its_data(tiny_config: Write, tmp_path: Path) -> None:
     config = tiny_config({"data_loader.args.data_dir": str(tmp_path / "none")})
     require_runnable([checking.check(plan(config).experiments[0].raw)])
+    assert [path.name for path in tmp_path.iterdir()] == [config.name]

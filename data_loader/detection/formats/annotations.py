@@ -53,7 +53,7 @@ class Fault(NamedTuple):
     repair: Repair
 
 
-class Found:
+class Annotations:
     """Images and their objects, in flat arrays: Python objects for a whole data set would need gigabytes.
 
     `where` returns the file and line of an image or object for messages; it is only called for problems.
@@ -106,7 +106,7 @@ class Found:
 
 
 def finish(
-    found: Found,
+    found: Annotations,
     root: Path,
     classes: Sequence[str] | None,
     invalid: Invalid,
@@ -132,7 +132,9 @@ def finish(
 class _Checks:
     """The steps of `finish`; each step notes problems or drops images and objects."""
 
-    def __init__(self, found: Found, root: Path, classes: Sequence[str] | None, invalid: Invalid, trust_sizes: bool) -> None:
+    def __init__(
+        self, found: Annotations, root: Path, classes: Sequence[str] | None, invalid: Invalid, trust_sizes: bool
+    ) -> None:
         self.found, self.root, self.classes, self.drop, self.trust_sizes = found, root, classes, invalid == "drop", trust_sizes
         self.images = np.ones(len(found.ids), bool)  # True for images that are kept
         self.images[found.omitted] = False
