@@ -21,7 +21,8 @@ from base.registry import Part, Registry, TypeNames, import_all
 from trainer.experiment.budget import Budget
 from trainer.experiment.init_from import InitFrom
 from trainer.experiment.unregistered import whereabouts
-from trainer.training.optim import OPTIMIZERS, SCHEDULERS
+from trainer.training.optimizers import OPTIMIZERS
+from trainer.training.schedulers import SCHEDULERS
 from trainer.training.supervised import SupervisedTrainer
 from utils.validate import Hints, Settings
 

@@ -24,8 +24,10 @@ from base.settings import TrainerSettings
 from base.table import some
 from trainer.training.ema import Ema
 from trainer.training.guard import FiniteGuard, NotFinite
-from trainer.training.optim import BaseOptimizer, BaseScheduler, Schedule, trainable
+from trainer.training.optimizers import BaseOptimizer, trainable
 from trainer.training.predict import Inference, evaluating, predict
+from trainer.training.schedule import Schedule
+from trainer.training.schedulers import BaseScheduler
 from utils import distributed
 from utils.batch import cut, pieces
 from utils.device import autocast, to_float32

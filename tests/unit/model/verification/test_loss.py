@@ -12,7 +12,7 @@ from model.verification import margin_terms
 from model.verification import terms as embedding_terms
 from model.verification.loss import EmbeddingLoss
 from tests.helpers import on_ranks
-from trainer.training.optim import SGD, parameter_groups
+from trainer.training.optimizers import SGD, parameter_groups
 from utils import distributed
 from utils.errors import UserError
 
