@@ -31,14 +31,11 @@ def main(args: argparse.Namespace) -> int:
         raise UserError("-c/--config: is required; without one, -r PATH and -r last go on with a run")
     if args.config and Path(args.config).suffix != ".json" and os.path.exists(args.config):
         raise UserError(f"{args.config}: is no config; write one with: python laurel.py init {args.config}")
-    import gc
-
     from trainer.runs.launch import launch, plan, require_runnable, say_ok
 
     planned = plan(args.config, args.set, args.folds) if args.config else None
     if planned is not None and args.check:
         require_runnable(planned.experiments)
         say_ok(planned.experiments)
-        gc.freeze()  # Python would look through all objects at its end, for about as long as the check itself takes
         return 0
     return launch(planned, args.resume, args.device, args.set).status

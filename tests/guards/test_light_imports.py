@@ -27,8 +27,9 @@ def imported(*arguments: str | Path, script: str = "train.py") -> set[str]:
         "sys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     command = [sys.executable, "-c", code, script, *map(str, arguments)]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return set(json.loads(printed.splitlines()[-1]))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""  # neither warnings nor complaints of a library at its end
+    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.fixture(scope="module")

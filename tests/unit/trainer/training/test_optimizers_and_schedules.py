@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 from torch import nn
-from trainer.training.schedule import Schedule
-from trainer.training.schedulers import SCHEDULERS
 
 from trainer.training.optimizers import OPTIMIZERS, AdamW, parameter_groups, trainable
+from trainer.training.schedule import Schedule
+from trainer.training.schedulers import SCHEDULERS
 
 EPOCHS, STEPS = 4, 5
 SCHEDULES = {
