@@ -102,8 +102,9 @@ def _folds(data: Data) -> Iterator[tuple[str, SampleTable]]:
     if split is None or split.folds is None:
         return
     table = everything(data)
+    copies = duplicates.identical_files(table) if split.check_bytes else []
     for fold in range(split.folds):
-        _, held = splits.split_rows(table, split.model_copy(update={"fold": fold}))
+        _, held = splits.split_rows(table, split.model_copy(update={"fold": fold}), copies)
         yield f"fold {fold}", table.take(held)
 
 

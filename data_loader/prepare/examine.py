@@ -106,7 +106,10 @@ def examine(samples: Samples) -> Report:
         report.warnings += _plain(duplicates.contradiction_warnings(table, groups, str(column)))
     if samples.valid_reader is not None:
         _look_at_own_side(samples, table, spec, report)
-    elif split is not None and (sides := report.attempt(lambda: splits.split_rows(table, split))) is not None:
+    elif (
+        split is not None
+        and (sides := report.attempt(lambda: splits.split_rows(table, split, groups if split.check_bytes else ()))) is not None
+    ):
         _look_at_split(samples, split, table, spec, sides, groups, report)
     if samples.test_reader is not None:
         _look_at_test(samples, report)

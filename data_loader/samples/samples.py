@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -171,8 +171,9 @@ class Samples(ABC):
         if own is not None:
             return Division(table, own, [*self._leaks(table, own), *splits.missing_class_warnings(table, own, self.spec)])
         assert self.split is not None, "checked with the config"
-        train, valid = splits.split_rows(table, self.split)
-        notes = self._same_bytes(table, train, valid) if self.checks_bytes else []
+        copies = duplicates.identical_files(table) if self.checks_bytes else []
+        train, valid = splits.split_rows(table, self.split, copies)
+        notes = self._same_bytes(table, copies, train, valid)
         notes += splits.remarks(table, self.split, train, valid, self.spec)
         return Division(table.take(train), table.take(valid), notes)
 
@@ -310,12 +311,23 @@ class Samples(ABC):
         scan.refuse_unreadable(dict.fromkeys(missing, "is not there"), table)
         return table, {}
 
-    def _same_bytes(self, table: SampleTable, train: np.ndarray, valid: np.ndarray, key: str = "split.check_bytes") -> list[str]:
-        """Refuse identical files on both sides; return warnings for identical files under different labels or people."""
-        groups = duplicates.identical_files(table)
+    def _same_bytes(
+        self,
+        table: SampleTable,
+        groups: Sequence[Sequence[int]],
+        train: np.ndarray,
+        valid: np.ndarray,
+        key: str = "split.check_bytes",
+    ) -> list[str]:
+        """Refuse identical files on both sides; return lines on their number, and on those of different labels or people.
+
+        groups: rows of identical files.
+        """
         duplicates.refuse_shared_bytes(table, groups, train, valid, key)
         columns: list[Any] = [name for name in (*self.spec.classes, self.group) if name in table.names]
-        return [line for name in columns for line in duplicates.contradiction_warnings(table, groups, name)]
+        counted = f"{sum(map(len, groups)):,} files are copies of each other, in {len(groups):,} sets, each set on one side"
+        contradictions = [line for name in columns for line in duplicates.contradiction_warnings(table, groups, name)]
+        return [*([counted] if groups else []), *contradictions]
 
     def _leaks(self, train: SampleTable, valid: SampleTable) -> list[str]:
         """Refuse people and identical files on both sides; return warnings as `_same_bytes` does."""
@@ -327,7 +339,8 @@ class Samples(ABC):
         if not self.checks_bytes:
             return []
         both = duplicates.concatenated(train, valid, [*self.spec.classes, *([group] if group else [])])
-        return self._same_bytes(both, np.arange(len(train)), np.arange(len(train), len(both)), self.own_side_key)
+        copies = duplicates.identical_files(both)
+        return self._same_bytes(both, copies, np.arange(len(train)), np.arange(len(train), len(both)), self.own_side_key)
 
     def _people(self, table: SampleTable, group: str) -> list[str]:
         """Return the person of each sample. Raises UserError if the table does not have the column."""

@@ -91,8 +91,11 @@ def wanted_columns(split: Split | None) -> list[tuple[str, str]]:
     return [*((key, name) for key, name in named.items() if name), *stratify]
 
 
-def split_rows(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(table: SampleTable, split: Split, copies: Sequence[Sequence[int]] = ()) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows for training and for validation, (n,) int64 each, ascending; they do not depend on the order of samples.
+
+    copies: rows with the same picture. If the split would part copies, in any fold, they and their people stay together, as long
+    as enough others are left; a split that parts none is the same with and without `copies`.
 
     Raises UserError if a column is missing, if a sample has no person, if there are too few people, or if a person is on both
     sides that a column names.
@@ -103,6 +106,20 @@ def split_rows(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray
     if split.column is not None:
         return _named_sides(table, split)
     people = _people(table, split)
+    held_out, apart = _held_out(table, split, people, copies)
+    if apart:
+        joined = _joined(people, copies)
+        if len(np.unique(joined)) >= max(split.folds or 2, 2):  # else the copies are refused by name
+            held_out, _ = _held_out(table, split, joined, copies)
+    everything = np.arange(len(table))
+    return everything[~held_out], everything[held_out]
+
+
+def _held_out(table: SampleTable, split: Split, people: np.ndarray, copies: Sequence[Sequence[int]]) -> tuple[np.ndarray, bool]:
+    """Return a mask of the rows to validate on, (N,) bool, and whether the split parts copies, in any fold.
+
+    people: (N,) int64, equal for rows that stay together. Raises UserError if there are too few people.
+    """
     number = len(np.unique(people))
     parts = split.folds if split.folds is not None else min(_parts_for(split.share), number)
     if number < max(parts, 2):
@@ -110,10 +127,22 @@ def split_rows(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray
         needs = f"{split.folds} folds need at least {split.folds}" if split.folds else "to hold some out needs at least 2"
         raise UserError(f"split: {needs} {what}; there are {number}")
     order = np.asarray(pc.sort_indices(table.columns["id"]))
-    held_out = np.zeros(len(table), dtype=bool)
-    held_out[order] = _hold_out(_joint(table, split.stratify, parts)[order], people[order], split, parts)
-    everything = np.arange(len(table))
-    return everything[~held_out], everything[held_out]
+    part_of = np.zeros(len(table), dtype=np.int64)
+    part_of[order] = _parts(_joint(table, split.stratify, parts)[order], people[order], split, parts)
+    apart = any(len(set(part_of[list(rows)].tolist())) > 1 for rows in copies)
+    return part_of == (split.fold if split.folds is not None else 1), apart
+
+
+def _joined(people: np.ndarray, copies: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return a number for each row, (N,) int64, equal for rows of one person and for all people whose pictures are copies."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = np.array([(people[rows[0]], people[row]) for rows in copies for row in rows[1:]], np.int64).reshape(-1, 2)
+    number = int(people.max(initial=0)) + 1
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(number, number))
+    joined: np.ndarray = connected_components(graph, directed=False)[1][people].astype(np.int64)
+    return joined
 
 
 def _named_sides(table: SampleTable, split: Split) -> tuple[np.ndarray, np.ndarray]:
@@ -154,19 +183,21 @@ def _people(table: SampleTable, split: Split) -> np.ndarray:
     return _codes(names)
 
 
-def _hold_out(strata: np.ndarray, people: np.ndarray, split: Split, parts: int) -> np.ndarray:
-    """Return a mask of the rows held out, (N,) bool: one fold, or as many small folds as come nearest to the share."""
+def _parts(strata: np.ndarray, people: np.ndarray, split: Split, parts: int) -> np.ndarray:
+    """Return the fold of each row, (N,) int64; for a share, 1 for rows held out: as many small folds as come nearest to it."""
     sides = _folds(strata, people, split.seed, parts)
     mask = np.zeros(len(strata), dtype=bool)
     if split.folds is not None:
-        mask[sides[split.fold]] = True
-        return mask
+        number = np.zeros(len(strata), np.int64)
+        for fold, side in enumerate(sides):
+            number[side] = fold
+        return number
     wanted = split.share * len(mask)
     for side in sides[:-1]:
         if mask.any() and abs(mask.sum() + len(side) - wanted) >= abs(mask.sum() - wanted):
             break
         mask[side] = True
-    return mask
+    return mask.astype(np.int64)
 
 
 def _folds(strata: np.ndarray, people: np.ndarray, seed: int, parts: int) -> list[np.ndarray]:

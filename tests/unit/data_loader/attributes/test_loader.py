@@ -264,11 +264,21 @@ def test_nobody_is_on_both_sides_and_the_report_says_who_is_where(make_loader):
     )
 
 
-def test_identical_files_on_both_sides_are_refused(make_loader, copied):
+def test_identical_files_stay_on_one_side_and_are_counted(make_loader, copied):
     loader = make_loader(data_dir=str(copied))
-    train, valid = loader.table("train"), loader.table("valid")
-    shutil.copy(train.path(0), valid.path(0))
-    with pytest.raises(UserError, match=f"1 files of the validation side .*{train.id(0)} = {valid.id(0)}"):
+    twins = loader.table("train").path(0), loader.table("valid").path(0)
+    shutil.copy(*twins)
+    loader = make_loader(data_dir=str(copied))
+    names = {str(path.relative_to(copied / "train" / "images")) for path in twins}
+    assert sorted(len(names & set(loader.table(side).ids())) for side in ("train", "valid")) == [0, 2]
+    assert "2 files are copies of each other, in 1 sets, each set on one side" in loader.report()
+
+
+def test_identical_files_of_nearly_everybody_are_refused(make_loader, copied):
+    first, *others = (path for path in pictures(copied) if path.name == "normal.jpg")
+    for path in others:
+        shutil.copy(first, path)
+    with pytest.raises(UserError, match="files of the validation side are also on the training side"):
         make_loader(data_dir=str(copied)).table("train")
 
 

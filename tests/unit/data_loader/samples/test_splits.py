@@ -313,3 +313,35 @@ def test_of_two_numbers_equally_near_to_the_share_the_smaller_is_held_out():
 
 def test_a_share_that_is_nearly_a_third_is_built_from_twentieths():
     assert [splits._parts_for(share) for share in (0.1, 0.15, 1 / 3, 0.3333)] == [10, 20, 3, 20]
+
+
+# Copies -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", [Split(valid=0.25), Split(folds=4, fold=2), Split(folds=4, fold=2, group="person")], ids=str)
+def test_copies_stay_on_one_side_of_every_fold_and_all_samples_are_held_out_once(split):
+    people = [f"p{row // 2}" for row in range(40)]
+    found = table(people)
+    copies = [[0, 13, 26], [5, 38]]
+    held = []
+    for fold in range(split.folds or 1):
+        train, valid = split_rows(found, split.model_copy(update={"fold": fold}) if split.folds else split, copies)
+        for rows in copies:
+            assert set(rows) <= set(train.tolist()) or set(rows) <= set(valid.tolist())
+        if split.group:
+            assert not {people[row] for row in train} & {people[row] for row in valid}
+        held += valid.tolist()
+    assert sorted(held) == list(range(40)) if split.folds else 0 < len(held) < 40
+
+
+def test_a_split_that_parts_no_copies_is_the_same_with_them():
+    found, split = table(range(40)), Split(folds=4, fold=1)
+    held = [split_rows(found, split.model_copy(update={"fold": fold}))[1].tolist() for fold in range(4)]
+    for copies in ([held[0][:3]], [held[1][:2], held[3][2:4]]):
+        assert split_rows(found, split, copies)[1].tolist() == held[1]
+    assert split_rows(found, split, [[held[0][0], held[2][0]]])[1].tolist() != held[1]  # parts of other folds than its own
+
+
+def test_copies_of_nearly_everybody_are_left_to_be_refused():
+    found, split = table(range(8)), Split(folds=4)
+    assert split_rows(found, split, [list(range(7))])[1].tolist() == split_rows(found, split)[1].tolist()
